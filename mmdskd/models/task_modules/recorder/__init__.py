@@ -1,0 +1,3 @@
+from .multi_module_outputs_recorder import MultiModuleOutputsRecorder
+
+__all__ = ['MultiModuleOutputsRecorder']
