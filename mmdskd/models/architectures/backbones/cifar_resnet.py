@@ -1,0 +1,184 @@
+from typing import Optional, Sequence, Tuple, Union
+
+import torch.nn as nn
+from mmcv.cnn import (build_activation_layer, build_conv_layer,
+                      build_norm_layer)
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
+from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
+from torch import Tensor
+
+from mmdskd.registry import MODELS
+
+NUM_STAGES = 3
+
+
+@MODELS.register_module()
+class CIFARResNet(BaseBackbone):
+    """The thin ResNet for small images on which the KD field compares.
+
+    A 3x3 stem without pooling and three stages of ``(depth - 2) / 6`` basic
+    blocks each, as in section 4.2 of `Deep Residual Learning for Image
+    Recognition <https://arxiv.org/abs/1512.03385>`_. Unlike it, and as the
+    KD codebases do (RepDistiller, SemCKD, SimKD, mdistiller), the shortcut is
+    a 1x1 convolution with BN wherever the shape changes. With a linear head
+    the parameters are those of the field's networks of the same name:
+
+    ============ ======= =============== =================
+    name         depth   stem_channels   stage_channels
+    ============ ======= =============== =================
+    resnet{N}    N       16              (16, 32, 64)
+    resnet{N}x4  N       32              (64, 128, 256)
+    ============ ======= =============== =================
+
+    The modules ``conv1``, ``bn1``, ``layer1``, ``layer2`` and ``layer3`` are
+    public names: recorders attach to them, and they hold whatever ``norm_cfg``
+    says. A stage ends in its activation.
+
+    Args:
+        depth (int): Number of weighted layers, 6n + 2 with n >= 1.
+        in_channels (int): Channels of the input image. Defaults to 3.
+        stem_channels (int): Output channels of the stem. Defaults to 16.
+        stage_channels (Sequence[int]): Output channels of the three stages.
+            Defaults to (16, 32, 64).
+        strides (Sequence[int]): Strides of the three stages.
+            Defaults to (1, 2, 2).
+        out_indices (Sequence[int]): Stages to return, of 0, 1 and 2, in
+            increasing order. Defaults to (2, ).
+        frozen_stages (int): 0 freezes the stem, k the stem and the first k
+            stages: no gradients, and BN in eval mode. -1 freezes nothing.
+            Defaults to -1.
+        norm_eval (bool): Whether all BN layers keep their running statistics
+            in training. Defaults to False.
+        conv_cfg (dict, optional): Config of the convolutions. Defaults to
+            None, which means ``dict(type='Conv2d')``.
+        norm_cfg (dict, optional): Config of the normalisation. Defaults to
+            None, which means ``dict(type='BN')``.
+        act_cfg (dict, optional): Config of the activation. Defaults to None,
+            which means ``dict(type='ReLU', inplace=True)``.
+        init_cfg (dict or list[dict], optional): Initialisation. Defaults to
+            None, which means Kaiming-normal convolutions (fan out) and BN
+            of weight 1.
+
+    Raises:
+        ValueError: If ``depth``, ``stage_channels``, ``strides``,
+            ``out_indices`` or ``frozen_stages`` is not as described.
+
+    Examples:
+        >>> import torch
+        >>> from mmdskd.models import CIFARResNet
+        >>> resnet8x4 = CIFARResNet(
+        ...     8, stem_channels=32, stage_channels=(64, 128, 256),
+        ...     out_indices=(0, 1, 2))
+        >>> for feat in resnet8x4(torch.rand(1, 3, 32, 32)):
+        ...     print(tuple(feat.shape))
+        (1, 64, 32, 32)
+        (1, 128, 16, 16)
+        (1, 256, 8, 8)
+    """
+
+    def __init__(self,
+                 depth: int,
+                 in_channels: int = 3,
+                 stem_channels: int = 16,
+                 stage_channels: Sequence[int] = (16, 32, 64),
+                 strides: Sequence[int] = (1, 2, 2),
+                 out_indices: Sequence[int] = (2, ),
+                 frozen_stages: int = -1,
+                 norm_eval: bool = False,
+                 conv_cfg: Optional[dict] = None,
+                 norm_cfg: Optional[dict] = None,
+                 act_cfg: Optional[dict] = None,
+                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+        if init_cfg is None:
+            init_cfg = [
+                dict(type='Kaiming', layer='Conv2d'),
+                dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm'])
+            ]
+        super().__init__(init_cfg)
+        if depth < 8 or depth % 6 != 2:
+            raise ValueError('depth should be 6n + 2 with n >= 1 (8, 14, 20, '
+                             f'26, 32, ...), but got {depth}.')
+        for name, values in (('stage_channels', stage_channels),
+                             ('strides', strides)):
+            if len(values) != NUM_STAGES:
+                raise ValueError(f'{name} should give one number for each of '
+                                 f'the {NUM_STAGES} stages, but got {values}.')
+        stages = tuple(range(NUM_STAGES))
+        if (not out_indices or not set(out_indices) <= set(stages)
+                or list(out_indices) != sorted(set(out_indices))):
+            raise ValueError('out_indices should be one or more of the stages '
+                             f'{stages} in increasing order, but got '
+                             f'{out_indices}.')
+        if frozen_stages not in range(-1, NUM_STAGES + 1):
+            raise ValueError('frozen_stages should be -1 (nothing), 0 (the '
+                             f'stem) or up to {NUM_STAGES} (the stem and so '
+                             f'many stages), but got {frozen_stages}.')
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        norm_cfg = norm_cfg or dict(type='BN')
+        act_cfg = act_cfg or dict(type='ReLU', inplace=True)
+
+        self.conv1 = build_conv_layer(
+            conv_cfg, in_channels, stem_channels, 3, padding=1, bias=False)
+        self.bn1 = build_norm_layer(norm_cfg, stem_channels)[1]
+        self.relu = build_activation_layer(act_cfg)
+        channels = (stem_channels, *stage_channels)
+        for i in stages:
+            layer = ResLayer(
+                BasicBlock,
+                num_blocks=(depth - 2) // 6,
+                in_channels=channels[i],
+                out_channels=channels[i + 1],
+                stride=strides[i],
+                conv_cfg=conv_cfg,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg)
+            self.add_module(f'layer{i + 1}', layer)
+        self._freeze_stages()
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Compute the features of the stages in ``out_indices``.
+
+        Args:
+            x (Tensor): Images, (N, in_channels, H, W).
+
+        Returns:
+            tuple[Tensor]: One feature map for each of ``out_indices``,
+            (N, C_i, H_i, W_i), C_i of ``stage_channels`` and H_i = H divided
+            by the strides up to that stage, rounded up.
+        """
+        x = self.relu(self.bn1(self.conv1(x)))
+        outs = []
+        for i, layer in enumerate((self.layer1, self.layer2, self.layer3)):
+            x = layer(x)
+            if i in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch the mode; what is frozen stays in eval mode.
+
+        Args:
+            mode (bool): True for training, False for evaluation.
+
+        Returns:
+            nn.Module: The backbone itself, as of :meth:`nn.Module.train`.
+        """
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _freeze_stages(self) -> None:
+        """Take the frozen modules out of training."""
+        if self.frozen_stages < 0:
+            return
+        layers = (self.layer1, self.layer2, self.layer3)
+        for module in (self.conv1, self.bn1, *layers[:self.frozen_stages]):
+            module.eval()
+            module.requires_grad_(False)

@@ -1,0 +1,3 @@
+from .dskd_connector import DSKDConnector
+
+__all__ = ['DSKDConnector']

@@ -1,0 +1,156 @@
+from typing import List, Optional, Sequence, Tuple, Union
+
+from mmrazor.models.architectures.connectors.base_connector import \
+    BaseConnector
+from torch import Tensor, nn
+
+from mmdskd.registry import MODELS
+from ..heads import BaseBranchHead, Branch
+
+
+@MODELS.register_module()
+class DSKDConnector(BaseConnector):
+    """The auxiliary heads of deeply-supervised knowledge distillation.
+
+    One head per shallow layer of the student brings the feature of that layer
+    to the shape of the teacher's last feature and classifies it. The
+    connector takes the list that ``mmdskd.MultiModuleOutputs`` recorded and
+    returns one :class:`Branch` per head, so that each head runs once per
+    iteration, however many terms of the loss read it. The heads exist in
+    training only.
+
+    Args:
+        in_channels (Sequence[int]): Channels of the shallow features, in the
+            order of the recorder's ``sources``.
+        out_channels (int): Channels of the teacher's last feature.
+        num_classes (int, optional): Number of classes. None builds no
+            classifier, for a :class:`~mmdskd.models.DSKDLoss` without logit
+            and label loss. Defaults to None.
+        strides (Sequence[int], optional): For each branch, height and width
+            of its feature over those of the teacher's last feature, >= 1.
+            Adaptive pooling serves those that are not a power of two.
+            Give this or ``out_size``. Defaults to None.
+        out_size (int or tuple[int, int], optional): Height and width of the
+            teacher's last feature, reached by adaptive pooling from any size.
+            Defaults to None.
+        head (dict): Config of the design of the heads, a subclass of
+            :class:`BaseBranchHead`: ``dict(type='mmdskd.SepConvHead')`` or
+            ``dict(type='mmdskd.ConvHead')``. Defaults to None, which means
+            the former.
+        init_cfg (dict, optional): Kept for the signature of MMRazor's
+            connectors. The heads initialise themselves. Defaults to None.
+
+    Raises:
+        ValueError: If not exactly one of ``strides`` and ``out_size`` is
+            given, or the numbers are not positive, or not one per branch.
+        TypeError: If ``head`` is not a :class:`BaseBranchHead`.
+
+    Examples:
+        >>> import torch
+        >>> from mmdskd.models import DSKDConnector
+        >>> heads = DSKDConnector(
+        ...     in_channels=[64, 128], strides=[4, 2], out_channels=256,
+        ...     num_classes=100)
+        >>> branches = heads([
+        ...     torch.rand(2, 64, 32, 32), torch.rand(2, 128, 16, 16)])
+        >>> [tuple(branch.feat.shape) for branch in branches]
+        [(2, 256, 8, 8), (2, 256, 8, 8)]
+        >>> [tuple(branch.logits.shape) for branch in branches]
+        [(2, 100), (2, 100)]
+    """
+
+    def __init__(self,
+                 in_channels: Sequence[int],
+                 out_channels: int,
+                 num_classes: Optional[int] = None,
+                 strides: Optional[Sequence[int]] = None,
+                 out_size: Union[int, Tuple[int, int], None] = None,
+                 head: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        if (strides is None) == (out_size is None):
+            raise ValueError(
+                'DSKDConnector needs either strides (one per branch) or '
+                f'out_size, but got strides={strides} and '
+                f'out_size={out_size}')
+        if isinstance(in_channels, int) or not in_channels:
+            raise ValueError('in_channels should be a list with the channels '
+                             f'of each branch, but got {in_channels}')
+        if strides is None:
+            strides = [1] * len(in_channels)
+        if isinstance(strides, int) or len(strides) != len(in_channels):
+            raise ValueError(
+                'strides should give one number per branch, '
+                f'{len(in_channels)} as in_channels={list(in_channels)} do, '
+                f'but got {strides}')
+        numbers = dict(
+            in_channels=in_channels,
+            strides=strides,
+            out_channels=[out_channels],
+            num_classes=[] if num_classes is None else [num_classes])
+        for name, values in numbers.items():
+            if not all(isinstance(v, int) and v >= 1 for v in values):
+                raise ValueError(f'{name} should be positive whole numbers, '
+                                 f'but got {values}')
+        head = head or dict(type='mmdskd.SepConvHead')
+        self.num_classes = num_classes
+        self.heads = nn.ModuleList(
+            MODELS.build(
+                dict(
+                    head,
+                    in_channels=branch_channels,
+                    out_channels=out_channels,
+                    num_classes=num_classes,
+                    stride=stride,
+                    out_size=out_size))
+            for branch_channels, stride in zip(in_channels, strides))
+        for built in self.heads:
+            if not isinstance(built, BaseBranchHead):
+                raise TypeError(
+                    'head should be a BaseBranchHead, such as '
+                    'mmdskd.SepConvHead or mmdskd.ConvHead, but got '
+                    f'{type(built).__name__}')
+
+    @property
+    def num_branches(self) -> int:
+        """int: Number of branches."""
+        return len(self.heads)
+
+    def forward_train(self, feature: Sequence[Tensor]) -> List[Branch]:
+        """Run each head once.
+
+        Args:
+            feature (Sequence[Tensor]): The features of the shallow layers,
+                each (N, C_l, H_l, W_l).
+
+        Returns:
+            list[Branch]: Per branch the projected feature,
+            (N, out_channels, H, W), and the logits, (N, K), or None.
+
+        Raises:
+            TypeError: If ``feature`` is not a list of tensors.
+            ValueError: If the number of features or the shape of one is not
+                that of the heads.
+        """
+        if isinstance(feature, Tensor):
+            raise TypeError(
+                'DSKDConnector takes the list of features that '
+                'mmdskd.MultiModuleOutputs records, but got one tensor of '
+                f'shape {tuple(feature.shape)}')
+        if len(feature) != self.num_branches:
+            raise ValueError(
+                f'DSKDConnector has {self.num_branches} branches, but got '
+                f'{len(feature)} features: in_channels should have one entry '
+                "per source of the recorder's sources")
+        for index, (head, feat) in enumerate(zip(self.heads, feature)):
+            if not isinstance(feat, Tensor):
+                raise TypeError(f'Branch {index}: the recorded output should '
+                                'be a tensor (N, C, H, W), but got '
+                                f'{type(feat).__name__}; name a module that '
+                                'returns one')
+            if feat.dim() != 4 or feat.size(1) != head.in_channels:
+                raise ValueError(
+                    f'Branch {index}: expected a feature of shape '
+                    f'(N, {head.in_channels}, H, W) as in_channels says, but '
+                    f'got {tuple(feat.shape)}')
+        return [head(feat) for head, feat in zip(self.heads, feature)]

@@ -1,0 +1,109 @@
+from abc import ABCMeta, abstractmethod
+from typing import NamedTuple, Optional, Tuple, Union
+
+import torch.nn.functional as F
+from mmengine.model import constant_init, kaiming_init, normal_init
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Branch(NamedTuple):
+    """What an auxiliary head makes of one shallow layer of the student.
+
+    Attributes:
+        feat (Tensor, optional): g_l(F_l), of the shape of the teacher's last
+            feature, (N, C, H, W).
+        logits (Tensor, optional): Class logits z_l, (N, K). None if the head
+            has no classifier.
+    """
+    feat: Optional[Tensor] = None
+    logits: Optional[Tensor] = None
+
+
+class BaseBranchHead(nn.Module, metaclass=ABCMeta):
+    """Base class of the auxiliary heads on the student's shallow layers.
+
+    A head projects the feature of a shallow layer to the shape of the
+    teacher's last feature, averages it over its positions and classifies it.
+    Designs differ in the projector, which a subclass builds; the rest is the
+    same for all of them.
+
+    A stride that is a power of two is left to the projector. Any other
+    stride, and a target size, is reached by adaptive average pooling before
+    the projector, which then keeps the size.
+
+    Args:
+        in_channels (int): Channels of the shallow feature.
+        out_channels (int): Channels of the teacher's last feature.
+        num_classes (int, optional): Number of classes K. None builds no
+            classifier. Defaults to None.
+        stride (int): Height and width of the shallow feature over those of
+            the teacher's last feature, >= 1. Defaults to 1.
+        out_size (int or tuple[int, int], optional): Height and width of the
+            teacher's last feature; it takes the place of ``stride``.
+            Defaults to None.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 num_classes: Optional[int] = None,
+                 stride: int = 1,
+                 out_size: Union[int, Tuple[int, int], None] = None) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.num_classes = num_classes
+        self.stride = stride
+        self.out_size = None if out_size is None else to_2tuple(out_size)
+        power_of_two = stride & (stride - 1) == 0
+        self.pool_first = self.out_size is not None or not power_of_two
+        self.projector = self.build_projector(1 if self.pool_first else stride)
+        self.classifier = None if num_classes is None else nn.Linear(
+            out_channels, num_classes)
+        self.init_weights()
+
+    @abstractmethod
+    def build_projector(self, stride: int) -> nn.Module:
+        """Build the module that maps (N, in_channels, H, W) to
+        (N, out_channels, H / stride, W / stride).
+
+        Args:
+            stride (int): A power of two, 1 included.
+        """
+
+    def init_weights(self) -> None:
+        """Initialise every layer.
+
+        Convolutions by He et al., normalisation to the identity, and the
+        classifier small, so that a new head predicts all classes alike.
+        MMEngine does not do it: it never reaches the ``init_cfg`` of
+        connectors, which sit in a plain ``ModuleDict``.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                kaiming_init(module)
+            elif isinstance(module, _BatchNorm):
+                constant_init(module, 1)
+            elif isinstance(module, nn.Linear):
+                normal_init(module, std=0.01)
+
+    def forward(self, feature: Tensor) -> Branch:
+        """Project and classify the feature of a shallow layer.
+
+        Args:
+            feature (Tensor): (N, in_channels, H, W).
+
+        Returns:
+            Branch: The projected feature, (N, out_channels, H', W'), and the
+            logits, (N, K), or None without a classifier.
+        """
+        if self.pool_first:
+            size = self.out_size or tuple(
+                -(-edge // self.stride) for edge in feature.shape[2:])
+            feature = F.adaptive_avg_pool2d(feature, size)
+        feat = self.projector(feature)
+        if self.classifier is None:
+            return Branch(feat, None)
+        return Branch(feat, self.classifier(feat.mean(dim=(2, 3))))

@@ -1,0 +1,193 @@
+import copy
+from unittest import TestCase
+
+import torch
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
+from torch import nn
+
+from mmdskd.models import CIFARResNet
+from mmdskd.registry import MODELS
+
+# Parameters with a linear head for 100 classes.
+FIELD = {
+    'resnet8': (8, 16, (16, 32, 64), 83892),
+    'resnet14': (14, 16, (16, 32, 64), 181108),
+    'resnet20': (20, 16, (16, 32, 64), 278324),
+    'resnet32': (32, 16, (16, 32, 64), 472756),
+    'resnet44': (44, 16, (16, 32, 64), 667188),
+    'resnet56': (56, 16, (16, 32, 64), 861620),
+    'resnet110': (110, 16, (16, 32, 64), 1736564),
+    'resnet8x4': (8, 32, (64, 128, 256), 1233540),
+    'resnet32x4': (32, 32, (64, 128, 256), 7433860),
+}
+
+
+def count(module):
+    return sum(param.numel() for param in module.parameters())
+
+
+def batch_norms(module):
+    return [m for m in module.modules() if isinstance(m, _BatchNorm)]
+
+
+class TestCIFARResNet(TestCase):
+
+    def test_parameters_are_the_fields(self):
+        for name, (depth, stem, channels, expected) in FIELD.items():
+            with self.subTest(name):
+                backbone = CIFARResNet(
+                    depth, stem_channels=stem, stage_channels=channels)
+                head = nn.Linear(channels[-1], 100)
+                self.assertEqual(count(backbone) + count(head), expected)
+
+    def test_state_dict_names_are_the_fields(self):
+        names = list(CIFARResNet(8).state_dict())
+        self.assertEqual(names[0], 'conv1.weight')
+        self.assertEqual(names[1], 'bn1.weight')
+        for name in ('layer1.0.conv1.weight', 'layer1.0.bn2.running_mean',
+                     'layer2.0.downsample.0.weight',
+                     'layer2.0.downsample.1.bias', 'layer3.0.bn1.weight'):
+            self.assertIn(name, names)
+        # The shape stays the same in the first stage: a plain shortcut.
+        self.assertFalse([n for n in names if 'layer1.0.downsample' in n])
+
+    def test_stem_keeps_its_names_under_any_norm(self):
+        backbone = CIFARResNet(8, norm_cfg=dict(type='GN', num_groups=4))
+        self.assertEqual([name for name, _ in backbone.named_children()], [
+            'conv1', 'bn1', 'relu', 'layer1', 'layer2', 'layer3'
+        ])
+        self.assertIsInstance(backbone.bn1, nn.GroupNorm)
+        self.assertEqual(batch_norms(backbone), [])
+
+    def test_stage_shapes(self):
+        x = torch.rand(2, 3, 32, 32)
+        feats = CIFARResNet(8, out_indices=(0, 1, 2))(x)
+        self.assertIsInstance(feats, tuple)
+        self.assertEqual([tuple(feat.shape) for feat in feats],
+                         [(2, 16, 32, 32), (2, 32, 16, 16), (2, 64, 8, 8)])
+        feats = CIFARResNet(
+            8, strides=(2, 2, 1), stage_channels=(4, 8, 12),
+            out_indices=(0, 2))(torch.rand(2, 3, 15, 9))
+        self.assertEqual([tuple(feat.shape) for feat in feats],
+                         [(2, 4, 8, 5), (2, 12, 4, 3)])
+        feats = CIFARResNet(8)(x)
+        self.assertEqual([tuple(feat.shape) for feat in feats],
+                         [(2, 64, 8, 8)])
+
+    def test_forward_against_plain_torch(self):
+        torch.manual_seed(0)
+        backbone = CIFARResNet(8, in_channels=1, out_indices=(0, 1, 2))
+        backbone.eval()
+        x = torch.rand(2, 1, 8, 8)
+        weights = backbone.state_dict()
+
+        def conv(x, name, stride=1):
+            weight = weights[f'{name}.weight']
+            return nn.functional.conv2d(
+                x, weight, stride=stride, padding=weight.shape[-1] // 2)
+
+        def norm(x, name):
+            keys = ('running_mean', 'running_var', 'weight', 'bias')
+            args = [weights[f'{name}.{key}'] for key in keys]
+            return nn.functional.batch_norm(x, *args)
+
+        out = norm(conv(x, 'conv1'), 'bn1').relu()
+        for i, feat in enumerate(backbone(x)):
+            block, stride = f'layer{i + 1}.0', min(i + 1, 2)
+            shortcut = out
+            if i > 0:
+                shortcut = norm(
+                    conv(out, f'{block}.downsample.0', stride),
+                    f'{block}.downsample.1')
+            out = norm(conv(out, f'{block}.conv1', stride), f'{block}.bn1')
+            out = norm(conv(out.relu(), f'{block}.conv2'), f'{block}.bn2')
+            out = (out + shortcut).relu()
+            torch.testing.assert_close(feat, out)
+
+    def test_frozen_stages(self):
+        for frozen, expected in ((-1, []), (0, ['conv1', 'bn1']),
+                                 (2, ['conv1', 'bn1', 'layer1', 'layer2'])):
+            backbone = CIFARResNet(8, frozen_stages=frozen)
+            self.assertIs(backbone.train(), backbone)
+            for name, child in backbone.named_children():
+                with self.subTest(frozen=frozen, child=name):
+                    self.assertEqual(child.training, name not in expected)
+                    for param in child.parameters():
+                        self.assertEqual(param.requires_grad,
+                                         name not in expected)
+
+    def test_frozen_statistics_do_not_move(self):
+        backbone = CIFARResNet(8, frozen_stages=1).train()
+        before = copy.deepcopy(backbone.state_dict())
+        backbone(torch.rand(4, 3, 8, 8))
+        after = backbone.state_dict()
+        for name in ('bn1', 'layer1.0.bn1'):
+            key = f'{name}.running_mean'
+            self.assertTrue(torch.equal(before[key], after[key]))
+        key = 'layer2.0.bn1.running_mean'
+        self.assertFalse(torch.equal(before[key], after[key]))
+
+    def test_norm_eval(self):
+        backbone = CIFARResNet(8, norm_eval=True).train()
+        self.assertTrue(backbone.conv1.training)
+        self.assertFalse(any(m.training for m in batch_norms(backbone)))
+        self.assertTrue(all(m.weight.requires_grad
+                            for m in batch_norms(backbone)))
+        self.assertTrue(all(m.training
+                            for m in batch_norms(CIFARResNet(8).train())))
+
+    def test_init(self):
+        torch.manual_seed(0)
+        backbone = CIFARResNet(8, stem_channels=32, stage_channels=(64, ) * 3)
+        backbone.init_weights()
+        # Kaiming, fan out, ReLU: std = sqrt(2 / (9 * 64)).
+        std = backbone.layer2[0].conv2.weight.std().item()
+        self.assertAlmostEqual(std, (2 / 576)**0.5, delta=1e-3)
+        self.assertTrue(all((m.weight == 1).all()
+                            for m in batch_norms(backbone)))
+
+    def test_init_cfg_and_act_cfg(self):
+        backbone = CIFARResNet(
+            8,
+            act_cfg=dict(type='LeakyReLU'),
+            init_cfg=dict(type='Constant', layer='Conv2d', val=0.5))
+        backbone.init_weights()
+        self.assertTrue((backbone.conv1.weight == 0.5).all())
+        self.assertIsInstance(backbone.relu, nn.LeakyReLU)
+        self.assertIsInstance(backbone.layer3[0].relu, nn.LeakyReLU)
+
+    def test_in_a_classifier(self):
+        model = MODELS.build(
+            dict(
+                _scope_='mmpretrain',
+                type='ImageClassifier',
+                backbone=dict(
+                    type='mmdskd.CIFARResNet', depth=8, in_channels=1),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead', num_classes=10, in_channels=64)))
+        self.assertIsInstance(model.backbone, CIFARResNet)
+        self.assertEqual(model(torch.rand(2, 1, 16, 16)).shape, (2, 10))
+
+    def test_errors(self):
+        for kwargs, message in (
+            (dict(depth=18), 'depth should be 6n [+] 2 .*8, 14, 20.*got 18'),
+            (dict(depth=2), 'depth should be .* got 2'),
+            (dict(depth=8, stage_channels=(16, 32)),
+             r'stage_channels should .* 3 stages, but got \(16, 32\)'),
+            (dict(depth=8, strides=(1, 2, 2, 2)),
+             r'strides should .* 3 stages, but got \(1, 2, 2, 2\)'),
+            (dict(depth=8, out_indices=()),
+             r'out_indices should .*\(0, 1, 2\).* got \(\)'),
+            (dict(depth=8, out_indices=(3, )),
+             r'out_indices should .* got \(3,\)'),
+            (dict(depth=8, out_indices=(2, 0)),
+             r'out_indices should .* increasing order, but got \(2, 0\)'),
+            (dict(depth=8, out_indices=(1, 1)),
+             r'out_indices should .* got \(1, 1\)'),
+            (dict(depth=8, frozen_stages=4),
+             'frozen_stages should .* up to 3 .* got 4'),
+        ):
+            with self.subTest(kwargs):
+                with self.assertRaisesRegex(ValueError, message):
+                    CIFARResNet(**kwargs)

@@ -1,0 +1,184 @@
+import pytest
+import torch
+from torch import nn
+
+from mmdskd.models import (Branch, CIFARResNet, ConvHead, DSKDConnector,
+                           SepConvHead)
+from mmdskd.registry import MODELS
+
+FEATURES = [torch.rand(2, 8, 16, 16), torch.rand(2, 12, 8, 8)]
+
+
+def connector(**kwargs):
+    defaults = dict(
+        in_channels=[8, 12], strides=[4, 2], out_channels=20, num_classes=5)
+    return DSKDConnector(**{**defaults, **kwargs})
+
+
+def shapes(branches):
+    return [tuple(branch.feat.shape) for branch in branches]
+
+
+@pytest.mark.parametrize('head', ['SepConvHead', 'ConvHead'])
+def test_brings_features_to_the_shape_of_the_teacher(head):
+    branches = connector(head=dict(type=f'mmdskd.{head}'))(FEATURES)
+    assert all(isinstance(branch, Branch) for branch in branches)
+    assert shapes(branches) == [(2, 20, 4, 4)] * 2
+    assert [tuple(b.logits.shape) for b in branches] == [(2, 5)] * 2
+
+
+@pytest.mark.parametrize('head', ['SepConvHead', 'ConvHead'])
+@pytest.mark.parametrize('edge, kwargs, expected', [
+    (16, dict(strides=[1]), 16),
+    (16, dict(strides=[8]), 2),
+    (7, dict(strides=[2]), 4),
+    (16, dict(strides=[3]), 6),
+    (16, dict(strides=[6]), 3),
+    (14, dict(out_size=5), 5),
+    (4, dict(out_size=7), 7),
+])
+def test_sizes(head, edge, kwargs, expected):
+    heads = DSKDConnector(
+        in_channels=[8],
+        out_channels=20,
+        head=dict(type=f'mmdskd.{head}'),
+        **kwargs)
+    assert shapes(heads([torch.rand(2, 8, edge, edge)
+                         ])) == [(2, 20, expected, expected)]
+
+
+def test_target_size_may_be_oblong():
+    heads = connector(strides=None, out_size=(3, 5))
+    assert shapes(heads(FEATURES)) == [(2, 20, 3, 5)] * 2
+
+
+def test_classifier_classifies_the_pooled_feature():
+    heads = connector()
+    for branch, head in zip(heads(FEATURES), heads.heads):
+        expected = head.classifier(branch.feat.flatten(2).mean(2))
+        torch.testing.assert_close(branch.logits, expected)
+
+
+def test_without_classes_there_is_no_classifier():
+    heads = connector(num_classes=None)
+    assert [branch.logits for branch in heads(FEATURES)] == [None, None]
+    assert not any(isinstance(m, nn.Linear) for m in heads.modules())
+
+
+def test_every_parameter_gets_a_gradient():
+    heads = connector()
+    sum(branch.logits.square().sum() for branch in heads(FEATURES)).backward()
+    for name, param in heads.named_parameters():
+        assert param.grad is not None and param.grad.abs().sum() > 0, name
+
+
+def test_initialisation_is_explicit():
+    torch.manual_seed(0)
+    heads = DSKDConnector(
+        in_channels=[64], strides=[1], out_channels=512, num_classes=100)
+    for module in heads.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.weight.size(0) * module.weight[0, 0].numel()
+            assert module.weight.std().item() == pytest.approx(
+                (2 / fan_out)**0.5, rel=0.1)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+        elif isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.01, rel=0.1)
+            assert (module.bias == 0).all()
+
+
+def test_heads_are_chosen_by_name():
+    assert isinstance(connector().heads[0], SepConvHead)
+    heads = MODELS.build(
+        dict(
+            type='mmdskd.DSKDConnector',
+            in_channels=[8],
+            strides=[2],
+            out_channels=20,
+            head=dict(type='mmdskd.ConvHead', kernel_size=1)))
+    assert isinstance(heads.heads[0], ConvHead)
+    assert heads.heads[0].projector[1].kernel_size == (1, 1)
+
+
+def macs(model, *inputs):
+    """Multiply-accumulates of convolutions and linear layers."""
+    counts = []
+
+    def count(module, args, out):
+        counts.append(out[0].numel() * module.weight[0].numel())
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    model.eval()
+    with torch.no_grad():
+        model(*inputs)
+    return sum(counts)
+
+
+@pytest.mark.parametrize('head', ['SepConvHead', 'ConvHead'])
+def test_heads_cost_at_most_a_fifth_of_resnet8x4(head):
+    student = CIFARResNet(
+        8, stem_channels=32, stage_channels=(64, 128, 256))
+    heads = DSKDConnector(
+        in_channels=[64, 128],
+        strides=[4, 2],
+        out_channels=256,
+        num_classes=100,
+        head=dict(type=f'mmdskd.{head}'))
+    student_macs = macs(student, torch.rand(1, 3, 32, 32))
+    head_macs = macs(
+        heads, [torch.rand(1, 64, 32, 32),
+                torch.rand(1, 128, 16, 16)])
+    assert 0 < head_macs <= 0.2 * student_macs
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(strides=None), 'either strides .* or out_size'),
+    (dict(out_size=4), 'either strides .* or out_size'),
+    (dict(strides=[4]), r'strides should give one number per branch, 2 as '
+     r'in_channels=\[8, 12\] do, but got \[4\]'),
+    (dict(strides=4), 'strides should give one number per branch'),
+    (dict(strides=[4, 0]), r'strides should be positive whole numbers, but '
+     r'got \[4, 0\]'),
+    (dict(in_channels=8), 'in_channels should be a list'),
+    (dict(in_channels=[]), 'in_channels should be a list'),
+    (dict(in_channels=[8, -1]), 'in_channels should be positive'),
+    (dict(out_channels=0), 'out_channels should be positive'),
+    (dict(num_classes=0), 'num_classes should be positive'),
+    (dict(head=dict(type='mmdskd.SepConvHead', bottleneck_ratio=0)),
+     'bottleneck_ratio should be > 0, but got 0'),
+    (dict(head=dict(type='mmdskd.ConvHead', kernel_size=2)),
+     'kernel_size should be a positive odd number, but got 2'),
+])
+def test_wrong_config(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        connector(**kwargs)
+
+
+@MODELS.register_module(name='TestNoHead')
+class NoHead(nn.Module):
+
+    def __init__(self, **kwargs):
+        super().__init__()
+
+
+def test_a_head_must_be_one():
+    with pytest.raises(TypeError, match='BaseBranchHead.*but got NoHead'):
+        connector(head=dict(type='mmdskd.TestNoHead'))
+
+
+@pytest.mark.parametrize('features, error, message', [
+    (FEATURES[:1], ValueError, 'has 2 branches, but got 1 features'),
+    (FEATURES[0], TypeError, r'got one tensor of shape \(2, 8, 16, 16\)'),
+    (FEATURES[::-1], ValueError, r'Branch 0: expected a feature of shape '
+     r'\(N, 8, H, W\) as in_channels says, but got \(2, 12, 8, 8\)'),
+    ([FEATURES[0], torch.rand(2, 12)], ValueError,
+     r'Branch 1: .*but got \(2, 12\)'),
+    ([FEATURES[0], (FEATURES[1], )], TypeError,
+     'Branch 1: the recorded output should be a tensor .* got tuple'),
+])
+def test_wrong_input(features, error, message):
+    with pytest.raises(error, match=message):
+        connector()(features)
