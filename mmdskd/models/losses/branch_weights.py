@@ -1,0 +1,86 @@
+from typing import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class BranchWeights(nn.Module):
+    """The weights of the branches for one term of the loss, with all that the
+    loss-based allocation remembers.
+
+    All of it are buffers: it moves with the model, is in checkpoints, and a
+    resumed run goes on where the saved one was. No method waits for the
+    device.
+
+    Args:
+        num_branches (int): Number of branches L.
+
+    Attributes:
+        weights (Tensor): Weight per branch, averaging to 1, (L, ).
+        ema (Tensor): Smoothed losses at the last update, (L, ).
+        previous (Tensor): Smoothed losses at the update before it, (L, ).
+        pending (Tensor): Since the last update: sum of the losses, number
+            of iterations in it, and number of iterations left out because a
+            loss was not finite, (L + 2, ). Sums, so that ranks add up.
+        num_updates (Tensor): Number of updates, scalar.
+        num_nonfinite (Tensor): Number of iterations left out, scalar.
+    """
+
+    def __init__(self, num_branches: int) -> None:
+        super().__init__()
+        self.register_buffer('weights', torch.ones(num_branches))
+        self.register_buffer('ema', torch.zeros(num_branches))
+        self.register_buffer('previous', torch.zeros(num_branches))
+        self.register_buffer('pending', torch.zeros(num_branches + 2))
+        self.register_buffer('num_updates', torch.tensor(0.))
+        self.register_buffer('num_nonfinite', torch.tensor(0.))
+
+    def reset(self) -> None:
+        """Start anew with equal weights."""
+        for name, buffer in self.named_buffers():
+            buffer.fill_(1 if name == 'weights' else 0)
+
+    @torch.no_grad()
+    def add(self, losses: Tensor) -> None:
+        """Take in the losses of an iteration, unless one is not finite.
+
+        Args:
+            losses (Tensor): Losses before their ``loss_weight``, (L, ).
+        """
+        finite = losses.isfinite().all()
+        kept = torch.where(finite, losses, torch.zeros_like(losses))
+        self.pending += torch.cat([kept, torch.stack([finite, ~finite])])
+
+    @torch.no_grad()
+    def update(self,
+               strategy: Callable[[Tensor, Tensor], Tensor],
+               ema_decay: float = 0.,
+               strength: float = 1.) -> None:
+        """Compute the weights from the losses since the last update.
+
+        Without any finite loss since then, all stays as it was.
+
+        Args:
+            strategy (Callable): Maps smoothed losses, now and at the update
+                before, each (L, ), to weights of average 1, (L, ).
+            ema_decay (float): Share of the old value in the smoothed losses,
+                in [0, 1). The first update takes the losses as they are.
+                Defaults to 0.
+            strength (float): Share of the strategy in the weights, in
+                [0, 1]; the rest is 1 for each branch. Defaults to 1.
+        """
+        count, num_nonfinite = self.pending[-2:]
+        mean = self.pending[:-2] / count.clamp(min=1)
+        first = self.num_updates == 0
+        smoothed = torch.where(first, mean,
+                               ema_decay * self.ema + (1 - ema_decay) * mean)
+        previous = torch.where(first, mean, self.ema)
+        weights = 1 + strength * (strategy(smoothed, previous) - 1)
+
+        valid = (count > 0) & weights.isfinite().all()
+        for buffer, value in ((self.weights, weights),
+                              (self.previous, previous), (self.ema, smoothed)):
+            buffer.copy_(torch.where(valid, value, buffer))
+        self.num_updates += valid
+        self.num_nonfinite += num_nonfinite
+        self.pending.zero_()

@@ -1,0 +1,300 @@
+import inspect
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+
+from mmdskd.registry import MODELS
+from ..architectures.heads import Branch
+from .branch_weights import BranchWeights
+
+LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
+# What the losses of MMRazor and MMPretrain call the labels.
+LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
+
+
+@MODELS.register_module()
+class DSKDLoss(nn.Module):
+    """Loss of deeply-supervised knowledge distillation.
+
+    .. math::
+        L = r \\cdot \\sum_{l=1}^{L}
+            a_l L_{logit}(z_l, z_T) + b_l L_{feat}(g_l(F_l), F_T)
+            + c_l L_{label}(z_l, y)
+
+    of `Knowledge Distillation with Deep Supervision
+    <https://arxiv.org/abs/2202.07846>`_ (Luo, Chen, Wang, IJCNN 2023), over
+    the branches on the shallow layers of the student. The weights a, b and c
+    average to 1 each and are written by
+    :class:`~mmdskd.engine.LossWeightSchedulerHook`; without it they are 1.
+    The term on the labels is not in the paper's abstract, and off by default.
+
+    Each term is any registered loss of MMRazor (by its bare name) or
+    MMPretrain (``mmpretrain.Name``) whose ``forward`` takes student and
+    teacher first, and labels by name if it wants them; the label loss takes
+    logits and labels. The teacher is detached here, since not all losses do
+    it.
+
+    Args:
+        num_branches (int): Number of branches L, >= 1.
+        logit_loss (dict or list[dict], optional): Loss between the logits of
+            a branch and the teacher's, one config for all branches or one
+            per branch; built modules are taken too. Defaults to None.
+        feat_loss (dict or list[dict], optional): Loss between the projected
+            feature of a branch and the teacher's feature. Defaults to None.
+        label_loss (dict or list[dict], optional): Loss between the logits of
+            a branch and the labels. Defaults to None.
+        loss_weight (float): Weight of the whole. Defaults to 1.0.
+
+    Attributes:
+        allocation (nn.ModuleDict): :class:`BranchWeights` per term.
+        last_losses (dict[str, Tensor]): Per term the losses of the branches
+            in the last forward, before their ``loss_weight``, detached,
+            (L, ). A fresh dict at each forward.
+        ramp (Tensor): Factor r on the whole, in [0, 1], a buffer.
+
+    Raises:
+        ValueError: If there is no term, a list is not one per branch,
+            ``tau`` of a loss is not positive, or a loss needs more than
+            student, teacher and labels.
+
+    Examples:
+        >>> import torch
+        >>> from mmdskd.models import Branch, DSKDLoss
+        >>> loss = DSKDLoss(
+        ...     num_branches=2,
+        ...     logit_loss=dict(type='KLDivergence', tau=4),
+        ...     feat_loss=dict(
+        ...         type='L2Loss', normalize=False, div_element=True))
+        >>> branches = [
+        ...     Branch(torch.rand(8, 64, 4, 4), torch.rand(8, 10))
+        ...     for _ in range(2)]
+        >>> loss(branches, torch.rand(8, 10), torch.rand(8, 64, 4, 4)).shape
+        torch.Size([])
+    """
+
+    def __init__(self,
+                 num_branches: int,
+                 logit_loss: Optional[LossConfig] = None,
+                 feat_loss: Optional[LossConfig] = None,
+                 label_loss: Optional[LossConfig] = None,
+                 loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if not isinstance(num_branches, int) or num_branches < 1:
+            raise ValueError('num_branches should be a whole number >= 1, '
+                             f'but got {num_branches}')
+        self.num_branches = num_branches
+        self.loss_weight = loss_weight
+        terms = dict(logit=logit_loss, feat=feat_loss, label=label_loss)
+        self.criteria = nn.ModuleDict({
+            term: self._build_criteria(f'{term}_loss', cfg)
+            for term, cfg in terms.items() if cfg is not None
+        })
+        if not self.criteria:
+            raise ValueError('DSKDLoss needs at least one of logit_loss, '
+                             'feat_loss and label_loss, but got none')
+        self.allocation = nn.ModuleDict(
+            {term: BranchWeights(num_branches)
+             for term in self.criteria})
+        self.last_losses: Dict[str, Tensor] = dict()
+        self.register_buffer('ramp', torch.tensor(1.))
+
+    @property
+    def needs_logits(self) -> bool:
+        """bool: Whether the branches must have a classifier."""
+        return 'logit' in self.criteria or 'label' in self.criteria
+
+    @property
+    def needs(self) -> List[str]:
+        """list[str]: The arguments of ``forward`` that are not optional with
+        these terms."""
+        labels = 'label' in self.criteria or any(
+            _label_argument(criterion)
+            for term in ('logit', 'feat') if term in self.criteria
+            for criterion in self.criteria[term])
+        return ['branches'] + [
+            name for name, needed in (('preds_T', 'logit' in self.criteria),
+                                      ('feat_T', 'feat' in self.criteria),
+                                      ('gt_labels', labels)) if needed
+        ]
+
+    def reset(self) -> None:
+        """Start anew with equal weights and without ramp."""
+        for weights in self.allocation.values():
+            weights.reset()
+        self.ramp.fill_(1)
+
+    def forward(self,
+                branches: Sequence[Branch],
+                preds_T: Optional[Tensor] = None,
+                feat_T: Optional[Tensor] = None,
+                gt_labels: Optional[Tensor] = None) -> Tensor:
+        """Compute the weighted sum over branches and terms.
+
+        Args:
+            branches (Sequence[Branch]): What
+                :class:`~mmdskd.models.DSKDConnector` returns: per branch a
+                feature, (N, C, H, W), and logits, (N, K), or None.
+            preds_T (Tensor, optional): Teacher logits, (N, K).
+            feat_T (Tensor, optional): Teacher feature, (N, C, H, W).
+            gt_labels (Tensor, optional): Class indices, (N, ), or, after
+                mixup, class probabilities, (N, K).
+
+        Returns:
+            Tensor: The loss, scalar.
+
+        Raises:
+            ValueError: If an argument that a term needs is missing, or
+                branches and teacher do not agree in number or shape.
+        """
+        given = dict(
+            branches=branches,
+            preds_T=preds_T,
+            feat_T=feat_T,
+            gt_labels=gt_labels)
+        missing = [name for name in self.needs if given[name] is None]
+        if missing:
+            raise ValueError(
+                f'DSKDLoss with the terms {list(self.criteria)} needs '
+                f'{", ".join(self.needs)}, but got no {", ".join(missing)}')
+        preds_T = None if preds_T is None else preds_T.detach()
+        feat_T = None if feat_T is None else feat_T.detach()
+        self._check_branches(branches, preds_T, feat_T)
+
+        inputs = dict(
+            logit=[(branch.logits, preds_T) for branch in branches],
+            feat=[(branch.feat, feat_T) for branch in branches],
+            label=[(branch.logits, gt_labels) for branch in branches])
+        last_losses = dict()
+        total = 0
+        for term, criteria in self.criteria.items():
+            losses = torch.stack([
+                self._branch_loss(term, index, criterion, pair, gt_labels)
+                for index, (criterion,
+                            pair) in enumerate(zip(criteria, inputs[term]))
+            ])
+            last_losses[term] = self._unweighted(criteria, losses.detach())
+            total = total + (self.allocation[term].weights * losses).sum()
+        self.last_losses = last_losses
+        return self.loss_weight * self.ramp * total
+
+    def _build_criteria(self, name: str, cfg: LossConfig) -> nn.ModuleList:
+        """Build one loss per branch and check that it can be called."""
+        cfgs = [cfg] * self.num_branches if isinstance(
+            cfg, (dict, nn.Module)) else list(cfg)
+        if len(cfgs) != self.num_branches:
+            raise ValueError(
+                f'{name} should be one config, or one per branch '
+                f'({self.num_branches}), but got a list of {len(cfgs)}')
+        # MMRazor's names are found whatever scope the caller is in.
+        criteria = nn.ModuleList(
+            c if isinstance(c, nn.Module) else MODELS.
+            build(dict(c, _scope_=c.get('_scope_', 'mmrazor'))) for c in cfgs)
+        for criterion in criteria:
+            check_tau(name, criterion)
+            _check_signature(name, criterion)
+        return criteria
+
+    def _check_branches(self, branches: Sequence[Branch],
+                        preds_T: Optional[Tensor],
+                        feat_T: Optional[Tensor]) -> None:
+        """Raise if the branches and the teacher do not fit."""
+        if len(branches) != self.num_branches:
+            raise ValueError(f'DSKDLoss has num_branches={self.num_branches},'
+                             f' but got {len(branches)} branches')
+        for index, branch in enumerate(branches):
+            if not self.needs_logits and branch.logits is not None:
+                raise ValueError(
+                    f'Branch {index} has a classifier, but DSKDLoss has '
+                    'neither logit_loss nor label_loss; a classifier without '
+                    'gradient breaks distributed training: set '
+                    'num_classes=None in DSKDConnector')
+            if self.needs_logits and branch.logits is None:
+                raise ValueError(
+                    f'Branch {index} has no classifier, but DSKDLoss has a '
+                    'logit_loss or label_loss: set num_classes in '
+                    'DSKDConnector')
+            for term, what, ours, theirs in (
+                ('logit', 'logits', branch.logits, preds_T),
+                ('feat', 'a feature', branch.feat, feat_T)):
+                if term in self.criteria and ours.shape != theirs.shape:
+                    raise ValueError(
+                        f'Branch {index}: expected {what} of the shape of '
+                        f"the teacher's, {tuple(theirs.shape)}, but got "
+                        f'{tuple(ours.shape)}: see num_classes, out_channels '
+                        'and strides of DSKDConnector')
+
+    def _branch_loss(self, term: str, index: int, criterion: nn.Module,
+                     pair: tuple, gt_labels: Optional[Tensor]) -> Tensor:
+        """Compute one term of one branch."""
+        label_argument = None if term == 'label' else _label_argument(
+            criterion)
+        labels = {label_argument: gt_labels} if label_argument else {}
+        loss = criterion(*pair, **labels)
+        if loss.dim() != 0:
+            raise ValueError(
+                f'Branch {index}: {term}_loss should return a scalar, but '
+                f'{type(criterion).__name__} returns a tensor of shape '
+                f'{tuple(loss.shape)}: set its reduction')
+        return loss
+
+    @staticmethod
+    def _unweighted(criteria: nn.ModuleList, losses: Tensor) -> Tensor:
+        """Take the sub-losses' own ``loss_weight`` out of (L, ) losses.
+
+        A loss of weight 0 has no known value and counts as 0.
+        """
+        factors = [
+            float(getattr(criterion, 'loss_weight', 1))
+            for criterion in criteria
+        ]
+        if all(factor == 1 for factor in factors):
+            return losses.float()
+        # Scalars of Python reach the device without waiting for it.
+        return torch.stack([
+            loss * (1 / factor if factor else 0)
+            for loss, factor in zip(losses.float(), factors)
+        ])
+
+
+def check_tau(name: str, criterion: nn.Module) -> None:
+    """Check the temperature of a loss.
+
+    Raises:
+        ValueError: If the loss ``name`` has a ``tau`` that is not positive.
+    """
+    tau = getattr(criterion, 'tau', None)
+    if isinstance(tau, (int, float)) and tau <= 0:
+        raise ValueError(f'{name}: tau of {type(criterion).__name__} should '
+                         f'be > 0, but got {tau}')
+
+
+def _extra_parameters(criterion: nn.Module) -> List[inspect.Parameter]:
+    """Named parameters of ``forward`` after student and teacher."""
+    return [
+        p for p in list(
+            inspect.signature(criterion.forward).parameters.values())[2:]
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+
+
+def _label_argument(criterion: nn.Module) -> Optional[str]:
+    """Name by which ``forward`` takes the labels, if it does."""
+    names = [p.name for p in _extra_parameters(criterion)]
+    return next((n for n in LABEL_ARGUMENTS if n in names), None)
+
+
+def _check_signature(name: str, criterion: nn.Module) -> None:
+    """Raise if ``forward`` can't be called with what DSKDLoss has."""
+    parameters = list(inspect.signature(criterion.forward).parameters.values())
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    unknown = [
+        p.name for p in _extra_parameters(criterion)
+        if p.default is p.empty and p.name not in LABEL_ARGUMENTS
+    ]
+    if (len(parameters) < 2 and not variadic) or unknown:
+        raise ValueError(
+            f'{name}: forward of {type(criterion).__name__} should take '
+            '(student, teacher) and may take labels by one of the names '
+            f'{LABEL_ARGUMENTS}, but it takes '
+            f'({", ".join(p.name for p in parameters)})')

@@ -1,0 +1,72 @@
+from abc import ABCMeta, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class BaseLossWeightStrategy(metaclass=ABCMeta):
+    """A rule that turns the losses of the branches into their weights.
+
+    A subclass says how weights relate to one another in :meth:`allocate`;
+    calling the strategy scales them to an average of 1, so that ``uniform``
+    is the plain sum of the branches and strategies compare. Strategies are
+    pure functions of their arguments and stay on the device: what they need
+    to remember, :class:`~mmdskd.models.BranchWeights` hands them.
+
+    Registered in ``TASK_UTILS``, a strategy is chosen by its name:
+
+    Examples:
+        >>> from mmdskd.registry import TASK_UTILS
+        >>> @TASK_UTILS.register_module(name='max')
+        ... class MaxStrategy(BaseLossWeightStrategy):
+        ...     def allocate(self, losses, previous):
+        ...         return (losses == losses.max()).float()
+        >>> import torch
+        >>> MaxStrategy()(torch.tensor([1., 3.]), torch.tensor([1., 3.]))
+        tensor([0., 2.])
+    """
+
+    #: Keeps a division by a loss of 0 finite.
+    eps = 1e-8
+
+    def __call__(self, losses: Tensor, previous: Tensor) -> Tensor:
+        """Compute the weights of all branches for one term.
+
+        Args:
+            losses (Tensor): Smoothed losses of the branches, before their
+                ``loss_weight``, (L, ).
+            previous (Tensor): The same at the update before, (L, ); equal to
+                ``losses`` at the first update.
+
+        Returns:
+            Tensor: Weights of average 1, (L, ).
+        """
+        weights = self.allocate(losses, previous)
+        total = weights.sum()
+        # All losses 0: nothing to prefer.
+        weights = torch.where(total > 0, weights / total,
+                              torch.full_like(weights, 1 / len(weights)))
+        return len(weights) * weights
+
+    @abstractmethod
+    def allocate(self, losses: Tensor, previous: Tensor) -> Tensor:
+        """Compute weights >= 0, up to a common factor.
+
+        Args:
+            losses (Tensor): (L, ).
+            previous (Tensor): (L, ).
+
+        Returns:
+            Tensor: (L, ).
+        """
+
+
+def check_temperature(temperature: float) -> float:
+    """Return ``temperature``.
+
+    Raises:
+        ValueError: If it is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f'temperature should be > 0, but got {temperature}')
+    return temperature

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from mmdskd.models import BranchWeights, ProportionalStrategy, UniformStrategy
+
+PROPORTIONAL = ProportionalStrategy()
+
+
+def take(weights, *losses):
+    for row in losses:
+        weights.add(torch.tensor(row))
+
+
+def test_starts_uniform():
+    assert BranchWeights(3).weights.tolist() == [1, 1, 1]
+
+
+def test_mean_over_the_interval_then_ema():
+    weights = BranchWeights(2)
+    take(weights, [1., 1.], [1., 5.])
+    weights.update(PROPORTIONAL, ema_decay=0.75)
+    # The first update takes the mean, (1, 3), as it is.
+    assert weights.ema.tolist() == [1, 3]
+    assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
+
+    take(weights, [5., 3.])
+    weights.update(PROPORTIONAL, ema_decay=0.75)
+    # 3/4 (1, 3) + 1/4 (5, 3) = (2, 3)
+    assert weights.ema.tolist() == [2, 3]
+    assert weights.previous.tolist() == [1, 3]
+    assert weights.weights.tolist() == pytest.approx([0.8, 1.2])
+    assert weights.num_updates == 2
+
+
+def test_without_ema_the_weights_are_those_of_the_last_losses():
+    weights = BranchWeights(2)
+    for losses in ([1., 1.], [1., 3.]):
+        take(weights, losses)
+        weights.update(PROPORTIONAL)
+    assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
+
+
+def test_strength_is_the_share_of_the_strategy():
+    weights = BranchWeights(2)
+    take(weights, [1., 3.])
+    weights.update(PROPORTIONAL, strength=0.5)
+    assert weights.weights.tolist() == pytest.approx([0.75, 1.25])
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_losses_that_are_not_finite_are_left_out_and_counted(bad):
+    weights = BranchWeights(2)
+    take(weights, [1., 3.], [bad, 1.])
+    weights.update(PROPORTIONAL)
+    assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
+    assert weights.num_nonfinite == 1
+
+    take(weights, [1., bad])
+    weights.update(UniformStrategy())
+    assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
+    assert weights.num_updates == 1
+    assert weights.num_nonfinite == 2
+
+
+def test_a_strategy_that_fails_leaves_the_weights():
+    weights = BranchWeights(2)
+    take(weights, [1., 3.])
+    weights.update(lambda losses, previous: losses / 0)
+    assert weights.weights.tolist() == [1, 1]
+    assert weights.num_updates == 0
+
+
+def test_state_is_saved_and_reset():
+    weights = BranchWeights(2)
+    take(weights, [1., 3.])
+    weights.update(PROPORTIONAL)
+    take(weights, [2., 2.])
+    twin = BranchWeights(2)
+    twin.load_state_dict(weights.state_dict())
+    for w in (weights, twin):
+        w.update(PROPORTIONAL, ema_decay=0.5)
+    assert twin.weights.tolist() == weights.weights.tolist()
+    assert twin.weights.tolist() == pytest.approx([0.75, 1.25])
+
+    twin.reset()
+    for name, value in BranchWeights(2).state_dict().items():
+        assert twin.state_dict()[name].tolist() == value.tolist()

@@ -1,0 +1,105 @@
+import math
+
+import pytest
+import torch
+
+from mmdskd.models import (BaseLossWeightStrategy, DWAStrategy,
+                           InverseStrategy, ProportionalStrategy,
+                           SoftmaxStrategy, UniformStrategy)
+from mmdskd.registry import TASK_UTILS
+
+LOSSES = torch.tensor([1., 3.])
+
+
+def weights(strategy, losses=LOSSES, previous=LOSSES):
+    return strategy(losses, previous).tolist()
+
+
+def two(first, second):
+    """Scale two numbers to an average of 1."""
+    return pytest.approx(
+        [2 * first / (first + second), 2 * second / (first + second)],
+        rel=1e-6)
+
+
+def test_softmax():
+    # mean 2: exp(0.5) to exp(1.5)
+    assert weights(SoftmaxStrategy()) == two(1, math.e)
+    assert weights(SoftmaxStrategy(temperature=0.5)) == two(1, math.e**2)
+    assert weights(SoftmaxStrategy(normalize=False)) == two(1, math.e**2)
+    # The scale of the loss does not matter, unless asked to.
+    assert weights(SoftmaxStrategy(), LOSSES / 100) == two(1, math.e)
+    assert weights(
+        SoftmaxStrategy(normalize=False),
+        LOSSES / 100) == two(1, math.exp(0.02))
+
+
+def test_proportional():
+    assert weights(ProportionalStrategy()) == two(1, 3)
+    assert weights(ProportionalStrategy(), torch.tensor([-1., 3.])) == [0, 2]
+
+
+def test_inverse():
+    assert weights(InverseStrategy()) == two(3, 1)
+
+
+def test_uniform():
+    assert weights(UniformStrategy()) == [1, 1]
+
+
+def test_dwa():
+    # ratios 1/2 and 3/4
+    previous = torch.tensor([2., 4.])
+    assert weights(
+        DWAStrategy(), previous=previous) == two(
+            math.exp(0.25), math.exp(0.375))
+    assert weights(
+        DWAStrategy(temperature=0.5),
+        previous=previous) == two(math.exp(1), math.exp(1.5))
+    assert weights(DWAStrategy()) == [1, 1]
+
+
+STRATEGIES = [
+    SoftmaxStrategy(),
+    ProportionalStrategy(),
+    InverseStrategy(),
+    UniformStrategy(),
+    DWAStrategy()
+]
+
+
+@pytest.mark.parametrize('strategy', STRATEGIES)
+@pytest.mark.parametrize('losses', [[0., 0., 0.], [1e-12, 1., 1e6],
+                                    [2., 2., 2.], [0., 0., 5.]])
+def test_weights_average_to_one(strategy, losses):
+    losses = torch.tensor(losses)
+    result = strategy(losses, losses.flip(0))
+    assert result.mean().item() == pytest.approx(1, abs=1e-5)
+    assert (result >= 0).all()
+
+
+@pytest.mark.parametrize('strategy', STRATEGIES)
+def test_equal_losses_have_equal_weights(strategy):
+    assert weights(strategy, torch.zeros(2)) == [1, 1]
+    assert weights(strategy, torch.full((2, ), 7.),
+                   torch.full((2, ), 3.)) == [1, 1]
+
+
+@pytest.mark.parametrize('strategy', [SoftmaxStrategy, DWAStrategy])
+@pytest.mark.parametrize('temperature', [0, -1])
+def test_temperature_must_be_positive(strategy, temperature):
+    with pytest.raises(
+            ValueError,
+            match=f'temperature should be > 0, but got {temperature}'):
+        strategy(temperature=temperature)
+
+
+def test_all_are_registered_by_name():
+    for name, strategy in dict(
+            softmax=SoftmaxStrategy,
+            proportional=ProportionalStrategy,
+            inverse=InverseStrategy,
+            uniform=UniformStrategy,
+            dwa=DWAStrategy).items():
+        assert TASK_UTILS.get(name) is strategy
+        assert issubclass(strategy, BaseLossWeightStrategy)
