@@ -1,0 +1,102 @@
+from typing import Optional
+
+from mmrazor.models.distillers import ConfigurableDistiller
+from torch import nn
+
+from mmdskd.models import (DSKDConnector, DSKDLoss,
+                           MultiModuleOutputsRecorder)
+from mmdskd.models.losses.dskd_loss import check_tau
+
+
+def check_distillation(model: nn.Module) -> None:
+    """Check that the parts of a distillation fit, before it trains.
+
+    Recorder, connector and loss of DSKD are built apart and never see one
+    another; only the algorithm holds them all.
+
+    Args:
+        model (nn.Module): The algorithm. Without a
+            ``mmrazor.ConfigurableDistiller`` there is nothing to check.
+
+    Raises:
+        ValueError: If numbers of branches or classes disagree, a loss is not
+            given what it needs, there is a classifier too many or too few,
+            or a ``tau`` is not positive.
+    """
+    distiller = getattr(model, 'distiller', None)
+    if not isinstance(distiller, ConfigurableDistiller):
+        return
+    num_classes = {
+        name: _num_classes(getattr(model, name, None))
+        for name in ('student', 'teacher')
+    }
+    _check_num_classes(num_classes)
+    for name, loss in distiller.distill_losses.items():
+        check_tau(name, loss)
+        if isinstance(loss, DSKDLoss):
+            _check_dskd(name, loss, distiller, num_classes)
+
+
+def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
+                num_classes: dict) -> None:
+    mapping = distiller.loss_forward_mappings.get(name, {})
+    missing = [key for key in loss.needs if key not in mapping]
+    if missing:
+        raise ValueError(
+            f'loss_forward_mappings of {name} should give '
+            f'{", ".join(loss.needs)}, but {", ".join(missing)} is missing')
+
+    source = mapping['branches']
+    recorders = (
+        distiller.student_recorders
+        if source['from_student'] else distiller.teacher_recorders)
+    recorder = recorders.get_recorder(source['recorder'])
+    connector = distiller.connectors[source['connector']] \
+        if 'connector' in source else None
+    if not isinstance(connector, DSKDConnector):
+        raise ValueError(
+            f'loss_forward_mappings of {name}: branches should come through '
+            'a connector of type mmdskd.DSKDConnector, but its connector is '
+            f'{source.get("connector")!r}')
+    if not isinstance(recorder, MultiModuleOutputsRecorder):
+        raise ValueError(
+            f'loss_forward_mappings of {name}: branches should be recorded '
+            f'by mmdskd.MultiModuleOutputs, but {source["recorder"]!r} is a '
+            f'{type(recorder).__name__}')
+    branches = {
+        f'recorder {source["recorder"]!r} (sources)': len(recorder.sources),
+        f'connector {source["connector"]!r} (in_channels)':
+        connector.num_branches,
+        f'loss {name!r} (num_branches)': loss.num_branches
+    }
+    if len(set(branches.values())) > 1:
+        raise ValueError(
+            'The numbers of branches should agree, but they are: ' +
+            ', '.join(f'{part} {n}' for part, n in branches.items()))
+    if loss.needs_logits and connector.num_classes is None:
+        raise ValueError(
+            f'{name} has a logit_loss or label_loss, but connector '
+            f'{source["connector"]!r} has no classifier: set num_classes')
+    if not loss.needs_logits and connector.num_classes is not None:
+        raise ValueError(
+            f'{name} has neither logit_loss nor label_loss, but connector '
+            f'{source["connector"]!r} has a classifier, which would get no '
+            'gradient: set num_classes=None')
+    if connector.num_classes is not None:
+        _check_num_classes({
+            **num_classes, f'connector {source["connector"]!r}':
+            connector.num_classes
+        })
+
+
+def _num_classes(model: Optional[nn.Module]) -> Optional[int]:
+    """Number of classes of a classifier, as far as it tells."""
+    return getattr(getattr(model, 'head', None), 'num_classes', None)
+
+
+def _check_num_classes(num_classes: dict) -> None:
+    known = {part: n for part, n in num_classes.items() if n is not None}
+    if len(set(known.values())) > 1:
+        raise ValueError(
+            'The numbers of classes should agree, but they are: ' +
+            ', '.join(f'{part} {n}' for part, n in known.items()))

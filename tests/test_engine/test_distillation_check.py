@@ -1,0 +1,87 @@
+import pytest
+from mmrazor.registry import MODELS
+
+from mmdskd.engine.distillation_check import check_distillation
+
+
+@pytest.fixture
+def check(dskd_config):
+    """Change the config, build the algorithm and check it."""
+
+    def run(**changes):
+        dskd_config.merge_from_dict({
+            'model.distiller.' + key.replace('__', '.'): value
+            for key, value in changes.items()
+        })
+        cfg = dskd_config.model
+        check_distillation(MODELS.build(cfg))
+
+    return run
+
+
+def test_a_fitting_distillation_passes(check):
+    check()
+
+
+def test_a_model_that_does_not_distil_passes(dskd_config):
+    check_distillation(MODELS.build(dskd_config.model.architecture))
+
+
+MSE = dict(
+    _delete_=True,
+    type='mmdskd.DSKDLoss',
+    num_branches=2,
+    feat_loss=dict(type='L2Loss'))
+
+
+@pytest.mark.parametrize('changes, message', [
+    (dict(distill_losses__loss_dskd__num_branches=3),
+     r"numbers of branches should agree.*recorder 'shallow' \(sources\) 2, "
+     r"connector 'heads' \(in_channels\) 2, loss 'loss_dskd' "
+     r'\(num_branches\) 3'),
+    (dict(student_recorders__shallow__sources=['backbone.layer1']),
+     r"recorder 'shallow' \(sources\) 1"),
+    (dict(
+        connectors__heads__in_channels=[4],
+        connectors__heads__strides=[4]), r"connector 'heads' \(in_channels\)"
+     ' 1'),
+    (dict(connectors__heads__num_classes=None),
+     "logit_loss or label_loss, but connector 'heads' has no classifier"),
+    (dict(connectors__heads__num_classes=7),
+     "numbers of classes should agree.*student 10, teacher 10, connector "
+     "'heads' 7"),
+    (dict(distill_losses__loss_dskd=MSE), 'which would get no gradient: set '
+     'num_classes=None'),
+    (dict(distill_losses__loss_kd__tau=0),
+     'loss_kd: tau of KLDivergence should be > 0, but got 0'),
+    (dict(loss_forward_mappings__loss_dskd=dict(
+        _delete_=True,
+        branches=dict(
+            from_student=True, recorder='shallow', connector='heads'),
+        feat_T=dict(from_student=False, recorder='feat'))),
+     'should give branches, preds_T, feat_T, but preds_T is missing'),
+    (dict(loss_forward_mappings__loss_dskd__branches=dict(
+        _delete_=True, from_student=True, recorder='shallow')),
+     'a connector of type mmdskd.DSKDConnector, but its connector is None'),
+    (dict(loss_forward_mappings__loss_dskd__branches__recorder='logits'),
+     "recorded by mmdskd.MultiModuleOutputs, but 'logits' is a "
+     'ModuleOutputsRecorder'),
+])
+def test_what_does_not_fit_is_told(check, changes, message):
+    with pytest.raises(ValueError, match=message):
+        check(**changes)
+
+
+def test_teacher_and_student_have_the_same_classes(check, dskd_config):
+    dskd_config.model.teacher.head.num_classes = 20
+    with pytest.raises(
+            ValueError,
+            match='numbers of classes should agree, but they are: student '
+            '10, teacher 20'):
+        check()
+
+
+def test_kd_without_dskd_is_checked_too(kd_config):
+    kd_config.model.distiller.distill_losses.loss_kd.tau = -4
+    with pytest.raises(ValueError, match='loss_kd: tau .* but got -4'):
+        check_distillation(MODELS.build(kd_config.model))
