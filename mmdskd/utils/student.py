@@ -324,7 +324,7 @@ def _let_test_follow_val(student: dict) -> None:
         value = student.get(f'val_{part}')
         if value is not None:
             student[f'test_{part}'] = value
-    if 'type' in student.get('test_cfg', {}):
+    if 'type' in (student.get('test_cfg') or {}):
         student['test_cfg'] = {
             key: value
             for key, value in student['test_cfg'].items() if key != 'type'

@@ -353,6 +353,15 @@ def test_tests_on_the_validation_set_by_default(kd_config):
     assert 'test_cfg' not in make_student_config(kd_config)
 
 
+def test_run_without_validation(kd_config):
+    for stage in ('val', 'test'):
+        for part in ('dataloader', 'evaluator', 'cfg'):
+            kd_config[f'{stage}_{part}'] = None
+    student = make_student_config(kd_config)
+    assert student.val_cfg is None and student.test_cfg is None
+    assert student.train_cfg == kd_config.train_cfg
+
+
 def test_parameter_names_of_the_optimizer(kd_config):
     kd_config.optim_wrapper.paramwise_cfg = dict(
         custom_keys={

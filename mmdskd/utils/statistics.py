@@ -1,0 +1,64 @@
+"""Statistics of runs that are repeated with several seeds."""
+from typing import NamedTuple, Sequence
+
+import numpy as np
+from scipy import stats
+
+
+class PairedDifference(NamedTuple):
+    """Mean of paired differences, and its confidence interval.
+
+    Attributes:
+        mean (float): Mean difference, first minus second.
+        low (float): Lower end of the interval, NaN for a single pair.
+        high (float): Upper end of the interval, NaN for a single pair.
+    """
+    mean: float
+    low: float
+    high: float
+
+
+def sample_std(values: Sequence[float]) -> float:
+    """Compute the standard deviation of a sample, with n - 1.
+
+    Args:
+        values (Sequence[float]): n values.
+
+    Returns:
+        float: The standard deviation, NaN if n is 1.
+    """
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')
+
+
+def paired_difference(first: Sequence[float],
+                      second: Sequence[float],
+                      confidence: float = 0.95) -> PairedDifference:
+    """Compare two methods by runs that differ in nothing but the method.
+
+    The interval is Student's t interval of the n differences with n - 1
+    degrees of freedom.
+
+    Args:
+        first (Sequence[float]): n values of the first method.
+        second (Sequence[float]): n values of the second one, in the same
+            order.
+        confidence (float): Coverage of the interval, in (0, 1).
+            Defaults to 0.95.
+
+    Returns:
+        PairedDifference: Mean and interval of first minus second.
+
+    Raises:
+        ValueError: If the values aren't pairs.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError('first and second should have as many values, and '
+                         f'at least one, but got {len(first)} and '
+                         f'{len(second)}.')
+    differences = np.subtract(first, second)
+    mean = float(differences.mean())
+    if len(differences) == 1:
+        return PairedDifference(mean, float('nan'), float('nan'))
+    quantile = stats.t.ppf((1 + confidence) / 2, len(differences) - 1)
+    half = float(quantile * stats.sem(differences))
+    return PairedDifference(mean, mean - half, mean + half)

@@ -1,0 +1,46 @@
+import runpy
+import sys
+import uuid
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from mmengine.config import Config
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.fixture
+def run_tool(monkeypatch) -> Callable[..., None]:
+    """Run a tool in this process as from the command line."""
+
+    def run(name: str, *args) -> None:
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        runpy.run_path(str(TOOLS / name), run_name='__main__')
+
+    return run
+
+
+@pytest.fixture
+def dump(tmp_path) -> Callable[[Config], str]:
+    """Write a config as a file, for a runner that shares nothing with those
+    before it."""
+
+    def write(cfg: Config) -> str:
+        cfg.experiment_name = uuid.uuid4().hex
+        path = tmp_path / f'{cfg.experiment_name}.py'
+        cfg.dump(path)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def plain_config(kd_config) -> Config:
+    """The plain student of ``kd_config``, for one epoch."""
+    cfg = kd_config
+    cfg.model = cfg.model.architecture
+    cfg.data_preprocessor = dict(mean=[77.7], std=[33.3])
+    cfg.custom_hooks = []
+    cfg.train_cfg.max_epochs = 1
+    return cfg

@@ -1,0 +1,139 @@
+import copy
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+TOOL = (
+    Path(__file__).parents[2] /
+    'tools/model_converters/convert_kd_ckpt_to_student.py')
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """Run the tool, and return what it prints."""
+
+    def run(*args, ok=True):
+        monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+        code = None
+        try:
+            runpy.run_path(str(TOOL), run_name='__main__')
+        except SystemExit as error:
+            code = error.code
+        out, err = capsys.readouterr()
+        assert (code is None) == ok, (code, err)
+        return out if ok else f'{err}{code}'
+
+    return run
+
+
+@pytest.fixture
+def source(kd_config, tmp_path):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(copy.deepcopy(kd_config.model))
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(
+        dict(
+            meta=dict(epoch=1, cfg='teacher = 1'),
+            state_dict=algorithm.state_dict(),
+            optimizer={}), str(path))
+    return path
+
+
+def assert_is_student(path, source, cfg='teacher = 1'):
+    whole = torch.load(str(source), weights_only=True)['state_dict']
+    student = torch.load(str(path), weights_only=True)
+    assert set(student) == {'meta', 'state_dict'}
+    assert student['meta']['cfg'] == cfg
+    assert len(student['state_dict']) > 1
+    assert 2 * len(student['state_dict']) == len(whole)
+    for name, value in student['state_dict'].items():
+        assert torch.equal(value, whole[f'architecture.{name}'])
+
+
+def test_beside_the_checkpoint_and_its_config(convert, source, kd_config):
+    folder = source.parent
+    before = source.read_bytes()
+    run_config = folder / 'kd.py'
+    kd_config.dump(str(run_config))
+    out = convert(source, '--config', run_config)
+    assert source.read_bytes() == before
+    cfg = Config.fromfile(str(folder / 'student_config.py'))
+    assert cfg.model.type == 'ImageClassifier'
+    assert cfg.model.data_preprocessor == kd_config.model.data_preprocessor
+    assert_is_student(folder / 'epoch_1_student.pth', source, cfg.pretty_text)
+    assert re.search(r'epoch_1_student.pth: (\d+) of the \d+ tensors', out)
+    assert 'student_config.py' in out
+
+
+@pytest.mark.parametrize('out_path, expected', [
+    ('out', 'out/epoch_1_student.pth'),
+    ('out/mine.pth', 'out/mine.pth'),
+])
+def test_out_path(convert, source, out_path, expected):
+    folder = source.parent
+    (folder / 'out').mkdir()
+    convert(source, '--out-path', folder / out_path)
+    assert_is_student(folder / expected, source)
+    assert os.listdir(folder / 'out') == [os.path.basename(expected)]
+    assert not (folder / 'student_config.py').exists()
+
+
+def test_inplace(convert, source):
+    copied = source.with_name('copy.pth')
+    copied.write_bytes(source.read_bytes())
+    convert(source, '--inplace')
+    assert_is_student(source, copied)
+    assert sorted(os.listdir(source.parent)) == ['copy.pth', 'epoch_1.pth']
+    # Now it is a plain network.
+    assert 'needs no conversion' in convert(source, '--inplace', ok=False)
+
+
+def test_bad_input_changes_nothing(convert, source, kd_config):
+    folder = source.parent
+    before = source.read_bytes()
+    plain = folder / 'plain.py'
+    kd_config.model = kd_config.model.architecture
+    kd_config.dump(str(plain))
+    truncated = folder / 'truncated.pth'
+    truncated.write_bytes(before[:len(before) // 2])
+    link = folder / 'link.pth'
+    link.symlink_to(source)
+    files = sorted(os.listdir(folder))
+    for args, message in (
+        ((source, '--out-path', source), 'say --inplace'),
+        ((source, '--out-path', link), 'say --inplace'),
+        ((source, '--out-path', folder / 'no'), "there is no '.*no'"),
+        ((source, '--out-path', folder, '--inplace'), 'not allowed with'),
+        ((source, '--config', plain), '"architecture" dict'),
+        ((source, '--config', folder / 'no.py'), 'neither'),
+        ((truncated, '--inplace'), 'truncated'),
+        ((folder / 'no.pth', ), 'does not exist'),
+    ):
+        error = convert(*args, ok=False)
+        assert 'Traceback' not in error
+        assert re.search(message, error), error
+        assert sorted(os.listdir(folder)) == files
+        assert source.read_bytes() == before
+
+
+def test_code_in_a_checkpoint_does_not_run(convert, tmp_path):
+
+    class Attack:
+
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / 'run'), )
+
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(
+        dict(
+            meta=dict(cfg=Attack()),
+            state_dict={'architecture.a': torch.ones(1)}), str(path))
+    assert 'mkdir' in convert(path, ok=False)
+    assert os.listdir(tmp_path) == ['epoch_1.pth']

@@ -1,0 +1,33 @@
+"""Test a checkpoint of a model or a distillation algorithm."""
+import argparse
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmengine.runner import Runner
+
+from mmdskd.utils.cli import (add_run_arguments, check_checkpoint,
+                              load_run_config)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_arguments(parser)
+    parser.add_argument('checkpoint', help='path or URL of a checkpoint')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='test in automatic mixed precision')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    check_checkpoint(args.checkpoint)
+    cfg = load_run_config(args)
+    cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,47 @@
+"""Train a model or a distillation algorithm from a config."""
+import argparse
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmengine.runner import Runner
+
+from mmdskd.utils.cli import (add_run_arguments, enable_amp,
+                              enable_auto_scale_lr, load_run_config,
+                              resume_from)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='auto|PATH',
+        help='go on from a checkpoint, or without a value from the latest '
+        'one of the work_dir, if there is one')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train in automatic mixed precision (not on a CPU)')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the total batch size over '
+        'auto_scale_lr.base_batch_size of the config')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_run_config(args)
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    if args.resume is not None:
+        resume_from(cfg, args.resume)
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
