@@ -85,7 +85,7 @@ class TestDigits(TestCase):
         for batch in loader:
             for img in batch['inputs']:
                 self.assertEqual(img.shape, (1, 16, 16))
-            labels += [int(sample.gt_label) for sample in batch['data_samples']]
+            labels += [int(s.gt_label) for s in batch['data_samples']]
         self.assertEqual(labels, dataset.get_gt_labels().tolist())
 
     def test_grey_without_transforms(self):
