@@ -3,8 +3,7 @@ from typing import Optional
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
 
-from mmdskd.models import (DSKDConnector, DSKDLoss,
-                           MultiModuleOutputsRecorder)
+from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.dskd_loss import check_tau
 
 

@@ -11,8 +11,9 @@ from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
 
-from mmdskd.models import (BaseLossWeightStrategy, BranchWeights, DSKDLoss)
+from mmdskd.models import BaseLossWeightStrategy, BranchWeights, DSKDLoss
 from mmdskd.registry import HOOKS, TASK_UTILS
+
 from ..distillation_check import check_distillation
 
 StrategyConfig = Union[str, dict]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+
 from ..architectures.heads import Branch
 from .branch_weights import BranchWeights
 
@@ -214,9 +215,9 @@ class DSKDLoss(nn.Module):
                     f'Branch {index} has no classifier, but DSKDLoss has a '
                     'logit_loss or label_loss: set num_classes in '
                     'DSKDConnector')
-            for term, what, ours, theirs in (
-                ('logit', 'logits', branch.logits, preds_T),
-                ('feat', 'a feature', branch.feat, feat_T)):
+            pairs = (('logit', 'logits', branch.logits, preds_T),
+                     ('feat', 'a feature', branch.feat, feat_T))
+            for term, what, ours, theirs in pairs:
                 if term in self.criteria and ours.shape != theirs.shape:
                     raise ValueError(
                         f'Branch {index}: expected {what} of the shape of '

@@ -1,8 +1,7 @@
 from typing import Optional, Sequence, Tuple, Union
 
 import torch.nn as nn
-from mmcv.cnn import (build_activation_layer, build_conv_layer,
-                      build_norm_layer)
+from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer

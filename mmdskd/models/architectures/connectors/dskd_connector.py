@@ -5,6 +5,7 @@ from mmrazor.models.architectures.connectors.base_connector import \
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+
 from ..heads import BaseBranchHead, Branch
 
 

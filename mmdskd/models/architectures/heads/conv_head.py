@@ -1,6 +1,7 @@
 from torch import nn
 
 from mmdskd.registry import MODELS
+
 from .base_branch_head import BaseBranchHead
 
 

@@ -1,6 +1,7 @@
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS
+
 from .base_strategy import BaseLossWeightStrategy, check_temperature
 
 

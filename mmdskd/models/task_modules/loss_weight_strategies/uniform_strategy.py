@@ -2,6 +2,7 @@ import torch
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS
+
 from .base_strategy import BaseLossWeightStrategy
 
 
