@@ -1,0 +1,4 @@
+_base_ = './digits_40e.py'
+
+param_scheduler = dict(end=30)
+train_cfg = dict(max_epochs=30)

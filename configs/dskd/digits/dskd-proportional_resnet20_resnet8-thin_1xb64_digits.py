@@ -1,0 +1,8 @@
+_base_ = './dskd_resnet20_resnet8-thin_1xb64_digits.py'
+
+custom_hooks = [
+    dict(
+        type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
+        strategy='proportional'),
+    dict(type='mmdskd.StudentCheckpointHook')
+]
