@@ -1,0 +1,85 @@
+# `make help` lists the commands.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint clean install
+
+VENV ?= .venv
+SEEDS ?= 1
+PYTHON ?= python3.12 python3.11 python3.10 python3.9 python3 python
+
+ifeq ($(VENV),active)
+  PY := $(shell command -v python || command -v python3)
+  ENV := $(shell $(PY) -c 'import sys; print(sys.prefix)')
+else
+  PY := $(VENV)/bin/python
+  ENV := $(VENV)
+endif
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+# One stamp per clone: an environment may serve several.
+STAMP := $(ENV)/.mmdskd-$(shell pwd | cksum | cut -d ' ' -f 1)
+
+help:
+	@echo 'make demo [SEEDS=1]  train teacher, student, KD and DSKD, compare'
+	@echo 'make test            run the quick tests'
+	@echo 'make test-all        run all tests'
+	@echo 'make lint            check the style with flake8'
+	@echo 'make clean           remove what was built, but no run'
+	@echo
+	@echo 'The first one installs what is needed into .venv. To choose:'
+	@echo '  VENV=/path    another folder'
+	@echo '  VENV=active   the environment that is active, as it is'
+	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.12)'
+
+demo: install
+	@$(PY) tools/demo.py --seeds $(SEEDS) --work-dir work_dirs/demo
+
+test: install
+	@$(PY) -m pytest -q -m 'not slow' tests
+
+test-all: install
+	@$(PY) -m pytest -q tests
+
+lint: install
+	@$(PIP) install flake8
+	@$(PY) -m flake8 mmdskd configs tools tests setup.py
+
+clean:
+	@rm -rf build dist *.egg-info mmdskd/.mim .pytest_cache $(STAMP)
+	@find mmdskd configs tools tests -name __pycache__ -prune \
+		-exec rm -rf {} +
+
+install: $(STAMP)
+
+$(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
+	@echo 'Installing into $(ENV). A new environment takes several GB, most'
+	@echo 'of it PyTorch, and some minutes.'
+	@$(PIP) install 'pip>=21.3' 'setuptools>=64' wheel
+	@mmcv='-r requirements/mminstall.txt'; \
+	if $(PIP) show mmcv > /dev/null 2>&1; then mmcv=''; fi; \
+	$(PIP) install $$mmcv 'torch>=1.13,<2.15' torchvision \
+		-r requirements/runtime.txt -r requirements/optional.txt \
+		-r requirements/tests.txt
+	@$(PY) -c 'import cv2' 2> /dev/null || { \
+		echo 'Replacing opencv-python: it needs libGL, which is missing.'; \
+		$(PIP) uninstall --yes opencv-python; \
+		$(PIP) install --no-deps opencv-python-headless; \
+	}
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PY) -m mmdskd.doctor
+	@touch $@
+
+ifneq ($(VENV),active)
+$(PY):
+	@for python in $(PYTHON); do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(not \
+				(3, 9) <= sys.version_info[:2] <= (3, 12))' \
+				2> /dev/null; then \
+			echo "Creating $(VENV) with $$python"; \
+			exec $$python -m venv $(VENV); \
+		fi; \
+	done; \
+	echo 'Needs Python 3.9 to 3.12 with its venv module, but none of these' \
+		'is: $(PYTHON).'; \
+	echo 'On Debian and Ubuntu: apt install python3-venv. Elsewhere, name' \
+		'it: make PYTHON=/path/to/python3.12'; \
+	exit 1
+endif

@@ -1,0 +1,144 @@
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKED = ('mmdskd', 'configs', 'tools', 'requirements', 'setup.py',
+          'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml',
+          'README.md', 'LICENSE')
+LOAD_CONFIGS = '''
+import site
+import sys
+site.addsitedir({site!r})
+sys.path.extend({others!r})
+
+import mmdskd
+from mmengine.config import Config
+from mmengine.hub import get_config
+
+assert mmdskd.__file__.startswith({place!r}), mmdskd.__file__
+assert get_config({name!r}).model
+with open('leaf.py', 'w') as file:
+    file.write('_base_ = ' + repr({name!r}))
+assert Config.fromfile('leaf.py').model
+print(get_config('mmpretrain::resnet/resnet18_8xb32_in1k.py').model.type)
+'''
+
+
+def pip(*arguments, cwd):
+    subprocess.run([sys.executable, '-m', 'pip', '--quiet', *arguments],
+                   check=True,
+                   cwd=cwd)
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of the repository: a build leaves files behind."""
+    source = tmp_path_factory.mktemp('source')
+    for name in PACKED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(
+                ROOT / name,
+                source / name,
+                ignore=shutil.ignore_patterns('.mim', '__pycache__'))
+        else:
+            shutil.copy(ROOT / name, source / name)
+    return source
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('wheel')
+    pip('wheel',
+        '--no-deps',
+        '--no-build-isolation',
+        '--wheel-dir',
+        str(folder),
+        '.',
+        cwd=source)
+    path, = folder.glob('mmdskd-*.whl')
+    return path
+
+
+def load_configs(tmp_path, site, place):
+    """Load configs by name from ``site``, not from an mmdskd elsewhere."""
+    config = next((ROOT / 'configs' / 'dskd' / 'digits').glob('*.py'))
+    code = LOAD_CONFIGS.format(
+        site=str(site),
+        others=[
+            path for path in sys.path if not Path(path, 'mmdskd').exists()
+        ],
+        name=f'mmdskd::dskd/digits/{config.name}',
+        place=str(place))
+    env = {key: os.environ[key] for key in os.environ if key != 'PYTHONPATH'}
+    # -S: an mmdskd that is installed in editable mode would come first.
+    result = subprocess.run([sys.executable, '-S', '-W', 'ignore', '-c', code],
+                            cwd=tmp_path,
+                            env=env,
+                            capture_output=True,
+                            text=True)
+    assert result.stdout.endswith('ImageClassifier\n'), result.stderr
+
+
+def test_wheel_holds_all_files(wheel, source):
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    for folder, start in (('mmdskd', ''), ('configs', 'mmdskd/.mim/'),
+                          ('tools', 'mmdskd/.mim/')):
+        files = {
+            start + path.relative_to(source).as_posix()
+            for pattern in ('*.py', '*.yml', '*.sh')
+            for path in (source / folder).rglob(pattern)
+        }
+        assert files and files <= packed
+    assert 'mmdskd/.mim/model-index.yml' in packed
+    assert not any('__pycache__' in name for name in packed)
+
+
+def test_wheel_forces_no_mmcv(wheel):
+    archive = zipfile.ZipFile(wheel)
+    name, = (name for name in archive.namelist() if name.endswith('METADATA'))
+    required = [
+        line for line in archive.read(name).decode().splitlines()
+        if line.startswith('Requires-Dist') and 'extra' not in line
+    ]
+    assert any('mmrazor==1.0.0' in line for line in required)
+    assert any('joblib' in line for line in required)
+    assert not any('mmcv' in line for line in required)
+
+
+def test_configs_of_a_wheel(wheel, tmp_path):
+    site = tmp_path / 'site'
+    pip('install',
+        '--no-deps',
+        '--target',
+        str(site),
+        str(wheel),
+        cwd=tmp_path)
+    load_configs(tmp_path, site, site)
+
+
+def test_configs_of_an_editable_install(source, tmp_path):
+    site = tmp_path / 'site'
+    pip('install',
+        '--no-deps',
+        '--no-build-isolation',
+        '--target',
+        str(site),
+        '--editable',
+        '.',
+        cwd=source)
+    assert (source / 'mmdskd' / '.mim' / 'configs').resolve() == (
+        source / 'configs').resolve()
+    load_configs(tmp_path, site, source)
+
+
+def test_model_index_names_files_that_exist():
+    from mmengine.fileio import load
+    for metafile in load(ROOT / 'model-index.yml')['Import']:
+        for model in load(ROOT / metafile)['Models']:
+            assert (ROOT / model['Config']).is_file()
