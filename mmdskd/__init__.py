@@ -11,12 +11,16 @@ from .version import __version__
 __all__ = ['__version__']
 
 # While Python locates the module of `python -m mmdskd.doctor`, it imports
-# this package with '-m' as `sys.argv[0]`. The doctor must run exactly where
-# the stack cannot be imported, so nothing is imported for it here.
-if sys.argv[:1] != ['-m']:
-    try:
+# this package, with '-m' as `sys.argv[0]`. The doctor must run exactly where
+# the stack cannot be imported. Python 3.9 does not tell which module it is.
+_DOCTOR = sys.argv[:1] == ['-m'] and 'mmdskd.doctor' in getattr(
+    sys, 'orig_argv', ['mmdskd.doctor'])
+
+try:
+    if not _DOCTOR or not hasattr(sys, 'orig_argv'):
         from .compat import apply_patches
         apply_patches()
-    except Exception as error:
+except Exception as error:
+    if not _DOCTOR:
         from .doctor import explain
         raise ImportError(explain(error)) from error

@@ -105,12 +105,21 @@ class Run:
 
     @property
     def last_checkpoint(self) -> Optional[Path]:
-        """Path: The checkpoint to go on from, if there is one."""
-        pointer = self.work_dir / 'last_checkpoint'
-        if not pointer.exists():
-            return None
-        checkpoint = self.work_dir / Path(pointer.read_text().strip()).name
-        return checkpoint if checkpoint.is_file() else None
+        """Path: The newest checkpoint that has been validated, if any.
+
+        A kill can leave one that is torn, or that has not been validated
+        yet; a resume from the last epoch would not make up for it.
+        """
+        log = read_run_log(self.work_dir)
+        validated = log.val[-1]['step'] if log.val else 0
+        epochs = [
+            epoch for epoch in range(1, validated + 1)
+            if self.checkpoint_of(epoch).is_file()
+        ]
+        return self.checkpoint_of(epochs[-1]) if epochs else None
+
+    def checkpoint_of(self, epoch: int) -> Path:
+        return self.work_dir / f'epoch_{epoch}.pth'
 
     def prepare(self) -> None:
         """Make the folder, and set aside one that another config has left."""

@@ -2,8 +2,10 @@
 import argparse
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdskd.engine.distillation_check import check_distillation
 from mmdskd.utils.cli import (add_run_arguments, enable_amp,
                               enable_auto_scale_lr, load_run_config,
                               resume_from)
@@ -40,7 +42,10 @@ def main() -> None:
         enable_auto_scale_lr(cfg)
     if args.resume is not None:
         resume_from(cfg, args.resume)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    model = runner.model
+    check_distillation(model.module if is_model_wrapper(model) else model)
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -55,8 +55,8 @@ def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
     if not isinstance(connector, DSKDConnector):
         raise ValueError(
             f'loss_forward_mappings of {name}: branches should come through '
-            'a connector of type mmdskd.DSKDConnector, but its connector is '
-            f'{source.get("connector")!r}')
+            'a connector of type mmdskd.DSKDConnector, but its connector '
+            f'{source.get("connector")!r} is a {type(connector).__name__}')
     if not isinstance(recorder, MultiModuleOutputsRecorder):
         raise ValueError(
             f'loss_forward_mappings of {name}: branches should be recorded '

@@ -62,7 +62,11 @@ MSE = dict(
      'should give branches, preds_T, feat_T, but preds_T is missing'),
     (dict(loss_forward_mappings__loss_dskd__branches=dict(
         _delete_=True, from_student=True, recorder='shallow')),
-     'a connector of type mmdskd.DSKDConnector, but its connector is None'),
+     'a connector of type mmdskd.DSKDConnector, but its connector None is a '
+     'NoneType'),
+    (dict(connectors__heads=[dict(type='TorchFunctionalConnector',
+                                  function_name='relu', func_args=dict())]),
+     "its connector 'heads' is a Sequential"),
     (dict(loss_forward_mappings__loss_dskd__branches__recorder='logits'),
      "recorded by mmdskd.MultiModuleOutputs, but 'logits' is a "
      'ModuleOutputsRecorder'),

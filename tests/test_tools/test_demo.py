@@ -162,15 +162,34 @@ def test_distilled_command(demo, plan):
     assert '--resume' not in command
 
 
+def log_validation(run, *epochs):
+    folder = run.work_dir / '20260101_000000' / 'vis_data'
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'scalars.json').write_text(''.join(
+        json.dumps({'accuracy/top1': 50. + epoch, 'step': epoch}) + '\n'
+        for epoch in epochs))
+
+
 def test_half_finished_run_is_resumed(plan):
     run = plan()['teacher']
     run.prepare()
-    (run.work_dir / 'epoch_2.pth').touch()
-    # The folder may have been moved since.
-    (run.work_dir / 'last_checkpoint').write_text('/elsewhere/epoch_2.pth')
+    log_validation(run, 1, 2)
+    for epoch in (1, 2):
+        (run.work_dir / f'epoch_{epoch}.pth').touch()
     assert run.command()[-2:] == ['--resume', f'{run.work_dir}/epoch_2.pth']
     (run.work_dir / 'epoch_2.pth').unlink()
+    assert run.command()[-2:] == ['--resume', f'{run.work_dir}/epoch_1.pth']
+    (run.work_dir / 'epoch_1.pth').unlink()
     assert '--resume' not in run.command()
+
+
+def test_run_killed_before_its_last_validation_makes_up_for_it(plan):
+    run = plan()['teacher']
+    run.prepare()
+    log_validation(run, 1, 2)
+    for epoch in (2, 3):  # 3 is the last epoch, and not validated
+        (run.work_dir / f'epoch_{epoch}.pth').touch()
+    assert run.command()[-2:] == ['--resume', f'{run.work_dir}/epoch_2.pth']
 
 
 def test_changed_config_is_not_taken_for_done(demo, plan, capsys):

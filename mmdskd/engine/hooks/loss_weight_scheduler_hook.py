@@ -1,5 +1,5 @@
 import re
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -7,6 +7,7 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
+from mmrazor.engine import StopDistillHook
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
@@ -118,8 +119,9 @@ class LossWeightSchedulerHook(Hook):
 
         Raises:
             KeyError: If ``loss`` is not a DSKD loss of the model.
-            ValueError: If the parts of the distillation do not fit, or
-                ``by_epoch`` is set in training by iterations.
+            ValueError: If the parts of the distillation do not fit,
+                ``by_epoch`` is set in training by iterations, or
+                ``StopDistillHook`` would break distributed training.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError('by_epoch=True needs training by epochs, but '
@@ -129,17 +131,26 @@ class LossWeightSchedulerHook(Hook):
             model = model.module
         self._losses = find_dskd_losses(model, self.loss)
         check_distillation(model)
+        if (any(isinstance(hook, StopDistillHook) for hook in runner.hooks)
+                and not getattr(runner.model, 'find_unused_parameters', True)):
+            raise ValueError(
+                'StopDistillHook leaves the heads without gradient, which '
+                'distributed training refuses: set find_unused_parameters = '
+                'True in the config')
         self._recorders = find_recorders(model)
         self._seen: Dict[str, Optional[dict]] = dict.fromkeys(self._losses)
         self._log_rows: Dict[str, List[Tensor]] = dict()
-        self._warned = False
         self._log_intervals = [
             hook.interval for hook in runner.hooks
             if isinstance(hook, LoggerHook)
         ]
-        if runner.iter == 0:
-            for loss in self._losses.values():
+        for loss in self._losses.values():
+            if runner.iter == 0:
                 loss.reset()
+            loss.ramp.fill_(1)  # a resumed run may have another ramp
+        self._num_nonfinite = sum(
+            weights.num_nonfinite.item() for loss in self._losses.values()
+            for weights in loss.allocation.values())
 
     def before_train_iter(self,
                           runner: Runner,
@@ -160,14 +171,16 @@ class LossWeightSchedulerHook(Hook):
         recorded tensors."""
         step = self._step(runner)
         active = step >= self.begin and (self.end is None or step < self.end)
+        rows = []
         for name, loss in self._losses.items():
             if loss.last_losses is self._seen[name]:
                 continue  # it did not run, e.g. after StopDistillHook
             self._seen[name] = loss.last_losses
             for term, losses in loss.last_losses.items():
                 self._log_rows.setdefault(f'{name}.{term}', []).append(losses)
-                if active:
-                    loss.allocation[term].add(losses)
+                rows.append((loss.allocation[term], losses))
+        if active:
+            _add_over_ranks(rows)
         if active and not self.by_epoch:
             self._update(step + 1)
         if any(
@@ -196,15 +209,9 @@ class LossWeightSchedulerHook(Hook):
         if since % self.interval:
             return
         strength = min(1, since / self.warmup) if self.warmup else 1
-        weights = {
-            (name, term): weights
-            for name, loss in self._losses.items()
-            for term, weights in loss.allocation.items()
-        }
-        _sum_over_ranks(list(weights.values()))
-        for (_, term), branch_weights in weights.items():
-            branch_weights.update(self.strategies[term], self.ema_decay,
-                                  strength)
+        for loss in self._losses.values():
+            for term, weights in loss.allocation.items():
+                weights.update(self.strategies[term], self.ema_decay, strength)
 
     def _log(self, runner: Runner) -> None:
         """Hand losses and weights to the logger, in one transfer from the
@@ -228,8 +235,8 @@ class LossWeightSchedulerHook(Hook):
         values = torch.stack([*scalars.values(), nonfinite]).tolist()
         for key, value in zip(scalars, values):
             runner.message_hub.update_scalar(f'train/{key}', value)
-        if values[-1] > 0 and not self._warned:
-            self._warned = True
+        if values[-1] > self._num_nonfinite:
+            self._num_nonfinite = float('inf')
             runner.logger.warning(
                 'A DSKD loss was not finite (inf or nan): such iterations '
                 'leave the branch weights as they are. This is said once; '
@@ -265,8 +272,9 @@ def _build_strategy(cfg: StrategyConfig) -> BaseLossWeightStrategy:
     cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     name = cfg['type']
     if isinstance(name, str):
-        cfg['type'] = TASK_UTILS.get(name)
-        if cfg['type'] is None:
+        cfg['type'] = found = TASK_UTILS.get(name)
+        if not (isinstance(found, type)
+                and issubclass(found, BaseLossWeightStrategy)):
             names = sorted(
                 key for key, value in TASK_UTILS.module_dict.items()
                 if isinstance(value, type)
@@ -295,11 +303,15 @@ def find_dskd_losses(model: nn.Module,
     Raises:
         KeyError: If there is none, or none of that name.
     """
-    losses = {
-        path.rpartition('.')[2]: module
-        for path, module in model.named_modules()
-        if isinstance(module, DSKDLoss)
-    }
+    found = [(path.rpartition('.')[2], module)
+             for path, module in model.named_modules()
+             if isinstance(module, DSKDLoss)]
+    losses = dict(found)
+    prefixes = {log_prefix(loss) for loss in losses}
+    if len(prefixes) < len(found):
+        raise KeyError('DSKD losses should have names that differ in more '
+                       'than the word "loss", but they are '
+                       f'{[loss for loss, _ in found]}')
     if not losses:
         raise KeyError(f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
                        'distill_losses, so there are no weights to schedule')
@@ -334,12 +346,17 @@ def log_prefix(name: str) -> str:
     return re.sub('_?loss_?', '', name) or 'dskd'
 
 
-def _sum_over_ranks(weights: List[BranchWeights]) -> None:
-    """Add up what is pending on all ranks, in one message."""
-    if get_world_size() == 1:
-        return
-    pending = torch.cat([w.pending for w in weights])
-    all_reduce(pending)
-    for w, total in zip(weights, pending.split([len(w.pending)
-                                                for w in weights])):
-        w.pending.copy_(total)
+def _add_over_ranks(rows: List[Tuple[BranchWeights, Tensor]]) -> None:
+    """Take in the losses of all ranks, in one message.
+
+    The sum is made at each iteration, not at each update, so that what is
+    pending is the same on every rank: a checkpoint holds that of one.
+    """
+    pending = [weights.to_row(losses) for weights, losses in rows]
+    if pending and get_world_size() > 1:
+        lengths = [len(row) for row in pending]
+        flat = torch.cat(pending)
+        all_reduce(flat)
+        pending = flat.split(lengths)
+    for (weights, _), row in zip(rows, pending):
+        weights.add(row)

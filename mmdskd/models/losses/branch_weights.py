@@ -19,11 +19,11 @@ class BranchWeights(nn.Module):
         weights (Tensor): Weight per branch, averaging to 1, (L, ).
         ema (Tensor): Smoothed losses at the last update, (L, ).
         previous (Tensor): Smoothed losses at the update before it, (L, ).
-        pending (Tensor): Since the last update: sum of the losses, number
-            of iterations in it, and number of iterations left out because a
-            loss was not finite, (L + 2, ). Sums, so that ranks add up.
+        pending (Tensor): Since the last update, over all ranks: sum of the
+            losses, number of losses in it, and number of losses left out
+            because one was not finite, (L + 2, ).
         num_updates (Tensor): Number of updates, scalar.
-        num_nonfinite (Tensor): Number of iterations left out, scalar.
+        num_nonfinite (Tensor): Number of losses left out, scalar.
     """
 
     def __init__(self, num_branches: int) -> None:
@@ -40,16 +40,31 @@ class BranchWeights(nn.Module):
         for name, buffer in self.named_buffers():
             buffer.fill_(1 if name == 'weights' else 0)
 
+    @staticmethod
     @torch.no_grad()
-    def add(self, losses: Tensor) -> None:
-        """Take in the losses of an iteration, unless one is not finite.
+    def to_row(losses: Tensor) -> Tensor:
+        """Make what :meth:`add` takes of the losses of an iteration.
+
+        Rows add up over ranks. Losses of which one is not finite count as
+        left out.
 
         Args:
             losses (Tensor): Losses before their ``loss_weight``, (L, ).
+
+        Returns:
+            Tensor: A row of ``pending``, (L + 2, ).
         """
         finite = losses.isfinite().all()
         kept = torch.where(finite, losses, torch.zeros_like(losses))
-        self.pending += torch.cat([kept, torch.stack([finite, ~finite])])
+        return torch.cat([kept, torch.stack([finite, ~finite])])
+
+    def add(self, row: Tensor) -> None:
+        """Take in an iteration.
+
+        Args:
+            row (Tensor): A row, or the sum of those of all ranks, (L + 2, ).
+        """
+        self.pending += row
 
     @torch.no_grad()
     def update(self,
@@ -77,7 +92,7 @@ class BranchWeights(nn.Module):
         previous = torch.where(first, mean, self.ema)
         weights = 1 + strength * (strategy(smoothed, previous) - 1)
 
-        valid = (count > 0) & weights.isfinite().all()
+        valid = (count > 0) & weights.isfinite().all() & (weights.sum() > 0)
         for buffer, value in ((self.weights, weights),
                               (self.previous, previous), (self.ema, smoothed)):
             buffer.copy_(torch.where(valid, value, buffer))

@@ -27,7 +27,8 @@ class DSKDLoss(nn.Module):
     <https://arxiv.org/abs/2202.07846>`_ (Luo, Chen, Wang, IJCNN 2023), over
     the branches on the shallow layers of the student. The weights a, b and c
     average to 1 each and are written by
-    :class:`~mmdskd.engine.LossWeightSchedulerHook`; without it they are 1.
+    :class:`~mmdskd.engine.LossWeightSchedulerHook`; without it they stay as
+    they are, which is 1 in a new model.
     The term on the labels is not in the paper's abstract, and off by default.
 
     Each term is any registered loss of MMRazor (by its bare name) or
@@ -218,7 +219,13 @@ class DSKDLoss(nn.Module):
             pairs = (('logit', 'logits', branch.logits, preds_T),
                      ('feat', 'a feature', branch.feat, feat_T))
             for term, what, ours, theirs in pairs:
-                if term in self.criteria and ours.shape != theirs.shape:
+                if term not in self.criteria:
+                    continue
+                if ours is None:
+                    raise ValueError(
+                        f'Branch {index} has no {what.split()[-1]}, but '
+                        f'DSKDLoss has a {term}_loss')
+                if ours.shape != theirs.shape:
                     raise ValueError(
                         f'Branch {index}: expected {what} of the shape of '
                         f"the teacher's, {tuple(theirs.shape)}, but got "
@@ -230,6 +237,12 @@ class DSKDLoss(nn.Module):
         """Compute one term of one branch."""
         label_argument = None if term == 'label' else _label_argument(
             criterion)
+        if label_argument and gt_labels.dim() != 1:
+            raise ValueError(
+                f'{term}_loss: {type(criterion).__name__} takes class '
+                f'indices (N, ), but got labels {tuple(gt_labels.shape)}, as '
+                'mixup and CutMix make them; take a loss that needs no '
+                'labels, or leave out batch_augments')
         labels = {label_argument: gt_labels} if label_argument else {}
         loss = criterion(*pair, **labels)
         if loss.dim() != 0:

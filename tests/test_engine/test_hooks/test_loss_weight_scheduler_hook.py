@@ -255,14 +255,14 @@ def test_weights_go_on_after_kill_and_resume(dskd_config, build_runner,
 
 def test_non_finite_loss_leaves_the_weights_and_warns_once(
         train, monkeypatch, caplog):
-    add = BranchWeights.add
+    to_row = BranchWeights.to_row
     calls = []
 
-    def poisoned(self, losses):
+    def poisoned(losses):
         calls.append(losses)
-        add(self, losses * float('nan') if len(calls) > 4 else losses)
+        return to_row(losses * float('nan') if len(calls) > 4 else losses)
 
-    monkeypatch.setattr(BranchWeights, 'add', poisoned)
+    monkeypatch.setattr(BranchWeights, 'to_row', staticmethod(poisoned))
     caplog.set_level('WARNING')
     runner, spy = train(ema_decay=0)
     for weights in spy.weights[2:]:
@@ -321,7 +321,11 @@ def test_stopped_distillation_changes_nothing_more(train, dskd_config):
     (dict(strategy=dict(logits='softmax')), KeyError, r"keys \['logits'\]"),
     (dict(strategy=dict(type='softmax', temperature=0)), ValueError,
      'temperature should be > 0'),
-    (dict(strategy='MultiModuleOutputsRecorder'), (TypeError), 'sources'),
+    (dict(strategy='MultiModuleOutputsRecorder'), KeyError,
+     "'MultiModuleOutputsRecorder' is not a weighting strategy"),
+    (dict(strategy=dict(type=UniformStrategy, scale=2)), TypeError, 'scale'),
+    (dict(strategy=dict(type=dict)), TypeError,
+     'strategy should be a BaseLossWeightStrategy'),
     (dict(ema_decay=1), ValueError, r'in \[0, 1\), but got 1'),
     (dict(ema_decay=-.1), ValueError, r'in \[0, 1\), but got -0.1'),
     (dict(interval=0), ValueError, 'interval should be .* >= 1, but got 0'),

@@ -1,14 +1,15 @@
 import pytest
 import torch
 
-from mmdskd.models import BranchWeights, ProportionalStrategy, UniformStrategy
+from mmdskd.models import (BaseLossWeightStrategy, BranchWeights,
+                           ProportionalStrategy, UniformStrategy)
 
 PROPORTIONAL = ProportionalStrategy()
 
 
 def take(weights, *losses):
     for row in losses:
-        weights.add(torch.tensor(row))
+        weights.add(weights.to_row(torch.tensor(row)))
 
 
 def test_starts_uniform():
@@ -65,9 +66,18 @@ def test_losses_that_are_not_finite_are_left_out_and_counted(bad):
 def test_a_strategy_that_fails_leaves_the_weights():
     weights = BranchWeights(2)
     take(weights, [1., 3.])
-    weights.update(lambda losses, previous: losses / 0)
-    assert weights.weights.tolist() == [1, 1]
-    assert weights.num_updates == 0
+    weights.update(PROPORTIONAL)
+
+    class Broken(BaseLossWeightStrategy):
+
+        def allocate(self, losses, previous):
+            return losses * factor
+
+    for factor in (float('nan'), float('inf')):
+        take(weights, [2., 2.])
+        weights.update(Broken())
+    assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
+    assert weights.num_updates == 1
 
 
 def test_state_is_saved_and_reset():

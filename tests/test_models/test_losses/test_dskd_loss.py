@@ -155,6 +155,19 @@ def test_soft_labels_of_mixup():
         expected.item())
 
 
+def test_soft_labels_are_refused_where_they_cannot_be_used():
+    branches, teacher = data()
+    loss = build(logit_loss=dict(type='DKDLoss', tau=4))
+    with pytest.raises(
+            ValueError,
+            match=r'DKDLoss takes class indices \(N, \), but got labels '
+            r'\(6, 5\), as mixup'):
+        loss(
+            branches,
+            preds_T=teacher['preds_T'],
+            gt_labels=torch.full((N, K), 1 / K))
+
+
 @pytest.mark.parametrize('cfg, needs, needs_logits', [
     (dict(logit_loss=KL), ['branches', 'preds_T'], True),
     (dict(feat_loss=MSE), ['branches', 'feat_T'], False),
@@ -266,6 +279,9 @@ def test_branches_and_teacher_must_agree():
             r"teacher's, \(6, 3, 2, 2\), but got \(6, 3, 1, 1\)"):
         full([branches[0]._replace(feat=torch.rand(N, C, 1, 1)),
               *branches[1:]], **teacher)
+    with pytest.raises(ValueError, match='Branch 1 has no feature, but'):
+        full([branches[0], branches[1]._replace(feat=None), branches[2]],
+             **teacher)
     with pytest.raises(ValueError, match='Branch 0 has a classifier, but'):
         build(feat_loss=MSE)(branches, feat_T=teacher['feat_T'])
 

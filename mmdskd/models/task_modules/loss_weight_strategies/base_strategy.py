@@ -44,8 +44,9 @@ class BaseLossWeightStrategy(metaclass=ABCMeta):
         weights = self.allocate(losses, previous)
         total = weights.sum()
         # All losses 0: nothing to prefer.
-        weights = torch.where(total > 0, weights / total,
-                              torch.full_like(weights, 1 / len(weights)))
+        weights = torch.where(total == 0,
+                              torch.full_like(weights, 1 / len(weights)),
+                              weights / total)
         return len(weights) * weights
 
     @abstractmethod

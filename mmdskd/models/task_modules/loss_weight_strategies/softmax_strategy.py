@@ -23,8 +23,8 @@ class SoftmaxStrategy(BaseLossWeightStrategy):
     Args:
         temperature (float): T, > 0. Smaller prefers the largest loss more.
             Defaults to 1.0.
-        normalize (bool): Whether to divide the losses by their mean first.
-            Defaults to True.
+        normalize (bool): Whether to divide the losses by their mean
+            (absolute, should some be negative) first. Defaults to True.
 
     Raises:
         ValueError: If ``temperature`` is not positive.
@@ -39,5 +39,5 @@ class SoftmaxStrategy(BaseLossWeightStrategy):
     def allocate(self, losses: Tensor, previous: Tensor) -> Tensor:
         """See :class:`BaseLossWeightStrategy`."""
         if self.normalize:
-            losses = losses / losses.mean().clamp(min=self.eps)
+            losses = losses / losses.abs().mean().clamp(min=self.eps)
         return (losses / self.temperature).softmax(dim=0)
