@@ -362,3 +362,20 @@ def test_broken_stack_is_explained():
     assert result.returncode == 1
     assert 'ImportError: mmdskd cannot be imported: ' in result.stderr
     assert 'python -m mmdskd.doctor' in result.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 10), reason='Python 3.9 has no sys.orig_argv')
+def test_patches_are_applied_under_dash_m_of_another_package(tmp_path):
+    package = tmp_path / 'user_package'
+    package.mkdir()
+    (package / '__init__.py').write_text('import mmdskd\n')
+    (package / 'run.py').write_text('import mmrazor.models\nprint("done")\n')
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'user_package.run'],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None,
+                                                               sys.path))),
+        capture_output=True,
+        text=True)
+    assert result.stdout.endswith('done\n'), result.stderr

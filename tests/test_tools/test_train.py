@@ -141,3 +141,11 @@ def test_two_processes(dump, dskd_config, tmp_path):
         str(test_dir)
     ], check=True, env=environment)
     assert sessions(test_dir) == 1
+
+
+def test_kd_that_does_not_fit_is_told_before_training(run_tool, dump,
+                                                      kd_config):
+    kd_config.model.distiller.distill_losses.loss_kd.tau = 0
+    with pytest.raises(ValueError, match='loss_kd: tau .* but got 0'):
+        run_tool('train.py', dump(kd_config))
+    assert epochs(kd_config.work_dir) == []

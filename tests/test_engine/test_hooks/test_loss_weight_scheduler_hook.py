@@ -1,17 +1,23 @@
 import copy
+import functools
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmengine.registry import MODEL_WRAPPERS
+from mmrazor.engine import StopDistillHook
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from mmrazor.registry import MODELS
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdskd.engine import LossWeightSchedulerHook
 from mmdskd.engine.hooks.loss_weight_scheduler_hook import log_prefix
-from mmdskd.models import (BaseLossWeightStrategy, BranchWeights,
+from mmdskd.models import (BaseLossWeightStrategy, BranchWeights, DSKDLoss,
                            ProportionalStrategy, SoftmaxStrategy,
                            UniformStrategy)
 from mmdskd.registry import TASK_UTILS
@@ -272,37 +278,64 @@ def test_non_finite_loss_leaves_the_weights_and_warns_once(
     assert dskd_loss(runner).allocation['logit'].num_nonfinite == 13
 
 
+class Fetched(TorchDispatchMode):
+    """Writes down what would make the host wait for the device."""
+
+    waiting = (torch.ops.aten._local_scalar_dense.default,
+               torch.ops.aten.nonzero.default,
+               torch.ops.aten.is_nonzero.default)
+
+    def __init__(self):
+        super().__init__()
+        self.functions = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in self.waiting:
+            self.functions.append(func)
+        return func(*args, **(kwargs or {}))
+
+
 def test_no_synchronisation_without_a_log(train, dskd_config, monkeypatch):
-    """Nothing is fetched from the device by the hook between logs."""
+    """Nothing is fetched from the device but at the end of an epoch, where
+    it is logged."""
     dskd_config.default_hooks.logger = dict(type='LoggerHook', interval=100)
     fetched = []
-    inside = []
-    item, tolist = torch.Tensor.item, torch.Tensor.tolist
-    to_bool = torch.Tensor.__bool__
-    after = LossWeightSchedulerHook.after_train_iter
 
-    def spied(original):
+    def watch(owner, name, place):
+        original = getattr(owner, name)
 
+        @functools.wraps(original)
         def call(self, *args, **kwargs):
-            if inside:
-                fetched.append(original.__name__)
-            return original(self, *args, **kwargs)
+            with Fetched() as mode:
+                result = original(self, *args, **kwargs)
+            if mode.functions:
+                fetched.append(place(*args, **kwargs))
+            return result
 
-        return call
+        monkeypatch.setattr(owner, name, call)
 
-    def marked(self, runner, batch_idx, *args, **kwargs):
-        inside.append(1)
-        try:
-            after(self, runner, batch_idx, *args, **kwargs)
-        finally:
-            inside.pop()
+    def iteration(runner, batch_idx, *args, **kwargs):
+        return batch_idx
 
-    monkeypatch.setattr(torch.Tensor, 'item', spied(item))
-    monkeypatch.setattr(torch.Tensor, 'tolist', spied(tolist))
-    monkeypatch.setattr(torch.Tensor, '__bool__', spied(to_bool))
-    monkeypatch.setattr(LossWeightSchedulerHook, 'after_train_iter', marked)
-    train(warmup=3)
-    assert fetched == ['tolist'] * 3  # the end of each of three epochs
+    watch(LossWeightSchedulerHook, 'before_train_iter', iteration)
+    watch(LossWeightSchedulerHook, 'after_train_iter', iteration)
+    watch(DSKDLoss, 'forward', lambda *args, **kwargs: 'forward')
+    log = LossWeightSchedulerHook._log
+    logged = []
+
+    def silent_log(self, runner):
+        logged.append(runner.iter)
+
+    monkeypatch.setattr(LossWeightSchedulerHook, '_log', silent_log)
+    train(warmup=3, ramp=4)
+    assert fetched == [] and logged == [4, 9, 14]
+
+    # The watch sees what a log fetches, if it is not left out.
+    monkeypatch.setattr(
+        LossWeightSchedulerHook, '_log', lambda self, runner:
+        [log(self, runner), next(iter(self._losses.values())).ramp.item()])
+    train()
+    assert fetched == [4, 4, 4]
 
 
 def test_stopped_distillation_changes_nothing_more(train, dskd_config):
@@ -314,6 +347,42 @@ def test_stopped_distillation_changes_nothing_more(train, dskd_config):
     assert not torch.equal(spy.weights[3]['logit'], spy.weights[4]['logit'])
 
 
+@MODEL_WRAPPERS.register_module(name='TestWrapper')
+class Wrapper(torch.nn.Module):
+
+    def __init__(self, module, find_unused_parameters):
+        super().__init__()
+        self.module = module
+        self.find_unused_parameters = find_unused_parameters
+
+
+def test_stopping_needs_unused_parameters_to_be_found(dskd_config):
+    algorithm = MODELS.build(dskd_config.model)
+
+    def before_train(find_unused_parameters):
+        LossWeightSchedulerHook().before_train(
+            SimpleNamespace(
+                model=Wrapper(algorithm, find_unused_parameters),
+                hooks=[StopDistillHook(stop_epoch=1)],
+                train_loop=None,
+                iter=0))
+
+    before_train(True)
+    with pytest.raises(ValueError, match='find_unused_parameters = True'):
+        before_train(False)
+
+
+def test_a_ramp_of_another_run_does_not_stay(train, dskd_config):
+    dskd_config.train_cfg.max_epochs = 1
+    dskd_config.default_hooks.checkpoint = dict(type='CheckpointHook')
+    _, spy = train(ramp=100)
+    assert spy.ramp[-1] < 0.1
+    dskd_config.train_cfg.max_epochs = 2
+    dskd_config.resume = True
+    _, spy = train()
+    assert spy.ramp == [1] * 5
+
+
 @pytest.mark.parametrize('kwargs, error, message', [
     (dict(strategy='sofmax'), KeyError,
      "'sofmax' is not a weighting strategy: choose one of .*dwa, inverse, "
@@ -323,7 +392,8 @@ def test_stopped_distillation_changes_nothing_more(train, dskd_config):
      'temperature should be > 0'),
     (dict(strategy='MultiModuleOutputsRecorder'), KeyError,
      "'MultiModuleOutputsRecorder' is not a weighting strategy"),
-    (dict(strategy=dict(type=UniformStrategy, scale=2)), TypeError, 'scale'),
+    (dict(strategy=dict(type=UniformStrategy, scale=2)), TypeError, 'takes no '
+     'arguments'),
     (dict(strategy=dict(type=dict)), TypeError,
      'strategy should be a BaseLossWeightStrategy'),
     (dict(ema_decay=1), ValueError, r'in \[0, 1\), but got 1'),
