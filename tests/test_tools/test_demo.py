@@ -20,7 +20,7 @@ DEMO = Path(__file__).parents[2] / 'tools/demo.py'
 METHODS = ['teacher', 'student', 'kd', 'dskd']
 TINY = [
     'train_cfg.max_epochs=3', 'train_dataloader.dataset.indices=128',
-    'val_dataloader.dataset.indices=100'
+    'val_dataloader.dataset.indices=100', 'default_hooks.checkpoint.interval=1'
 ]
 
 
