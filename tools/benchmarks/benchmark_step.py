@@ -116,6 +116,8 @@ def make_step(config: str, args: argparse.Namespace,
             type='mmdskd.SyntheticImages',
             shape=args.synthetic,
             length=2 * cfg.train_dataloader.batch_size)
+    # One batch serves all steps, and a pool's process may have no workers.
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     if 'teacher_ckpt' in cfg.model:
         cfg.model.teacher_ckpt = None
     for part in ('cfg', 'dataloader', 'evaluator'):
