@@ -117,7 +117,7 @@ def make_work_dir(work_dir: str) -> None:
     except OSError as error:
         raise OSError(
             f'work_dir should be a folder that can be written, but '
-            f'{str(work_dir)!r} is not: {error.strerror} ({error.filename!r}). '
+            f'"{work_dir}" is not: {error.strerror} ({error.filename!r}). '
             'Choose another one with --work-dir.') from error
 
 

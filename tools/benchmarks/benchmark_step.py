@@ -53,7 +53,7 @@ class Quartiles(NamedTuple):
                 f'[{self.low:.{digits}f}, {self.high:.{digits}f}]')
 
 
-@DATASETS.register_module()
+@DATASETS.register_module(force=True)
 class SyntheticImages(Dataset):
     """Random images, for networks whose data set is not at hand.
 
@@ -77,7 +77,7 @@ class SyntheticImages(Dataset):
             data_samples=DataSample().set_gt_label(index % 2))
 
 
-@LOOPS.register_module()
+@LOOPS.register_module(force=True)
 class StepwiseTrainLoop(EpochBasedTrainLoop):
     """A train loop that prepares training, and is then called for steps."""
 
