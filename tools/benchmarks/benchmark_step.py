@@ -222,9 +222,11 @@ def format_table(configs: List[str], times: List[List[float]],
         step = Quartiles.of([1000 * value for value in seconds])
         ratio = Quartiles.of(
             [value / first for value, first in zip(seconds, times[0])])
+        # A tiny network may need no more than the imports did.
+        growth = f'{megabytes / memory[0]:.3f}' if memory[0] else '-'
         lines.append(f'{config:{width}}{step.format(2):>24}'
                      f'{ratio.format(3):>22}{megabytes:>14.1f}'
-                     f'{megabytes / memory[0]:>8.3f}')
+                     f'{growth:>8}')
     return '\n'.join(lines)
 
 
