@@ -1,3 +1,12 @@
+from .base_cifar_backbone import BaseCIFARBackbone
+from .cifar_mobilenet_v2 import CIFARMobileNetV2
 from .cifar_resnet import CIFARResNet
+from .cifar_shufflenet_v1 import CIFARShuffleNetV1
+from .cifar_shufflenet_v2 import CIFARShuffleNetV2
+from .cifar_vgg import CIFARVGG
+from .cifar_wide_resnet import CIFARWideResNet
 
-__all__ = ['CIFARResNet']
+__all__ = [
+    'BaseCIFARBackbone', 'CIFARMobileNetV2', 'CIFARResNet',
+    'CIFARShuffleNetV1', 'CIFARShuffleNetV2', 'CIFARVGG', 'CIFARWideResNet'
+]

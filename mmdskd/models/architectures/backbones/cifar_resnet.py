@@ -1,19 +1,14 @@
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Union
 
-import torch.nn as nn
-from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
-from torch import Tensor
 
 from mmdskd.registry import MODELS
 
-NUM_STAGES = 3
+from .base_cifar_backbone import BaseCIFARBackbone
 
 
 @MODELS.register_module()
-class CIFARResNet(BaseBackbone):
+class CIFARResNet(BaseCIFARBackbone):
     """The thin ResNet for small images on which the KD field compares.
 
     A 3x3 stem without pooling and three stages of ``(depth - 2) / 6`` basic
@@ -89,42 +84,23 @@ class CIFARResNet(BaseBackbone):
                  norm_cfg: Optional[dict] = None,
                  act_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
-        if init_cfg is None:
-            init_cfg = [
-                dict(type='Kaiming', layer='Conv2d'),
-                dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm'])
-            ]
-        super().__init__(init_cfg)
+        super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if depth < 8 or depth % 6 != 2:
             raise ValueError('depth should be 6n + 2 with n >= 1 (8, 14, 20, '
                              f'26, 32, ...), but got {depth}.')
         for name, values in (('stage_channels', stage_channels),
                              ('strides', strides)):
-            if len(values) != NUM_STAGES:
-                raise ValueError(f'{name} should give one number for each of '
-                                 f'the {NUM_STAGES} stages, but got {values}.')
-        stages = tuple(range(NUM_STAGES))
-        if (not out_indices or not set(out_indices) <= set(stages)
-                or list(out_indices) != sorted(set(out_indices))):
-            raise ValueError('out_indices should be one or more of the stages '
-                             f'{stages} in increasing order, but got '
-                             f'{out_indices}.')
-        if frozen_stages not in range(-1, NUM_STAGES + 1):
-            raise ValueError('frozen_stages should be -1 (nothing), 0 (the '
-                             f'stem) or up to {NUM_STAGES} (the stem and so '
-                             f'many stages), but got {frozen_stages}.')
-        self.out_indices = out_indices
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
+            if len(values) != len(self.STAGES):
+                raise ValueError(
+                    f'{name} should give one number for each of the '
+                    f'{len(self.STAGES)} stages, but got {values}.')
         norm_cfg = norm_cfg or dict(type='BN')
         act_cfg = act_cfg or dict(type='ReLU', inplace=True)
 
-        self.conv1 = build_conv_layer(
-            conv_cfg, in_channels, stem_channels, 3, padding=1, bias=False)
-        self.bn1 = build_norm_layer(norm_cfg, stem_channels)[1]
-        self.relu = build_activation_layer(act_cfg)
+        self._add_conv_layer(self.STEM, in_channels, stem_channels, 3, 1,
+                             conv_cfg, norm_cfg, act_cfg)
         channels = (stem_channels, *stage_channels)
-        for i in stages:
+        for i, name in enumerate(self.STAGES):
             layer = ResLayer(
                 BasicBlock,
                 num_blocks=(depth - 2) // 6,
@@ -134,50 +110,5 @@ class CIFARResNet(BaseBackbone):
                 conv_cfg=conv_cfg,
                 norm_cfg=norm_cfg,
                 act_cfg=act_cfg)
-            self.add_module(f'layer{i + 1}', layer)
+            self.add_module(name, layer)
         self._freeze_stages()
-
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
-        """Compute the features of the stages in ``out_indices``.
-
-        Args:
-            x (Tensor): Images, (N, in_channels, H, W).
-
-        Returns:
-            tuple[Tensor]: One feature map for each of ``out_indices``,
-            (N, C_i, H_i, W_i), C_i of ``stage_channels`` and H_i = H divided
-            by the strides up to that stage, rounded up.
-        """
-        x = self.relu(self.bn1(self.conv1(x)))
-        outs = []
-        for i, layer in enumerate((self.layer1, self.layer2, self.layer3)):
-            x = layer(x)
-            if i in self.out_indices:
-                outs.append(x)
-        return tuple(outs)
-
-    def train(self, mode: bool = True) -> nn.Module:
-        """Switch the mode; what is frozen stays in eval mode.
-
-        Args:
-            mode (bool): True for training, False for evaluation.
-
-        Returns:
-            nn.Module: The backbone itself, as of :meth:`nn.Module.train`.
-        """
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def _freeze_stages(self) -> None:
-        """Take the frozen modules out of training."""
-        if self.frozen_stages < 0:
-            return
-        layers = (self.layer1, self.layer2, self.layer3)
-        for module in (self.conv1, self.bn1, *layers[:self.frozen_stages]):
-            module.eval()
-            module.requires_grad_(False)
