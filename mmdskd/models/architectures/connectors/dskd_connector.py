@@ -27,10 +27,11 @@ class DSKDConnector(BaseConnector):
         num_classes (int, optional): Number of classes. None builds no
             classifier, for a :class:`~mmdskd.models.DSKDLoss` without logit
             and label loss. Defaults to None.
-        strides (Sequence[int], optional): For each branch, height and width
-            of its feature over those of the teacher's last feature, >= 1.
-            Adaptive pooling serves those that are not a power of two.
-            Give this or ``out_size``. Defaults to None.
+        strides (Sequence[int or float], optional): For each branch, height
+            and width of its feature over those of the teacher's last feature:
+            a whole number n >= 1, or 1/n (0.5, 0.25, ...) where the teacher's
+            is the larger one. Adaptive pooling serves those that are not a
+            power of two. Give this or ``out_size``. Defaults to None.
         out_size (int or tuple[int, int], optional): Height and width of the
             teacher's last feature, reached by adaptive pooling from any size.
             Defaults to None.
@@ -64,7 +65,7 @@ class DSKDConnector(BaseConnector):
                  in_channels: Sequence[int],
                  out_channels: int,
                  num_classes: Optional[int] = None,
-                 strides: Optional[Sequence[int]] = None,
+                 strides: Optional[Sequence[Union[int, float]]] = None,
                  out_size: Union[int, Tuple[int, int], None] = None,
                  head: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
@@ -84,9 +85,13 @@ class DSKDConnector(BaseConnector):
                 'strides should give one number per branch, '
                 f'{len(in_channels)} as in_channels={list(in_channels)} do, '
                 f'but got {strides}')
+        for stride in strides:
+            if not _is_ratio(stride):
+                raise ValueError(
+                    'strides should be whole numbers n >= 1, or 1/n such as '
+                    f'0.5, but got {strides}')
         numbers = dict(
             in_channels=in_channels,
-            strides=strides,
             out_channels=[out_channels],
             num_classes=[] if num_classes is None else [num_classes])
         for name, values in numbers.items():
@@ -155,3 +160,11 @@ class DSKDConnector(BaseConnector):
                     f'(N, {head.in_channels}, H, W) as in_channels says, but '
                     f'got {tuple(feat.shape)}')
         return [head(feat) for head, feat in zip(self.heads, feature)]
+
+
+def _is_ratio(stride: Union[int, float]) -> bool:
+    """Whether ``stride`` is n or 1/n, with a whole number n >= 1."""
+    if not isinstance(stride, (int, float)) or stride <= 0:
+        return False
+    ratio = max(stride, 1 / stride)
+    return abs(ratio - round(ratio)) < 1e-6

@@ -30,16 +30,19 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
     same for all of them.
 
     A stride that is a power of two is left to the projector. Any other
-    stride, and a target size, is reached by adaptive average pooling before
-    the projector, which then keeps the size.
+    whole stride, and a target size, is reached by adaptive average pooling
+    before the projector, which then keeps the size. A stride of 1/n, for a
+    teacher's feature that is larger than the student's, repeats every
+    position n times each way after the projector.
 
     Args:
         in_channels (int): Channels of the shallow feature.
         out_channels (int): Channels of the teacher's last feature.
         num_classes (int, optional): Number of classes K. None builds no
             classifier. Defaults to None.
-        stride (int): Height and width of the shallow feature over those of
-            the teacher's last feature, >= 1. Defaults to 1.
+        stride (int or float): Height and width of the shallow feature over
+            those of the teacher's last feature: n or 1/n, with a whole number
+            n >= 1. Defaults to 1.
         out_size (int or tuple[int, int], optional): Height and width of the
             teacher's last feature; it takes the place of ``stride``.
             Defaults to None.
@@ -49,7 +52,7 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
                  in_channels: int,
                  out_channels: int,
                  num_classes: Optional[int] = None,
-                 stride: int = 1,
+                 stride: Union[int, float] = 1,
                  out_size: Union[int, Tuple[int, int], None] = None) -> None:
         super().__init__()
         self.in_channels = in_channels
@@ -57,6 +60,8 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         self.num_classes = num_classes
         self.stride = stride
         self.out_size = None if out_size is None else to_2tuple(out_size)
+        self.upsample = 1 if stride >= 1 else round(1 / stride)
+        stride = max(1, int(stride))
         power_of_two = stride & (stride - 1) == 0
         self.pool_first = self.out_size is not None or not power_of_two
         self.projector = self.build_projector(1 if self.pool_first else stride)
@@ -104,6 +109,8 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
                 -(-edge // self.stride) for edge in feature.shape[2:])
             feature = F.adaptive_avg_pool2d(feature, size)
         feat = self.projector(feature)
-        if self.classifier is None:
-            return Branch(feat, None)
-        return Branch(feat, self.classifier(feat.mean(dim=(2, 3))))
+        logits = None if self.classifier is None else self.classifier(
+            feat.mean(dim=(2, 3)))
+        if self.upsample > 1:
+            feat = F.interpolate(feat, scale_factor=self.upsample)
+        return Branch(feat, logits)

@@ -36,6 +36,8 @@ def test_brings_features_to_the_shape_of_the_teacher(head):
     (16, dict(strides=[6]), 3),
     (14, dict(out_size=5), 5),
     (4, dict(out_size=7), 7),
+    (4, dict(strides=[0.5]), 8),
+    (5, dict(strides=[1 / 3]), 15),
 ])
 def test_sizes(head, edge, kwargs, expected):
     heads = DSKDConnector(
@@ -45,6 +47,19 @@ def test_sizes(head, edge, kwargs, expected):
         **kwargs)
     assert shapes(heads([torch.rand(2, 8, edge, edge)
                          ])) == [(2, 20, expected, expected)]
+
+
+def test_smaller_feature_is_repeated_after_the_projector():
+    (branch, ) = DSKDConnector(
+        in_channels=[8], strides=[0.5], out_channels=20,
+        num_classes=5)([torch.rand(2, 8, 3, 4)])
+    assert branch.feat.shape == (2, 20, 6, 8)
+    small = branch.feat[:, :, ::2, ::2]
+    expected = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert torch.equal(branch.feat, expected)
+    # The mean is the same, so the classifier need not wait for it.
+    torch.testing.assert_close(
+        branch.feat.mean(dim=(2, 3)), small.mean(dim=(2, 3)))
 
 
 def test_target_size_may_be_oblong():
@@ -140,8 +155,12 @@ def test_heads_cost_at_most_a_fifth_of_resnet8x4(head):
     (dict(strides=[4]), r'strides should give one number per branch, 2 as '
      r'in_channels=\[8, 12\] do, but got \[4\]'),
     (dict(strides=4), 'strides should give one number per branch'),
-    (dict(strides=[4, 0]), r'strides should be positive whole numbers, but '
-     r'got \[4, 0\]'),
+    (dict(strides=[4, 0]), r'strides should be whole numbers n >= 1, or 1/n '
+     r'such as 0.5, but got \[4, 0\]'),
+    (dict(strides=[4, 0.4]), r'strides should be .* but got \[4, 0.4\]'),
+    (dict(strides=[4, 1.5]), r'strides should be .* but got \[4, 1.5\]'),
+    (dict(strides=[4, -2]), r'strides should be .* but got \[4, -2\]'),
+    (dict(strides=[4, '2']), r'strides should be .* but got \[4, .2.\]'),
     (dict(in_channels=8), 'in_channels should be a list'),
     (dict(in_channels=[]), 'in_channels should be a list'),
     (dict(in_channels=[8, -1]), 'in_channels should be positive'),
