@@ -30,6 +30,19 @@ def sample_std(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')
 
 
+def format_mean_std(values: Sequence[float]) -> str:
+    """Write mean and standard deviation of a sample.
+
+    Args:
+        values (Sequence[float]): n values, n > 0.
+
+    Returns:
+        str: Such as "95.75 +- 1.36", or the value alone if n is 1.
+    """
+    spread = f' +- {sample_std(values):.2f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.2f}{spread}'
+
+
 def paired_difference(first: Sequence[float],
                       second: Sequence[float],
                       confidence: float = 0.95) -> PairedDifference:

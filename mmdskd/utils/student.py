@@ -1,9 +1,7 @@
 """From a distillation run to the plain student: weights, config, files."""
-import os
 import os.path as osp
 from collections import OrderedDict
-from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from mmengine.hub import get_config
 from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import HOOKS, LOOPS, MODELS, Registry
 
+from mmdskd.utils.files import write_atomically
 from mmdskd.version import __version__
 
 # Name of the file that goes with the students of a folder.
@@ -359,7 +358,7 @@ def save_checkpoint_atomically(checkpoint: dict, path: str) -> None:
         OSError: If the file can't be written.
         RuntimeError: If torch can't write the file.
     """
-    _write_atomically(path, lambda file: torch.save(checkpoint, file))
+    write_atomically(path, lambda file: torch.save(checkpoint, file))
 
 
 def save_config_atomically(cfg: Config, path: str) -> None:
@@ -373,20 +372,4 @@ def save_config_atomically(cfg: Config, path: str) -> None:
         OSError: If the file can't be written.
     """
     text = cfg.pretty_text
-    _write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def _write_atomically(path: str, write: Callable[[BinaryIO], Any]) -> None:
-    """Write to a temporary file beside ``path``, then rename it."""
-    folder, name = osp.split(osp.abspath(path))
-    temporary = osp.join(folder, f'.{name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        # There is none left after the rename.
-        with suppress(OSError):
-            os.remove(temporary)
+    write_atomically(path, lambda file: file.write(text.encode()))

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmdskd.utils.statistics import paired_difference, sample_std
+from mmdskd.utils.statistics import (format_mean_std, paired_difference,
+                                     sample_std)
 
 
 def test_sample_std():
     assert sample_std([1, 2, 3, 4]) == pytest.approx(math.sqrt(5 / 3))
     assert math.isnan(sample_std([1]))
+
+
+def test_format_mean_std():
+    assert format_mean_std([70, 72, 74]) == '72.00 +- 2.00'
+    assert format_mean_std([95.754]) == '95.75'
 
 
 def test_paired_difference_by_hand():

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmdskd.utils import student as module
 from mmdskd.utils.student import (extract_student, make_student_config,
                                   save_checkpoint_atomically,
                                   save_config_atomically, student_path)
@@ -430,7 +429,7 @@ def test_failed_config_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError
 
-    monkeypatch.setattr(module.os, 'fsync', fail)
+    monkeypatch.setattr(os, 'fsync', fail)
     with pytest.raises(OSError):
         save_config_atomically(Config(dict(a=2)), str(path))
     assert path.read_text() == 'a = 1'

@@ -1,0 +1,49 @@
+"""Write files so that a kill leaves the old one or the new one."""
+import json
+import os
+import os.path as osp
+from contextlib import suppress
+from typing import Any, BinaryIO, Callable, Union
+
+
+def write_atomically(path: Union[str, os.PathLike],
+                     write: Callable[[BinaryIO], Any]) -> None:
+    """Write to a temporary file beside ``path``, then rename it.
+
+    Args:
+        path (str or os.PathLike): A local path. A file there is replaced at
+            the end, and stays as it was if writing fails.
+        write (Callable): Writes the content to the open binary file that it
+            is given.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    folder, name = osp.split(osp.abspath(path))
+    temporary = osp.join(folder, f'.{name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        # There is none left after the rename.
+        with suppress(OSError):
+            os.remove(temporary)
+
+
+def write_json(path: Union[str, os.PathLike], content: Any) -> None:
+    """Write a JSON file, see :func:`write_atomically`.
+
+    Args:
+        path (str or os.PathLike): A local path.
+        content: What to write: builtin types only.
+
+    Raises:
+        OSError: If the file can't be written.
+        TypeError: If ``content`` holds other types.
+        ValueError: If it holds NaN or infinity, which JSON does not have.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    write_atomically(path, lambda file: file.write(text.encode()))
