@@ -1,12 +1,18 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
+import hashlib
+import pickle
 import uuid
+from pathlib import Path
 from typing import Callable
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain import datasets
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -140,3 +146,69 @@ def dskd_config(kd_config) -> Config:
         gt_labels=dict(from_student=True, recorder='gt_labels', data_idx=1))
     kd_config.custom_hooks = [dict(type='mmdskd.LossWeightSchedulerHook')]
     return kd_config
+
+
+@pytest.fixture
+def tiny_imagenet_folder(tmp_path) -> Callable[..., Path]:
+    """Write a small Tiny-ImageNet as the archive unpacks, and return the
+    folder. Its wnids are not sorted, as in the archive."""
+
+    def write(classes: int = 3, images: int = 4) -> Path:
+        root = tmp_path / 'tiny-imagenet-200'
+        wnids = [f'n{number:08}' for number in range(classes)][::-1]
+        random = np.random.RandomState(0)
+        annotations = []
+
+        def write_image(path: Path) -> None:
+            coarse = random.randint(0, 256, (8, 8, 3), dtype=np.uint8)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), cv2.resize(coarse, (64, 64)))
+
+        for wnid in wnids:
+            for i in range(images):
+                write_image(root / f'train/{wnid}/images/{wnid}_{i}.JPEG')
+            (root / f'train/{wnid}/{wnid}_boxes.txt').touch()
+        for i in range(classes * images):
+            write_image(root / f'val/images/val_{i}.JPEG')
+            annotations.append(
+                f'val_{i}.JPEG\t{wnids[i % classes]}\t0\t0\t62\t62\n')
+        (root / 'val/val_annotations.txt').write_text(''.join(annotations))
+        (root / 'wnids.txt').write_text('\n'.join(wnids))
+        names = [f'{wnid}\tclass {int(wnid[1:])}, thing' for wnid in wnids]
+        (root / 'words.txt').write_text('\n'.join(
+            [*names, 'n99999999\tin no image']))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def cifar_folder(tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Write a small CIFAR ("CIFAR10" or "CIFAR100") as the archive unpacks,
+    put its checksums in place of those of the archive, and return the
+    data_root."""
+
+    def write(name: str = 'CIFAR100', images: int = 16) -> Path:
+        cifar = getattr(datasets, name)
+        classes = len(cifar.METAINFO['classes'])
+        key = 'fine_labels' if name == 'CIFAR100' else 'labels'
+        root = tmp_path / name.lower()
+        folder = root / cifar.base_folder
+        folder.mkdir(parents=True)
+        random = np.random.RandomState(0)
+        for files in ('train_list', 'test_list'):
+            checksums = []
+            for file, _ in getattr(cifar, files):
+                content = pickle.dumps({
+                    'data': random.randint(
+                        0, 256, (images, 3072), dtype=np.uint8),
+                    key: random.randint(0, classes, images).tolist()
+                })
+                (folder / file).write_bytes(content)
+                checksums.append([file, hashlib.md5(content).hexdigest()])
+            monkeypatch.setattr(cifar, files, checksums)
+        meta = {cifar.meta['key']: list(cifar.METAINFO['classes'])}
+        (folder / cifar.meta['filename']).write_bytes(pickle.dumps(meta))
+        return root
+
+    return write

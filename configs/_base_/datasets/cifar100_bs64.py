@@ -1,4 +1,4 @@
-dataset_type = 'CIFAR100'
+dataset_type = 'mmdskd.CIFAR100'
 # The normalisation of the KD field, of 0..255; MMPretrain's is another.
 data_preprocessor = dict(
     type='mmpretrain.ClsDataPreprocessor',
@@ -18,6 +18,8 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=2,
     persistent_workers=True,
+    # Stacked by the workers, a batch comes over several times as fast.
+    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type=dataset_type,
         data_root='data/cifar100',
@@ -28,6 +30,7 @@ val_dataloader = dict(
     batch_size=256,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='default_collate'),
     dataset=dict(
         type=dataset_type,
         data_root='data/cifar100',

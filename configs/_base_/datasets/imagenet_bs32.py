@@ -1,0 +1,4 @@
+_base_ = 'mmpretrain::_base_/datasets/imagenet_bs32.py'
+
+# An algorithm of MMRazor needs the type.
+data_preprocessor = dict(type='mmpretrain.ClsDataPreprocessor')
