@@ -1,14 +1,19 @@
 """Every config trains, and the config of the design as it stands."""
-import pickle
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import mmcv
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
+
+from mmdskd.models import DSKDLoss
+from mmdskd.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
@@ -22,49 +27,109 @@ def test_there_are_configs():
     assert names == {'vanilla', 'kd', 'dskd'}
 
 
-def write_cifar100(root):
-    """Write 16 images per split in the official layout."""
-    folder = root / 'cifar-100-python'
-    folder.mkdir(parents=True)
+# What ``make test`` trains: of every family and data set one, and the digits,
+# which are fast. The others are slow.
+QUICK = {
+    'resnet20_1xb64_cifar100',
+    'wrn16-2_1xb64_cifar100',
+    'vgg8_1xb64_cifar100',
+    'mobilenetv2_1xb64_cifar100',
+    'shufflenetv2_1xb256_tiny-imagenet',
+    'resnet50_1xb64_cifar100',
+    'kd_resnet56_resnet20_1xb64_cifar100',
+    'kd_vgg13_mobilenetv2_1xb256_tiny-imagenet',
+    'dskd_resnet32x4_vgg8_1xb64_cifar100',
+    'dskd_wrn40-2_shufflenetv1_1xb64_cifar100',
+    'dskd_wrn40-2_wrn16-2_1xb256_tiny-imagenet',
+    'dskd_resnet34_resnet18_8xb32_in1k',
+}
+BATCH = 4
+
+
+def config_param(path):
+    quick = path.stem in QUICK or path.stem.endswith('digits')
+    return pytest.param(
+        path, id=path.stem, marks=() if quick else pytest.mark.slow)
+
+
+def test_quick_configs_exist():
+    assert QUICK <= {path.stem for path in CONFIGS}
+
+
+@pytest.fixture(scope='session')
+def imagenet_folder(tmp_path_factory):
+    """Eight images per split, in the layout of ImageNet-1k."""
+    root = tmp_path_factory.mktemp('imagenet')
     random = np.random.RandomState(0)
-    for split in ('train', 'test'):
-        content = dict(
-            data=random.randint(0, 256, (16, 3072), dtype=np.uint8),
-            fine_labels=random.randint(0, 100, 16).tolist())
-        (folder / split).write_bytes(pickle.dumps(content))
-    names = [f'class {i}' for i in range(100)]
-    (folder / 'meta').write_bytes(pickle.dumps(dict(fine_label_names=names)))
+    for split in ('train', 'val'):
+        lines = []
+        for i in range(2 * BATCH):
+            name = f'n{i % 4:08}/{i}.JPEG'
+            (root / split / name).parent.mkdir(parents=True, exist_ok=True)
+            image = random.randint(0, 256, (240, 260, 3), dtype=np.uint8)
+            mmcv.imwrite(image, str(root / split / name))
+            lines.append(f'{name} {random.randint(1000)}')
+        (root / 'meta').mkdir(exist_ok=True)
+        (root / 'meta' / f'{split}.txt').write_text('\n'.join(lines))
+    return root
 
 
-@pytest.mark.parametrize('config', CONFIGS, ids=lambda path: path.stem)
-def test_config_trains(config, build_runner, tmp_path, monkeypatch):
+@pytest.fixture
+def data(request):
+    """Arguments of the data sets of a config that let them read a small
+    folder in their layout."""
+
+    def find(cfg):
+        name = cfg.train_dataloader.dataset.type
+        if name == 'mmdskd.Digits':
+            return {}
+        if name == 'mmdskd.CIFAR100':
+            write = request.getfixturevalue('cifar_folder')
+            return dict(data_root=str(write()))
+        if name == 'mmdskd.TinyImageNet':
+            write = request.getfixturevalue('tiny_imagenet_folder')
+            return dict(data_root=str(write()), check_complete=False)
+        assert name == 'ImageNet'
+        folder = request.getfixturevalue('imagenet_folder')
+        return dict(data_root=str(folder))
+
+    return find
+
+
+@pytest.mark.parametrize('config', [config_param(p) for p in CONFIGS])
+def test_config_trains(config, build_runner, tmp_path, data):
+    """Two iterations with the networks, losses and pipelines of the config,
+    and a validation."""
     cfg = Config.fromfile(ROOT / 'configs' / config)
-    if config.parts[1] == 'cifar100':
-        write_cifar100(tmp_path / 'data')
-        # The checksum is that of the whole archive.
-        monkeypatch.setattr('mmpretrain.datasets.CIFAR100._check_integrity',
-                            lambda self: True)
-        for loader in (cfg.train_dataloader, cfg.val_dataloader):
-            loader.dataset.data_root = str(tmp_path / 'data')
+    arguments = data(cfg)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.update(arguments)
+        loader.batch_size = BATCH
+        loader.num_workers = 0
+        loader.persistent_workers = False
+        loader.dataset.indices = 2 * BATCH
     cfg.work_dir = str(tmp_path)
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.batch_size = 8
-        loader.dataset.indices = 16
+    cfg.default_hooks.checkpoint = None  # up to 250 MB, and tested elsewhere
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks', [])
+        if hook.type != 'mmdskd.StudentCheckpointHook'
+    ]
     distils = 'teacher' in cfg.model
     if distils:
         cfg.model.teacher_ckpt = None  # trained by another config
     runner = build_runner(cfg)
-    runner.model.init_weights()
-    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    model = runner.model
+    model.init_weights()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
     gradients = dict()
-    for name, param in runner.model.named_parameters():
+    for name, param in model.named_parameters():
         if param.requires_grad:
             param.register_hook(
                 lambda grad, name=name: gradients.update({name: grad}))
     runner.train()
 
-    for name, param in runner.model.named_parameters():
+    for name, param in model.named_parameters():
         if name.startswith('teacher.'):
             assert name not in gradients
             assert torch.equal(param, before[name])
@@ -75,11 +140,127 @@ def test_config_trains(config, build_runner, tmp_path, monkeypatch):
     losses = [key for key in scalars if 'loss' in key]
     assert len(losses) >= 1 + 2 * distils
     for key in losses:
-        assert scalars[key].data[0].size and all(
-            abs(value) < 1e6 for value in scalars[key].data[0]), key
+        assert len(scalars[key].data[0]) == 2
+        assert np.isfinite(scalars[key].data[0]).all(), key
+    assert 0 <= scalars['val/accuracy/top1'].current() <= 100
     if config.parts[0] == 'dskd':
-        assert {'train/dskd.logit_1', 'train/dskd.weight_feat_0'
+        (loss, ) = [
+            module for module in model.distiller.distill_losses.values()
+            if isinstance(module, DSKDLoss)
+        ]
+        last = loss.num_branches - 1
+        assert {f'train/dskd.logit_{last}', f'train/dskd.weight_feat_{last}'
                 } <= set(scalars)
+        assert model.student.head.num_classes == \
+            model.distiller.connectors['heads'].num_classes
+
+
+def pairs():
+    return [path for path in CONFIGS if path.parts[0] == 'dskd']
+
+
+@pytest.mark.parametrize('config', pairs(), ids=lambda path: path.stem)
+def test_kd_is_dskd_without_its_parts(config):
+    """Student, teacher, data and schedule of both are the same."""
+    name = re.sub('dskd(-[a-z]+)?_', 'kd_', config.name, count=1)
+    dskd = Config.fromfile(ROOT / 'configs' / config).to_dict()
+    kd = Config.fromfile(ROOT / 'configs/kd' / config.parts[1] /
+                         name).to_dict()
+    distiller = dskd['model']['distiller']
+    for part, component in (('student_recorders', 'shallow'),
+                            ('student_recorders', 'gt_labels'),
+                            ('teacher_recorders', 'feat'),
+                            ('distill_losses', 'loss_dskd'),
+                            ('loss_forward_mappings', 'loss_dskd')):
+        del distiller[part][component]
+    del distiller['connectors']
+    assert dskd['custom_hooks'].pop(0)['type'] == \
+        'mmdskd.LossWeightSchedulerHook'
+    assert dskd == kd
+
+
+def small(path):
+    """Whether the student is one of the small networks of CIFAR."""
+    return path.stem.split('_')[-3].startswith(('mobile', 'shuffle'))
+
+
+@pytest.mark.parametrize(
+    'config', [path for path in CONFIGS if path.parts[1] == 'cifar100'],
+    ids=lambda path: path.stem)
+def test_recipe_of_cifar100(config):
+    cfg = Config.fromfile(ROOT / 'configs' / config)
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='SGD',
+        lr=0.01 if small(config) else 0.05,
+        momentum=0.9,
+        weight_decay=5e-4)
+    assert cfg.param_scheduler.milestones == [150, 180, 210]
+    assert cfg.param_scheduler.gamma == 0.1
+    assert cfg.train_cfg.max_epochs == 240
+    assert cfg.train_dataloader.batch_size == 64
+    assert cfg.auto_scale_lr.base_batch_size == 64
+
+
+@pytest.mark.parametrize(
+    'config', [path for path in CONFIGS if path.parts[1] == 'tiny_imagenet'],
+    ids=lambda path: path.stem)
+def test_recipe_of_tiny_imagenet(config):
+    cfg = Config.fromfile(ROOT / 'configs' / config)
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4)
+    assert cfg.param_scheduler.milestones == [60, 120, 160]
+    assert cfg.train_cfg.max_epochs == 200
+    assert cfg.train_dataloader.batch_size == 256
+    assert cfg.auto_scale_lr.base_batch_size == 256
+
+
+@pytest.mark.parametrize('network, path', [
+    ('resnet18', 'resnet/resnet18_8xb32_in1k.py'),
+    ('resnet34', 'resnet/resnet34_8xb32_in1k.py'),
+    ('resnet50', 'resnet/resnet50_8xb32_in1k.py'),
+    ('mobilenetv2', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
+])
+def test_networks_of_imagenet_are_mmpretrains(network, path):
+    ours = Config.fromfile(ROOT / 'configs/_base_/models/imagenet' /
+                           f'{network}.py')[network]
+    theirs = get_config(f'mmpretrain::{path}').model
+    theirs._scope_ = 'mmpretrain'
+    shapes = [{
+        name: value.shape
+        for name, value in MODELS.build(cfg).state_dict().items()
+    } for cfg in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize('method', ['kd', 'dskd'])
+def test_protocols_differ_in_one_line(method, tmp_path):
+    """CE 1 + KL 1, and CE 0.1 + KL 0.9 by another base."""
+
+    def weights(cfg):
+        model = cfg.model
+        loss = MODELS.build(
+            dict(model.architecture.head.loss, _scope_='mmpretrain'))
+        return (loss.loss_weight,
+                model.distiller.distill_losses.loss_kd.loss_weight)
+
+    path = ROOT / (f'configs/{method}/cifar100/{method}_resnet32x4_resnet8x4_'
+                   '1xb64_cifar100.py')
+    cfg = Config.fromfile(path)
+    assert weights(cfg) == (1, 1)
+    text = path.read_text()
+    assert text.count(f'/{method}.py') == 1
+    other = path.with_name('other.py').name
+    text = text.replace(f'/{method}.py', f'/{method}_crd.py')
+    (tmp_path / other).write_text(
+        text.replace('../..', str(ROOT / 'configs')))
+    crd = Config.fromfile(tmp_path / other)
+    assert weights(crd) == (0.1, 0.9)
+    # On the command line it is the same.
+    cfg.merge_from_dict({
+        'model.architecture.head.loss.loss_weight': 0.1,
+        'model.distiller.distill_losses.loss_kd.loss_weight': 0.9
+    })
+    assert cfg.model == crd.model
 
 
 def test_config_of_the_design_in_a_script(tmp_path):

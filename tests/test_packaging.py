@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+METHODS = ('vanilla', 'kd', 'dskd')
 PACKED = ('mmdskd', 'configs', 'tools', 'requirements', 'setup.py',
           'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml',
           'README.md', 'LICENSE')
@@ -137,8 +139,66 @@ def test_configs_of_an_editable_install(source, tmp_path):
     load_configs(tmp_path, site, source)
 
 
-def test_model_index_names_files_that_exist():
+def load_metafiles():
     from mmengine.fileio import load
-    for metafile in load(ROOT / 'model-index.yml')['Import']:
-        for model in load(ROOT / metafile)['Models']:
-            assert (ROOT / model['Config']).is_file()
+    return {
+        metafile: load(ROOT / metafile)
+        for metafile in load(ROOT / 'model-index.yml')['Import']
+    }
+
+
+def configs_of(method):
+    return sorted(
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / 'configs' / method).rglob('*.py'))
+
+
+def test_model_index_names_files_that_exist():
+    for metafile, content in load_metafiles().items():
+        collection, = content['Collections']
+        assert (ROOT / collection['README']).parent == (ROOT / metafile).parent
+        for model in content['Models']:
+            assert model['In Collection'] == collection['Name']
+            assert model['Name'] == Path(model['Config']).stem
+            configs = [model['Config']] + [
+                model['Metadata'][network]['Config']
+                for network in ('Teacher', 'Student')
+                if network in model['Metadata']
+            ]
+            for config in configs:
+                assert (config.startswith('mmpretrain::')
+                        or (ROOT / config).is_file()), config
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_config_is_once_in_the_metafile(method):
+    models = load_metafiles()[f'configs/{method}/metafile.yml']['Models']
+    assert sorted(model['Config'] for model in models) == configs_of(method)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_config_has_one_row_in_the_readme(method):
+    folder = ROOT / 'configs' / method
+    linked = []
+    for line in (folder / 'README.md').read_text().splitlines():
+        if line.startswith('|'):
+            linked += re.findall(r'\]\(([^)]+\.py)\)', line)
+    assert sorted(f'configs/{method}/{path}'
+                  for path in linked) == configs_of(method)
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_links_of_the_readme(method):
+    """Every relative link leads to a file, and to a heading in it."""
+    folder = ROOT / 'configs' / method
+    links = re.findall(r'\]\((?!http)([^)#]*)(?:#([^)]+))?\)',
+                       (folder / 'README.md').read_text())
+    assert links
+    for path, heading in links:
+        target = folder / path if path else folder / 'README.md'
+        assert target.exists(), path
+        if heading:
+            headings = re.findall('^#+ (.*)$', target.read_text(), re.M)
+            assert heading in [
+                text.lower().replace(' ', '-') for text in headings
+            ]

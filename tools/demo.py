@@ -29,16 +29,18 @@ from torch import nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.utils.cli import add_cfg_options, load_config, make_work_dir
+from mmdskd.utils.files import write_json
 from mmdskd.utils.run_log import read_run_log, training_seconds
-from mmdskd.utils.statistics import paired_difference, sample_std
+from mmdskd.utils.statistics import format_mean_std, paired_difference
 from mmdskd.utils.student import CONFIG_NAME, student_path
 
 TOOLS = Path(__file__).resolve().parent
-METHODS = dict(
-    teacher='configs/vanilla/digits/resnet20_1xb64_digits.py',
-    student='configs/vanilla/digits/resnet8-thin_1xb64_digits.py',
-    kd='configs/kd/digits/kd_resnet20_resnet8-thin_1xb64_digits.py',
-    dskd='configs/dskd/digits/dskd_resnet20_resnet8-thin_1xb64_digits.py')
+# Teacher and student, and how the names of their configs end.
+PAIRS = {
+    'resnet20_resnet8-thin': '1xb64_digits',
+    'resnet32x4_resnet8x4': '1xb16_digits32',
+    'wrn40-2_shufflenetv1': '1xb16_digits32'
+}
 ACCURACY = 'accuracy/top1'
 
 
@@ -284,10 +286,21 @@ def parse_args() -> argparse.Namespace:
         default=1,
         help='number of seeds: 0, 1, ... (default: 1)')
     parser.add_argument(
+        '--pair',
+        choices=list(PAIRS),
+        default=list(PAIRS)[0],
+        help='teacher and student (default: %(default)s); the others are '
+        'networks of the CIFAR papers, which take some ten minutes per seed')
+    parser.add_argument(
+        '--one-teacher',
+        action='store_true',
+        help='train the teacher with seed 0 alone and let it teach in all '
+        'seeds, as with a published checkpoint')
+    parser.add_argument(
         '--work-dir',
         type=Path,
-        default=Path('work_dirs/demo'),
-        help='folder of all runs (default: work_dirs/demo)')
+        help='folder of all runs (default: work_dirs/demo, for another pair '
+        'work_dirs/demo_PAIR)')
     parser.add_argument(
         '--extra',
         nargs='+',
@@ -304,6 +317,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.seeds < 1:
         parser.error(f'--seeds should be at least 1, but got {args.seeds}')
+    if args.work_dir is None:
+        is_default = args.pair == parser.get_default('pair')
+        args.work_dir = Path('work_dirs/demo' if is_default else
+                             f'work_dirs/demo_{args.pair}')
     return args
 
 
@@ -328,13 +345,6 @@ def format_time(seconds: float) -> str:
     if hours:
         return f'{hours}:{minutes:02}:{seconds:02}'
     return f'{minutes}:{seconds:02}'
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a file in such a way that a kill leaves the old one or the new."""
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(temporary, path)
 
 
 def set_aside(folder: Path) -> Path:
@@ -410,6 +420,30 @@ def exclusive(work_dir: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
+def find_methods(pair: str) -> Dict[str, str]:
+    """Find the configs of the four methods.
+
+    Args:
+        pair (str): One of ``PAIRS``.
+
+    Returns:
+        dict[str, str]: Path of the config by method, from the root of the
+        project.
+    """
+    ending = PAIRS[pair]
+    folder = ending.rpartition('_')[2]
+    teacher, student = pair.split('_')
+    names = dict(
+        teacher=f'vanilla/{folder}/{teacher}',
+        student=f'vanilla/{folder}/{student}',
+        kd=f'kd/{folder}/kd_{pair}',
+        dskd=f'dskd/{folder}/dskd_{pair}')
+    return {
+        method: f'configs/{name}_{ending}.py'
+        for method, name in names.items()
+    }
+
+
 def plan_runs(seed: int, args: argparse.Namespace) -> List[Run]:
     """List the runs of a seed, each after those that it needs.
 
@@ -418,20 +452,21 @@ def plan_runs(seed: int, args: argparse.Namespace) -> List[Run]:
         args (Namespace): The arguments of the demo.
 
     Returns:
-        list[Run]: The runs.
+        list[Run]: The runs. Without the teacher's if it is of another seed.
     """
     runs: Dict[str, Run] = {}
-    configs = dict(METHODS)
+    configs = find_methods(args.pair)
     for config in args.extra:
         config = os.path.relpath(config, TOOLS.parent)
-        if config not in METHODS.values():
+        if config not in configs.values():
             configs[Path(config).stem] = config
     for method, config in configs.items():
         parents = () if method in ('teacher', 'student') else (
             runs['teacher'], runs['student'])
-        runs[method] = Run(method, seed, config, args.work_dir,
-                           args.cfg_options, parents)
-    return list(runs.values())
+        is_shared = method == 'teacher' and args.one_teacher
+        runs[method] = Run(method, 0 if is_shared else seed, config,
+                           args.work_dir, args.cfg_options, parents)
+    return [run for run in runs.values() if run.seed == seed]
 
 
 def train(run: Run, progress: Progress, lock: int) -> None:
@@ -489,8 +524,7 @@ def compare(results: List[dict]) -> str:
     for method, by_seed in top1.items():
         runs = [result for result in results if result['method'] == method]
         values = list(by_seed.values())
-        spread = f' +- {sample_std(values):.2f}' if len(values) > 1 else ''
-        mean = f'{sum(values) / len(values):.2f}{spread}'
+        mean = format_mean_std(values)
         seconds = sum(result['seconds'] for result in runs) / len(runs)
         lines.append(f'{method:{width}}{mean:>15}{runs[0]["params"]:>14,}'
                      f'{format_time(seconds):>14}{len(values):>7}')

@@ -35,9 +35,13 @@ def demo():
 @pytest.fixture
 def plan(demo, tmp_path):
 
-    def run(*options, extra=(), seed=0):
+    def run(*options, extra=(), seed=0, one_teacher=False):
         args = argparse.Namespace(
-            cfg_options=[*TINY, *options], extra=extra, work_dir=tmp_path)
+            cfg_options=[*TINY, *options],
+            extra=extra,
+            pair='resnet20_resnet8-thin',
+            one_teacher=one_teacher,
+            work_dir=tmp_path)
         return {run.method: run for run in demo.plan_runs(seed, args)}
 
     return run
@@ -55,9 +59,22 @@ def finish(demo, run, top1=50.):
 
 
 def test_configs_exist(demo):
-    assert list(demo.METHODS) == METHODS
-    for config in demo.METHODS.values():
-        load_config(str(DEMO.parents[1] / config))
+    for pair in demo.PAIRS:
+        configs = demo.find_methods(pair)
+        assert list(configs) == METHODS
+        for config in configs.values():
+            load_config(str(DEMO.parents[1] / config))
+
+
+def test_work_dir_is_that_of_the_pair(demo, monkeypatch):
+    for options, expected in (
+        ([], 'work_dirs/demo'),
+        (['--pair', 'resnet32x4_resnet8x4'],
+         'work_dirs/demo_resnet32x4_resnet8x4'),
+        (['--pair', 'resnet32x4_resnet8x4', '--work-dir', 'here'], 'here'),
+    ):
+        monkeypatch.setattr('sys.argv', ['demo.py', *options])
+        assert str(demo.parse_args().work_dir) == expected
 
 
 @pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.6, '1:00'),
@@ -203,7 +220,7 @@ def test_changed_config_is_not_taken_for_done(demo, plan, capsys):
     # A student of another teacher is another student.
     old = kept['kd'].fingerprint
     kept['teacher'].fingerprint = 'changed'
-    again = demo.Run('kd', 0, demo.METHODS['kd'],
+    again = demo.Run('kd', 0, kept['kd'].config,
                      kept['kd'].work_dir.parents[1],
                      [*TINY, 'train_cfg.max_epochs=3'],
                      (kept['teacher'], kept['student']))
@@ -229,6 +246,17 @@ def test_extra_configs(plan, monkeypatch):
     runs = plan(extra=[str(extra), str(main)])
     assert list(runs) == METHODS + [extra.stem]
     assert runs[extra.stem].distilled
+
+
+def test_one_teacher_for_all_seeds(plan):
+    first, second = (plan(seed=seed, one_teacher=True) for seed in (0, 1))
+    assert list(first) == METHODS
+    assert list(second) == METHODS[1:]
+    teacher = second['kd'].parents[0]
+    assert teacher.work_dir == first['teacher'].work_dir
+    # The same runs as those with a teacher per seed, where they are.
+    assert first['kd'].fingerprint == plan()['kd'].fingerprint
+    assert second['kd'].fingerprint != plan(seed=1)['kd'].fingerprint
 
 
 def test_time_left(demo, plan):

@@ -1,48 +1,28 @@
-_base_ = '../../kd/digits/kd_resnet20_resnet8-thin_1xb64_digits.py'
+_base_ = [
+    '../../_base_/datasets/digits_bs64.py',
+    '../../_base_/models/digits/resnet20.py',
+    '../../_base_/models/digits/resnet8_thin.py',
+    '../../_base_/distillers/dskd.py',
+    '../../_base_/schedules/digits_30e.py',
+    '../../_base_/default_runtime.py',
+]
 
-# On top of logits KD at the final layer: every stage but the last gets a
-# head, which the teacher's predictions and its last feature map supervise.
 model = dict(
+    architecture=_base_.resnet8_thin,
+    teacher=_base_.resnet20,
+    teacher_ckpt='work_dirs/resnet20_1xb64_digits/epoch_40.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(
-                type='mmdskd.MultiModuleOutputs',
-                sources=['backbone.layer1', 'backbone.layer2']),
-            gt_labels=dict(type='ModuleInputs', source='head.loss_module')),
-        teacher_recorders=dict(
-            feat=dict(type='ModuleOutputs', source='backbone.layer3')),
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])),
+        teacher_recorders=dict(feat=dict(source='backbone.layer3')),
         connectors=dict(
             heads=dict(
-                type='mmdskd.DSKDConnector',
                 in_channels=[4, 8],
                 strides=[4, 2],
                 out_channels=64,
                 num_classes=10)),
         distill_losses=dict(
             loss_dskd=dict(
-                type='mmdskd.DSKDLoss',
                 num_branches=2,
-                logit_loss=dict(type='KLDivergence', tau=4, loss_weight=0.3),
-                feat_loss=dict(
-                    type='L2Loss',
-                    normalize=False,
-                    div_element=True,
-                    loss_weight=10.0))),  # = MSE
-        loss_forward_mappings=dict(
-            loss_dskd=dict(
-                branches=dict(
-                    from_student=True, recorder='shallow', connector='heads'),
-                preds_T=dict(from_student=False, recorder='logits'),
-                feat_T=dict(from_student=False, recorder='feat'),
-                gt_labels=dict(
-                    from_student=True, recorder='gt_labels', data_idx=1)))))
-
-custom_hooks = [
-    dict(
-        type='mmdskd.LossWeightSchedulerHook',
-        loss='loss_dskd',
-        strategy='softmax',
-        ema_decay=0.9,
-        interval=1),
-    dict(type='mmdskd.StudentCheckpointHook')
-]
+                logit_loss=dict(loss_weight=0.3),
+                feat_loss=dict(loss_weight=10.0)))))

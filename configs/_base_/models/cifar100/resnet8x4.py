@@ -11,4 +11,4 @@ resnet8x4 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=256,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+        loss=dict(type='CrossEntropyLoss')))

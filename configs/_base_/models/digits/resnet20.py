@@ -7,4 +7,4 @@ resnet20 = dict(
         type='LinearClsHead',
         num_classes=10,
         in_channels=64,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+        loss=dict(type='CrossEntropyLoss')))

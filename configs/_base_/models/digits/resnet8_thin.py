@@ -13,4 +13,4 @@ resnet8_thin = dict(
         type='LinearClsHead',
         num_classes=10,
         in_channels=16,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0)))
+        loss=dict(type='CrossEntropyLoss')))

@@ -1,0 +1,3 @@
+_base_ = '../cifar100/mobilenetv2.py'
+
+mobilenetv2 = dict(head=dict(num_classes=200))

@@ -1,0 +1,3 @@
+_base_ = '../cifar100/vgg8.py'
+
+vgg8 = dict(head=dict(num_classes=200))

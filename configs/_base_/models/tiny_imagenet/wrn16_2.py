@@ -1,0 +1,3 @@
+_base_ = '../cifar100/wrn16_2.py'
+
+wrn16_2 = dict(head=dict(num_classes=200))

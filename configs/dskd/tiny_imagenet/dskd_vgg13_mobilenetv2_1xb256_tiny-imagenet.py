@@ -1,0 +1,27 @@
+_base_ = [
+    '../../_base_/datasets/tiny_imagenet_bs256.py',
+    '../../_base_/models/tiny_imagenet/vgg13.py',
+    '../../_base_/models/tiny_imagenet/mobilenetv2.py',
+    '../../_base_/distillers/dskd.py',
+    '../../_base_/schedules/tiny_imagenet_200e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.mobilenetv2,
+    teacher=_base_.vgg13,
+    teacher_ckpt='work_dirs/vgg13_1xb256_tiny-imagenet/epoch_200.pth',
+    distiller=dict(
+        student_recorders=dict(
+            shallow=dict(sources=[
+                'backbone.layer1', 'backbone.layer2',
+                'backbone.layer3'
+            ])),
+        teacher_recorders=dict(feat=dict(source='backbone.layer5')),
+        connectors=dict(
+            heads=dict(
+                in_channels=[12, 16, 48],
+                strides=[8, 4, 2],
+                out_channels=512,
+                num_classes=200)),
+        distill_losses=dict(loss_dskd=dict(num_branches=3))))

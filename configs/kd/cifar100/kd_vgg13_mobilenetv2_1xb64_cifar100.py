@@ -1,0 +1,13 @@
+_base_ = [
+    '../../_base_/datasets/cifar100_bs64.py',
+    '../../_base_/models/cifar100/vgg13.py',
+    '../../_base_/models/cifar100/mobilenetv2.py',
+    '../../_base_/distillers/kd.py',
+    '../../_base_/schedules/cifar100_240e_mobile.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.mobilenetv2,
+    teacher=_base_.vgg13,
+    teacher_ckpt='work_dirs/vgg13_1xb64_cifar100/epoch_240.pth')

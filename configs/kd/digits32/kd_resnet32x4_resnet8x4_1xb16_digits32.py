@@ -1,0 +1,13 @@
+_base_ = [
+    '../../_base_/datasets/digits32_bs16.py',
+    '../../_base_/models/digits/resnet32x4.py',
+    '../../_base_/models/digits/resnet8x4.py',
+    '../../_base_/distillers/kd.py',
+    '../../_base_/schedules/digits32_6e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet8x4,
+    teacher=_base_.resnet32x4,
+    teacher_ckpt='work_dirs/resnet32x4_1xb16_digits32/epoch_12.pth')

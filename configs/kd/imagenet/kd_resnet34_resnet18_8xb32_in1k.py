@@ -1,0 +1,14 @@
+_base_ = [
+    '../../_base_/datasets/imagenet_bs32.py',
+    '../../_base_/models/imagenet/resnet34.py',
+    '../../_base_/models/imagenet/resnet18.py',
+    '../../_base_/distillers/kd.py',
+    'mmpretrain::_base_/schedules/imagenet_bs256.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.resnet18,
+    teacher=_base_.resnet34,
+    teacher_ckpt='https://download.openmmlab.com/mmclassification/v0/resnet/'
+    'resnet34_8xb32_in1k_20210831-f257d4e6.pth')

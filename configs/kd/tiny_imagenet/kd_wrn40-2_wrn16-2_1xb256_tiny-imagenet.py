@@ -1,0 +1,13 @@
+_base_ = [
+    '../../_base_/datasets/tiny_imagenet_bs256.py',
+    '../../_base_/models/tiny_imagenet/wrn40_2.py',
+    '../../_base_/models/tiny_imagenet/wrn16_2.py',
+    '../../_base_/distillers/kd.py',
+    '../../_base_/schedules/tiny_imagenet_200e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = dict(
+    architecture=_base_.wrn16_2,
+    teacher=_base_.wrn40_2,
+    teacher_ckpt='work_dirs/wrn40-2_1xb256_tiny-imagenet/epoch_200.pth')

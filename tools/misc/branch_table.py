@@ -1,0 +1,188 @@
+"""Tell where the branches of DSKD configs attach, and what their heads cost.
+
+Prints a table in Markdown. The cost is that of training only: the heads are
+not in the exported student.
+"""
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Tuple
+
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.models import DSKDLoss
+from mmdskd.utils.cli import load_config
+
+HEADER = ('config', 'branches', "teacher's feature", 'head parameters',
+          'head FLOPs', "of the student's FLOPs")
+
+
+class Branches(NamedTuple):
+    """The branches of one DSKD loss.
+
+    Attributes:
+        sources (list[str]): Names of the student's modules.
+        feats (list[Tensor]): Their outputs for one image, (1, C_l, H_l, W_l).
+        feat_T (Tensor): The teacher's feature, (1, C, H, W).
+        heads (nn.ModuleList): The heads.
+    """
+    sources: List[str]
+    feats: List[Tensor]
+    feat_T: Tensor
+    heads: nn.ModuleList
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('configs', nargs='+', help='configs of DSKD')
+    parser.add_argument(
+        '--shape',
+        required=True,
+        metavar='C,H,W',
+        type=parse_shape,
+        help='shape of an image, such as 3,32,32')
+    return parser.parse_args()
+
+
+def parse_shape(text: str) -> Tuple[int, ...]:
+    """Read ``C,H,W``.
+
+    Args:
+        text (str): Three numbers with commas between them.
+
+    Returns:
+        tuple[int]: The numbers.
+
+    Raises:
+        ArgumentTypeError: If they are not three numbers >= 1.
+    """
+    numbers = text.split(',')
+    if len(numbers) != 3 or not all(
+            n.isdecimal() and int(n) > 0 for n in numbers):
+        raise argparse.ArgumentTypeError(
+            'should be channels, height and width of an image, such as '
+            f'3,32,32, but got {text!r}')
+    return tuple(map(int, numbers))
+
+
+def build_algorithm(path: str) -> nn.Module:
+    """Build the algorithm of a config, with no weights of its teacher.
+
+    Args:
+        path (str): Path of the config.
+
+    Returns:
+        nn.Module: The algorithm, in eval mode.
+    """
+    cfg = load_config(path)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    cfg.model.pop('teacher_ckpt', None)
+    with warnings.catch_warnings():
+        # Without its weights the teacher would be of no use, but here it is.
+        warnings.simplefilter('ignore')
+        algorithm = MODELS.build(cfg.model)
+    algorithm.eval()
+    return algorithm
+
+
+@torch.no_grad()
+def find_branches(algorithm: nn.Module, image: Tensor) -> Iterator[Branches]:
+    """Run student and teacher on an image, and look at what is recorded.
+
+    Args:
+        algorithm (nn.Module): The algorithm.
+        image (Tensor): The image, (1, C, H, W).
+
+    Yields:
+        Branches: Those of each DSKD loss.
+    """
+    distiller = algorithm.distiller
+    with distiller.student_recorders, distiller.teacher_recorders:
+        algorithm.student(image)
+        algorithm.teacher(image)
+    for name, loss in distiller.distill_losses.items():
+        if not isinstance(loss, DSKDLoss):
+            continue
+        mapping = distiller.loss_forward_mappings[name]
+        branches = mapping['branches']
+        recorder = distiller.student_recorders.get_recorder(
+            branches['recorder'])
+        yield Branches(
+            list(recorder.sources), recorder.get_record_data(),
+            distiller.teacher_recorders.get_recorder(
+                mapping['feat_T']['recorder']).get_record_data(),
+            distiller.connectors[branches['connector']].heads)
+
+
+def count_flops(module: nn.Module, x: Tensor) -> int:
+    """Count the FLOPs of a module for one input.
+
+    Args:
+        module (nn.Module): The module.
+        x (Tensor): The input.
+
+    Returns:
+        int: The FLOPs: a multiply-add is one, as MMEngine and the field
+        count.
+    """
+    analyzer = FlopAnalyzer(module, (x, ))
+    analyzer.unsupported_ops_warnings(False)
+    analyzer.uncalled_modules_warnings(False)
+    return int(analyzer.total())
+
+
+def describe(name: str, algorithm: nn.Module, branches: Branches,
+             image: Tensor) -> Tuple[str, ...]:
+    """Make a row of the table.
+
+    Args:
+        name (str): Name of the config.
+        algorithm (nn.Module): The algorithm.
+        branches (Branches): The branches.
+        image (Tensor): The image, (1, C, H, W).
+
+    Returns:
+        tuple[str]: The cells.
+    """
+
+    def shape(feat: Tensor) -> str:
+        return 'x'.join(map(str, feat.shape[1:]))
+
+    where = [
+        f'`{source}` {shape(feat)}'
+        for source, feat in zip(branches.sources, branches.feats)
+    ]
+    parameters = sum(p.numel() for p in branches.heads.parameters())
+    flops = sum(map(count_flops, branches.heads, branches.feats))
+    share = flops / count_flops(algorithm.student, image)
+    return (f'`{name}`', ', '.join(where), shape(branches.feat_T),
+            f'{parameters:,}', f'{flops / 1e6:,.1f} M', f'{share:.0%}')
+
+
+def main() -> None:
+    args = parse_args()
+    print(f'| {" | ".join(HEADER)} |')
+    print('|' + '-|' * len(HEADER))
+    for path in args.configs:
+        try:
+            algorithm = build_algorithm(path)
+            image = torch.zeros(1, *args.shape)
+            found = list(find_branches(algorithm, image))
+        except (AttributeError, KeyError, ValueError) as error:
+            sys.exit(f'branch_table.py: {path} should be a config of DSKD: '
+                     f'{error}')
+        if not found:
+            sys.exit(f'branch_table.py: {path} should have a mmdskd.DSKDLoss '
+                     'in model.distiller.distill_losses, but has none.')
+        for branches in found:
+            row = describe(Path(path).stem, algorithm, branches, image)
+            print(f'| {" | ".join(row)} |', flush=True)
+
+
+if __name__ == '__main__':
+    main()
