@@ -1,0 +1,132 @@
+"""Convert a network that RepDistiller, SemCKD, SimKD or mdistiller saved."""
+import argparse
+import os.path as osp
+import shlex
+import sys
+from pathlib import Path
+from typing import Optional
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmengine.config import Config
+
+from mmdskd.utils.checkpoint import CheckpointError
+from mmdskd.utils.kd_zoo import Network, convert_kd_zoo_checkpoint
+from mmdskd.utils.student import save_checkpoint_atomically
+
+ROOT = Path(__file__).parents[2]
+# The data sets of our configs, by the number of their classes.
+DATASETS = {100: 'cifar100', 200: 'tiny_imagenet'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'src', metavar='SRC', help='file of the field: teacher or student')
+    parser.add_argument(
+        'dst', metavar='DST', help='.pth file to write, for MMPretrain')
+    parser.add_argument(
+        '--arch',
+        metavar='NAME',
+        help='network that SRC should be, such as wrn_40_2; by default it is '
+        'found by the names and shapes of the tensors')
+    return parser.parse_args()
+
+
+def check_destination(src: str, dst: str) -> None:
+    """See that ``dst`` is a place for the converted file.
+
+    Args:
+        src (str): The file to read.
+        dst (str): The file to write.
+
+    Raises:
+        FileNotFoundError: If its folder is missing.
+        ValueError: If it is ``src`` itself or a folder.
+    """
+    folder = osp.dirname(dst) or '.'
+    if not osp.isdir(folder):
+        raise FileNotFoundError(
+            f'DST should be in a folder that exists, but there is no '
+            f'{folder!r}.')
+    if osp.isdir(dst):
+        raise ValueError(f'DST should be a file, but {dst!r} is a folder.')
+    if osp.realpath(dst) == osp.realpath(src):
+        raise ValueError(f'DST should not be SRC itself, {src!r}.')
+
+
+def find_config(network: Network) -> Optional[Path]:
+    """Find the config that trains a network by itself.
+
+    Args:
+        network (Network): The network.
+
+    Returns:
+        Path: The config, or None if there is none for this network and
+        number of classes.
+    """
+    dataset = DATASETS.get(network.num_classes)
+    if dataset is None:
+        return None
+    folder = ROOT / 'configs' / 'vanilla' / dataset
+    return next(folder.glob(f'{network.name}_*.py'), None)
+
+
+def describe_use(network: Network, dst: str) -> str:
+    """Tell how the converted file is used.
+
+    Args:
+        network (Network): The network in it.
+        dst (str): The converted file.
+
+    Returns:
+        str: Lines that name the config, or show the model if no config has
+        it, with the command that tests the file.
+    """
+    config = find_config(network)
+    if config is None:
+        text = Config(dict(model=network.model)).pretty_text.rstrip()
+        config = 'CONFIG'
+        lines = [
+            'No config in configs/vanilla has this network and number of '
+            'classes. In a CONFIG of yours, it is', text
+        ]
+    else:
+        config = osp.relpath(config)
+        lines = [f'config: {config}']
+    test = osp.relpath(ROOT / 'tools' / 'test.py')
+    return '\n'.join([
+        *lines, f'test: python {shlex.join([test, config, dst])}',
+        f'teacher: teacher_ckpt={dst!r} in a config of kd or dskd'
+    ])
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert as the arguments say.
+
+    Args:
+        args (Namespace): Values of :func:`parse_args`.
+    """
+    check_destination(args.src, args.dst)
+    network, checkpoint, left_behind = convert_kd_zoo_checkpoint(
+        args.src, args.arch)
+    save_checkpoint_atomically(checkpoint, args.dst)
+    print(f'{args.dst}: {network.name}, {network.num_classes} classes, '
+          f'{network.num_params:,} parameters')
+    facts = checkpoint['meta']['converted_from']
+    print('from: ' + ', '.join(f'{k} {v}' for k, v in facts.items()))
+    if left_behind:
+        parts = [f'{part} ({n} tensors)' for part, n in left_behind.items()]
+        print(f'left behind: {", ".join(parts)}')
+    print(describe_use(network, args.dst))
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        convert(args)
+    except (CheckpointError, OSError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
+
+
+if __name__ == '__main__':
+    main()
