@@ -5,7 +5,8 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.engine.distillation_check import (check_distillation,
+                                              check_teacher_checkpoint)
 from mmdskd.utils.cli import (add_run_arguments, enable_amp,
                               enable_auto_scale_lr, load_run_config,
                               resume_from)
@@ -44,7 +45,10 @@ def main() -> None:
         resume_from(cfg, args.resume)
     runner = Runner.from_cfg(cfg)
     model = runner.model
-    check_distillation(model.module if is_model_wrapper(model) else model)
+    model = model.module if is_model_wrapper(model) else model
+    check_distillation(model)
+    if cfg.model.get('teacher_ckpt'):
+        check_teacher_checkpoint(model.teacher, cfg.model.teacher_ckpt)
     runner.train()
 
 

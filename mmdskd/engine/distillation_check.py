@@ -1,5 +1,6 @@
-from typing import Optional
+from typing import List, Optional
 
+from mmengine.runner import CheckpointLoader
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
 
@@ -34,6 +35,51 @@ def check_distillation(model: nn.Module) -> None:
         check_tau(name, loss)
         if isinstance(loss, DSKDLoss):
             _check_dskd(name, loss, distiller, num_classes)
+
+
+def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:
+    """Check that a checkpoint is one of the teacher.
+
+    MMRazor loads what fits and only warns of the rest, so that a teacher of
+    another depth or class count would teach noise.
+
+    Args:
+        teacher (nn.Module): The teacher.
+        path (str): Its checkpoint, a file or a URL.
+
+    Raises:
+        ValueError: If a tensor is missing, unexpected or of another shape.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    weights = {
+        name[len('module.'):] if name.startswith('module.') else name: value
+        for name, value in checkpoint.get('state_dict', checkpoint).items()
+        if not name.startswith('data_preprocessor.')
+    }
+    expected = teacher.state_dict()
+    differences = dict(
+        missing=[name for name in expected if name not in weights],
+        unexpected=[name for name in weights if name not in expected])
+    differences['of another shape'] = [
+        f'{name} {tuple(weights[name].shape)} (should be '
+        f'{tuple(value.shape)})' for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if any(differences.values()):
+        found = '; '.join(f'{kind}: {_shorten(names)}'
+                          for kind, names in differences.items() if names)
+        raise ValueError(
+            f'teacher_ckpt should hold the weights of the teacher, but '
+            f'{path!r} does not. {found}. A student that was distilled is in '
+            'the file that ends in "_student.pth"; '
+            'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
+            'of RepDistiller, SemCKD, SimKD and mdistiller.')
+
+
+def _shorten(names: List[str], limit: int = 3) -> str:
+    """Name the first few, and count the rest."""
+    more = len(names) - limit
+    return ', '.join(names[:limit]) + (f' and {more} more' if more > 0 else '')
 
 
 def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,

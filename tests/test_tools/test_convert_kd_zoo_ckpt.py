@@ -143,7 +143,7 @@ def test_bad_input_writes_nothing(convert, tmp_path):
         ((src, src), 'DST should not be SRC itself'),
         ((src, tmp_path / 'link.pth'), 'DST should not be SRC itself'),
         ((src, tmp_path / 'folder'), 'DST should be a file'),
-        ((src, tmp_path / 'no' / 'new.pth'), 'there is no \'.*no\''),
+        ((src, src / 'new.pth'), 'Not a directory|File exists'),
         ((src, new, '--arch', 'vgg8'), 'resnet8 with 100 classes fits'),
         ((src, new, '--arch', 'alexnet'), 'arch should be one of'),
     ):
@@ -152,6 +152,15 @@ def test_bad_input_writes_nothing(convert, tmp_path):
         assert re.search(message, error), error
         assert sorted(os.listdir(tmp_path)) == files
         assert src.read_bytes() == before
+
+
+def test_folder_is_made(convert, tmp_path):
+    """The place of a training that has never been run."""
+    src = tmp_path / 'field.pth'
+    save(src, 'resnet8')
+    dst = tmp_path / 'work_dirs' / 'resnet8' / 'epoch_240.pth'
+    convert(src, dst)
+    assert dst.is_file()
 
 
 def test_code_in_a_file_does_not_run(convert, tmp_path):

@@ -149,3 +149,16 @@ def test_kd_that_does_not_fit_is_told_before_training(run_tool, dump,
     with pytest.raises(ValueError, match='loss_kd: tau .* but got 0'):
         run_tool('train.py', dump(kd_config))
     assert epochs(kd_config.work_dir) == []
+
+
+def test_wrong_teacher_is_told_before_training(run_tool, dump, kd_config,
+                                               tmp_path):
+    path = tmp_path / 'teacher.pth'
+    kd_config.model.teacher_ckpt = str(path)
+    torch.save({'state_dict': {'head.fc.weight': torch.zeros(7, 32)}}, path)
+    with pytest.raises(ValueError, match='teacher_ckpt should hold'):
+        run_tool('train.py', dump(kd_config))
+    assert epochs(kd_config.work_dir) == []
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match='teacher.pth'):
+        run_tool('train.py', dump(kd_config))

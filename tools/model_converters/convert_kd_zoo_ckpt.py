@@ -1,5 +1,6 @@
 """Convert a network that RepDistiller, SemCKD, SimKD or mdistiller saved."""
 import argparse
+import os
 import os.path as osp
 import shlex
 import sys
@@ -40,14 +41,8 @@ def check_destination(src: str, dst: str) -> None:
         dst (str): The file to write.
 
     Raises:
-        FileNotFoundError: If its folder is missing.
         ValueError: If it is ``src`` itself or a folder.
     """
-    folder = osp.dirname(dst) or '.'
-    if not osp.isdir(folder):
-        raise FileNotFoundError(
-            f'DST should be in a folder that exists, but there is no '
-            f'{folder!r}.')
     if osp.isdir(dst):
         raise ValueError(f'DST should be a file, but {dst!r} is a folder.')
     if osp.realpath(dst) == osp.realpath(src):
@@ -109,6 +104,8 @@ def convert(args: argparse.Namespace) -> None:
     check_destination(args.src, args.dst)
     network, checkpoint, left_behind = convert_kd_zoo_checkpoint(
         args.src, args.arch)
+    # Where training would leave it, there may be no run yet.
+    os.makedirs(osp.dirname(args.dst) or '.', exist_ok=True)
     save_checkpoint_atomically(checkpoint, args.dst)
     print(f'{args.dst}: {network.name}, {network.num_classes} classes, '
           f'{network.num_params:,} parameters')
