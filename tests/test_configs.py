@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from mmdskd.models import DSKDLoss
 from mmdskd.registry import MODELS
@@ -96,6 +97,21 @@ def data(request):
     return find
 
 
+def settle(teacher, images):
+    """Set the statistics of the batch norms to those of a batch, as training
+    would: with the initial ones, the features of a deep network explode."""
+    norms = [m for m in teacher.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.
+    teacher.train()
+    with torch.no_grad():
+        teacher(images)
+    teacher.eval()
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
+
+
 @pytest.mark.parametrize('config', [config_param(p) for p in CONFIGS])
 def test_config_trains(config, build_runner, tmp_path, data):
     """Two iterations with the networks, losses and pipelines of the config,
@@ -121,6 +137,9 @@ def test_config_trains(config, build_runner, tmp_path, data):
     runner = build_runner(cfg)
     model = runner.model
     model.init_weights()
+    if distils:
+        batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
+        settle(model.teacher, model.data_preprocessor(batch)['inputs'])
     before = {k: v.clone() for k, v in model.state_dict().items()}
     gradients = dict()
     for name, param in model.named_parameters():

@@ -56,18 +56,17 @@ def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:
         for name, value in checkpoint.get('state_dict', checkpoint).items()
         if not name.startswith('data_preprocessor.')
     }
-    expected = teacher.state_dict()
-    differences = dict(
-        missing=[name for name in expected if name not in weights],
-        unexpected=[name for name in weights if name not in expected])
-    differences['of another shape'] = [
-        f'{name} {tuple(weights[name].shape)} (should be '
-        f'{tuple(value.shape)})' for name, value in expected.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    if any(differences.values()):
+    # The loading of modules knows what they make up for by themselves.
+    try:
+        missing, unexpected = teacher.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # wrong shapes
+        found = str(error)
+    else:
         found = '; '.join(f'{kind}: {_shorten(names)}'
-                          for kind, names in differences.items() if names)
+                          for kind, names in (('missing', missing),
+                                              ('unexpected', unexpected))
+                          if names)
+    if found:
         raise ValueError(
             f'teacher_ckpt should hold the weights of the teacher, but '
             f'{path!r} does not. {found}. A student that was distilled is in '
