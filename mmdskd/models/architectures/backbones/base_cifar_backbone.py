@@ -15,6 +15,24 @@ TORCH_INIT = dict(
     distribution='uniform')
 
 
+def check_positive(name: str, values: Sequence[int], number: int) -> None:
+    """Check sizes, such as channels and strides.
+
+    Args:
+        name (str): What they are.
+        values (Sequence[int]): The sizes.
+        number (int): How many there should be.
+
+    Raises:
+        ValueError: If they are not so many whole numbers >= 1.
+    """
+    if (not isinstance(values, (list, tuple)) or len(values) != number
+            or not all(type(value) is int and value >= 1
+                       for value in values)):
+        raise ValueError(f'{name} should be a list of {number} whole numbers '
+                         f'>= 1, one for each stage, but got {values!r}.')
+
+
 class BaseCIFARBackbone(BaseBackbone):
     """Base class of the networks for small images on which the KD field
     compares.
@@ -57,15 +75,18 @@ class BaseCIFARBackbone(BaseBackbone):
         super().__init__(init_cfg)
         num_stages = len(self.STAGES)
         stages = tuple(range(num_stages))
-        if (not out_indices or not set(out_indices) <= set(stages)
+        if (not isinstance(out_indices, (list, tuple)) or not out_indices
+                or not set(out_indices) <= set(stages)
                 or list(out_indices) != sorted(set(out_indices))):
-            raise ValueError('out_indices should be one or more of the stages '
-                             f'{stages} in increasing order, but got '
-                             f'{out_indices}.')
-        if frozen_stages not in range(-1, num_stages + 1):
-            raise ValueError('frozen_stages should be -1 (nothing), 0 (the '
-                             f'stem) or up to {num_stages} (the stem and so '
-                             f'many stages), but got {frozen_stages}.')
+            raise ValueError('out_indices should be a list of one or more of '
+                             f'the stages {stages} in increasing order, but '
+                             f'got {out_indices!r}.')
+        if type(frozen_stages) is not int or not (-1 <= frozen_stages <=
+                                                  num_stages):
+            stem = ' (the stem)' if self.STEM else ''
+            raise ValueError(f'frozen_stages should be -1 (nothing), 0{stem} '
+                             f'or up to {num_stages} (so many stages and what '
+                             f'is before), but got {frozen_stages!r}.')
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
@@ -79,7 +100,7 @@ class BaseCIFARBackbone(BaseBackbone):
         Returns:
             tuple[Tensor]: One feature map for each of ``out_indices``,
             (N, C_i, H_i, W_i), with H_i = H divided by the strides up to that
-            stage, rounded up.
+            stage.
         """
         for name in self.STEM:
             x = getattr(self, name)(x)

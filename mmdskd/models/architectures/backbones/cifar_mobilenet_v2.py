@@ -41,8 +41,8 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
     classifier pools.
 
     Args:
-        widen_factor (float): Factor of the width, > 0. Defaults to 0.5, that
-            of the field.
+        widen_factor (float): Factor of the width, >= 1/16. Defaults to 0.5,
+            that of the field.
         expand_ratio (int): Expansion of the inverted residuals, >= 2.
             Defaults to 6.
         in_channels (int): Channels of the input image. Defaults to 3.
@@ -100,13 +100,14 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
                  act_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if int(16 * widen_factor) < 1:
+        if not isinstance(widen_factor, (int, float)) or not (
+                widen_factor * self.FIRST_CHANNELS >= 1):
             raise ValueError('widen_factor should be at least 1/16, which '
                              'leaves one channel in the first group, but got '
-                             f'{widen_factor}.')
-        if not isinstance(expand_ratio, int) or expand_ratio < 2:
+                             f'{widen_factor!r}.')
+        if type(expand_ratio) is not int or expand_ratio < 2:
             raise ValueError('expand_ratio should be a whole number >= 2, but '
-                             f'got {expand_ratio}.')
+                             f'got {expand_ratio!r}.')
         layer_cfg = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),

@@ -4,7 +4,7 @@ from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
 
 from mmdskd.registry import MODELS
 
-from .base_cifar_backbone import BaseCIFARBackbone
+from .base_cifar_backbone import BaseCIFARBackbone, check_positive
 
 
 @MODELS.register_module()
@@ -85,15 +85,11 @@ class CIFARResNet(BaseCIFARBackbone):
                  act_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if depth < 8 or depth % 6 != 2:
+        if type(depth) is not int or depth < 8 or depth % 6 != 2:
             raise ValueError('depth should be 6n + 2 with n >= 1 (8, 14, 20, '
-                             f'26, 32, ...), but got {depth}.')
-        for name, values in (('stage_channels', stage_channels),
-                             ('strides', strides)):
-            if len(values) != len(self.STAGES):
-                raise ValueError(
-                    f'{name} should give one number for each of the '
-                    f'{len(self.STAGES)} stages, but got {values}.')
+                             f'26, 32, ...), but got {depth!r}.')
+        check_positive('stage_channels', stage_channels, len(self.STAGES))
+        check_positive('strides', strides, len(self.STAGES))
         norm_cfg = norm_cfg or dict(type='BN')
         act_cfg = act_cfg or dict(type='ReLU', inplace=True)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 
-from .base_cifar_backbone import TORCH_INIT, BaseCIFARBackbone
+from .base_cifar_backbone import TORCH_INIT, BaseCIFARBackbone, check_positive
 
 
 class CIFARShuffleUnit(nn.Module):
@@ -92,8 +92,8 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
     stands before the depthwise convolution, which has a ReLU. With a linear
     head the parameters are those of the field's network.
 
-    The modules ``conv1``, ``layer1``, ``layer2`` and ``layer3`` are public
-    names. A stage ends in its activation.
+    The modules ``conv1``, ``bn1``, ``relu``, ``layer1``, ``layer2`` and
+    ``layer3`` are public names. A stage ends in its activation.
 
     Args:
         groups (int): Groups of the 1x1 convolutions, a divisor of the
@@ -148,10 +148,7 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
                  act_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if len(stage_channels) != len(self.STAGES):
-            raise ValueError('stage_channels should give one number for each '
-                             f'of the {len(self.STAGES)} stages, but got '
-                             f'{stage_channels}.')
+        check_positive('stage_channels', stage_channels, len(self.STAGES))
         self._check_groups(groups, stage_channels)
         layer_cfg = dict(
             conv_cfg=conv_cfg,
@@ -180,15 +177,17 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
     def _check_groups(self, groups: int,
                       stage_channels: Sequence[int]) -> None:
         """Check that the channels of every unit can be grouped."""
+        is_count = type(groups) is int and groups >= 1
         channels = self.STEM_CHANNELS
         for out_channels in stage_channels:
             # The unit of stride 2 makes only what its input does not have.
             for branch in (out_channels - channels, out_channels):
-                if groups < 1 or branch < 4 or branch % groups or (
-                        branch // 4) % groups:
+                if (not is_count or branch < 4 or branch % groups
+                        or branch // 4 % groups):
                     raise ValueError(
                         'groups should divide the channels that a unit makes, '
-                        f'and a quarter of them, but got groups={groups} and '
+                        'and a quarter of them, but got '
+                        f'groups={groups!r} and '
                         f'stage_channels={stage_channels}, of which a unit '
                         f'makes {branch}.')
             channels = out_channels

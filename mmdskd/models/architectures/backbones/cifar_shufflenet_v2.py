@@ -83,7 +83,7 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if widen_factor not in self.ARCHS:
             raise ValueError('widen_factor should be one of '
-                             f'{list(self.ARCHS)}, but got {widen_factor}.')
+                             f'{list(self.ARCHS)}, but got {widen_factor!r}.')
         layer_cfg = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),

@@ -46,7 +46,8 @@ class CIFARVGG(BaseCIFARBackbone):
     knows no depth 8 and names its modules by their position.
 
     The modules ``layer1`` to ``layer5`` are public names. A stage begins with
-    its pooling, if it has one, and ends in its activation.
+    its pooling, if it has one, and ends in its activation. Pooling rounds
+    down. A trace of the network holds for images on its side of 64 pixels.
 
     Args:
         depth (int): 8, 11, 13, 16 or 19.
@@ -107,9 +108,9 @@ class CIFARVGG(BaseCIFARBackbone):
                  act_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if depth not in self.ARCHS:
+        if type(depth) is not int or depth not in self.ARCHS:
             raise ValueError(f'depth should be one of {list(self.ARCHS)}, but '
-                             f'got {depth}.')
+                             f'got {depth!r}.')
         pools = ([], [nn.MaxPool2d(2)], [nn.MaxPool2d(2)], [nn.MaxPool2d(2)],
                  [LargeMapMaxPool()])
         for name, num_convs, channels, layers in zip(

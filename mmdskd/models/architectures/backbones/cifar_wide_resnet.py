@@ -22,7 +22,8 @@ class CIFARWideResNet(BaseCIFARBackbone):
 
     The modules ``conv1``, ``layer1``, ``layer2``, ``layer3``, ``bn1`` and
     ``relu`` are public names. A stage ends *before* its activation; the last
-    output is that of ``relu``, which the classifier pools.
+    output is that of ``relu``, which the classifier pools. The normalisation
+    is always BN, as MMRazor's block has it.
 
     Args:
         depth (int): Number of weighted layers, 6n + 4 with n >= 1.
@@ -70,12 +71,12 @@ class CIFARWideResNet(BaseCIFARBackbone):
                  conv_cfg: Optional[dict] = None,
                  init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if depth < 10 or depth % 6 != 4:
+        if type(depth) is not int or depth < 10 or depth % 6 != 4:
             raise ValueError('depth should be 6n + 4 with n >= 1 (10, 16, 22, '
-                             f'28, 34, 40, ...), but got {depth}.')
-        if not isinstance(widen_factor, int) or widen_factor < 1:
+                             f'28, 34, 40, ...), but got {depth!r}.')
+        if type(widen_factor) is not int or widen_factor < 1:
             raise ValueError('widen_factor should be a whole number >= 1, but '
-                             f'got {widen_factor}.')
+                             f'got {widen_factor!r}.')
         channels = [16] + [width * widen_factor for width in (16, 32, 64)]
         self.conv1 = build_conv_layer(
             conv_cfg, in_channels, channels[0], 3, padding=1, bias=False)

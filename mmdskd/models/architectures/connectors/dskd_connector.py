@@ -164,7 +164,7 @@ class DSKDConnector(BaseConnector):
 
 def _is_ratio(stride: Union[int, float]) -> bool:
     """Whether ``stride`` is n or 1/n, with a whole number n >= 1."""
-    if not isinstance(stride, (int, float)) or stride <= 0:
+    if not isinstance(stride, (int, float)) or not 0 < stride < float('inf'):
         return False
     ratio = max(stride, 1 / stride)
     return abs(ratio - round(ratio)) < 1e-6

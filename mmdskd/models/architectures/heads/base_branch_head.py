@@ -58,10 +58,9 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
-        self.stride = stride
-        self.out_size = None if out_size is None else to_2tuple(out_size)
         self.upsample = 1 if stride >= 1 else round(1 / stride)
-        stride = max(1, int(stride))
+        self.stride = stride = round(stride) if stride >= 1 else 1
+        self.out_size = None if out_size is None else to_2tuple(out_size)
         power_of_two = stride & (stride - 1) == 0
         self.pool_first = self.out_size is not None or not power_of_two
         self.projector = self.build_projector(1 if self.pool_first else stride)

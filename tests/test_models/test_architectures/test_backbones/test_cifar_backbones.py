@@ -1,5 +1,6 @@
 """What all networks of the KD field have in common."""
 import copy
+import re
 
 import pytest
 import torch
@@ -186,12 +187,16 @@ def test_init_cfg_reaches_every_convolution(backbone_class):
 def test_default_initialisation(backbone_class):
     torch.manual_seed(0)
     backbone = build(backbone_class)
+    kept = backbone_class in (CIFARShuffleNetV1, CIFARShuffleNetV2)
+    if not kept:
+        for param in backbone.parameters():
+            param.data.fill_(7.)
     backbone.init_weights()
     conv = max((m for m in backbone.modules() if isinstance(m, nn.Conv2d)),
                key=lambda conv: conv.weight.numel())
     weight = conv.weight
     std = weight.std().item()
-    if backbone_class in (CIFARShuffleNetV1, CIFARShuffleNetV2):
+    if kept:
         # PyTorch: uniform up to 1 / sqrt(fan in).
         bound = weight[0].numel()**-0.5
         assert weight.abs().max() <= bound
@@ -243,15 +248,15 @@ def test_in_a_classifier(backbone_class, size):
 def test_wrong_stages(backbone_class):
     stages = len(backbone_class.STAGES)
     choices = ', '.join(map(str, range(stages)))
-    for out_indices in ((), (stages, ), (-1, ), (1, 0), (1, 1)):
+    for out_indices in ((), (stages, ), (-1, ), (1, 0), (1, 1), 2, '01', None):
         with pytest.raises(
                 ValueError,
-                match=rf'out_indices should .*\({choices}\) in increasing '
-                'order, but got'):
+                match=rf'out_indices should be a list .*\({choices}\) in '
+                f'increasing order, but got {re.escape(repr(out_indices))}'):
             build(backbone_class, out_indices=out_indices)
-    for frozen in (-2, stages + 1):
+    for frozen in (-2, stages + 1, 1.0, '1', None):
         with pytest.raises(
                 ValueError,
                 match=f'frozen_stages should .* up to {stages} .*got '
-                f'{frozen}'):
+                f'{frozen!r}'):
             build(backbone_class, frozen_stages=frozen)

@@ -40,8 +40,9 @@ def test_other_groups():
 @pytest.mark.parametrize('kwargs, message', [
     (dict(groups=5), 'groups should divide .* got groups=5 .* makes 216'),
     (dict(groups=0), 'groups should divide .* got groups=0'),
-    (dict(stage_channels=(240, 480)), r'stage_channels should .* 3 stages, '
-     r'but got \(240, 480\)'),
+    (dict(groups='3'), "groups should divide .* got groups='3'"),
+    (dict(stage_channels=(240, 480)), r'stage_channels should .* 3 whole '
+     r'.* got \(240, 480\)'),
     (dict(stage_channels=(24, 48, 96)), 'groups should .* makes 0'),
 ])
 def test_errors(kwargs, message):

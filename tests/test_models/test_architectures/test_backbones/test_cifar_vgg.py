@@ -45,8 +45,10 @@ def test_bias_gives_no_warning():
         CIFARVGG(8)
 
 
-def test_errors():
+@pytest.mark.parametrize('depth', [12, '8', 8., None])
+def test_errors(depth):
     with pytest.raises(
             ValueError,
-            match=r'depth should be one of \[8, 11, 13, 16, 19\], but got 12'):
-        CIFARVGG(12)
+            match=r'depth should be one of \[8, 11, 13, 16, 19\], but got '
+            f'{depth!r}'):
+        CIFARVGG(depth)

@@ -33,6 +33,7 @@ def test_only_the_last_stage_is_activated():
 @pytest.mark.parametrize('kwargs, message', [
     (dict(depth=20), r'depth should be 6n \+ 4 .*10, 16, 22.* got 20'),
     (dict(depth=4), 'depth should be .* got 4'),
+    (dict(depth='16'), "depth should be .* got '16'"),
     (dict(depth=16, widen_factor=0), 'widen_factor should .*>= 1, .*got 0'),
     (dict(depth=16, widen_factor=1.5), 'widen_factor should .* got 1.5'),
 ])
