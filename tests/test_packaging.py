@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ('vanilla', 'kd', 'dskd')
-PACKED = ('mmdskd', 'configs', 'tools', 'requirements', 'setup.py',
-          'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml',
-          'README.md', 'LICENSE')
+PACKED = ('mmdskd', 'configs', 'docs', 'tools', 'requirements', 'setup.py',
+          'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'Makefile',
+          'model-index.yml', 'README.md', 'LICENSE')
 LOAD_CONFIGS = '''
 import site
 import sys
@@ -99,6 +100,17 @@ def test_wheel_holds_all_files(wheel, source):
         assert files and files <= packed
     assert 'mmdskd/.mim/model-index.yml' in packed
     assert not any('__pycache__' in name for name in packed)
+
+
+def test_source_archive_holds_what_tests_read(source, tmp_path):
+    subprocess.run([
+        sys.executable, 'setup.py', '--quiet', 'sdist', '--dist-dir',
+        str(tmp_path)
+    ], check=True, cwd=source)
+    (archive, ) = tmp_path.iterdir()
+    with tarfile.open(archive) as file:
+        names = {name.partition('/')[2] for name in file.getnames()}
+    assert {'docs/branches.md', 'Makefile', 'configs/dskd/README.md'} <= names
 
 
 def test_wheel_forces_no_mmcv(wheel):

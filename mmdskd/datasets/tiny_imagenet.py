@@ -3,7 +3,6 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type
 
-import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -12,6 +11,9 @@ from mmpretrain.datasets import BaseDataset
 from mmdskd.registry import DATASETS
 
 from .packed_images import PackedImages
+
+# The marker with which a JPEG ends.
+JPEG_END = b'\xff\xd9'
 
 
 @DATASETS.register_module()
@@ -99,6 +101,11 @@ class TinyImageNet(BaseDataset):
             sorted by label and file name, those to validate on are in the
             order of the annotations.
         """
+        if any(
+                isinstance(transform, LoadImageFromFile)
+                for transform in self.pipeline.transforms):
+            raise ValueError('pipeline should be without LoadImageFromFile, '
+                             'as the images of TinyImageNet come loaded.')
         root = self._find_root()
         labels = self._read_labels(root / 'wnids.txt')
         self._metainfo.setdefault(
@@ -144,18 +151,22 @@ class TinyImageNet(BaseDataset):
         """
         if self.packed is not None:
             return self.packed[data_info['img_index']]
-        path = data_info['img_path']
-        try:
-            img = mmcv.imread(path, backend='cv2')
-        except cv2.error:  # The file is empty.
-            img = None
+        path = Path(data_info['img_path'])
+        if not path.is_file():
+            raise self._error(f'{path} should be an image, but is missing.',
+                              FileNotFoundError)
+        content = path.read_bytes()
+        img = None
+        # Some versions of OpenCV make up what a file has lost.
+        if JPEG_END in content:
+            img = mmcv.imfrombytes(content, backend='cv2')
         if img is None or img.shape != self.img_shape:
             found = 'can not be decoded'
             if img is not None:
                 found = f'has the shape {img.shape}'
             raise self._error(
-                f'{path} should be an image of the shape {self.img_shape}, '
-                f'but {found} ({os.path.getsize(path):,} bytes).')
+                f'{path} should be a JPEG image of the shape '
+                f'{self.img_shape}, but {found} ({len(content):,} bytes).')
         return img
 
     def extra_repr(self) -> List[str]:
@@ -212,11 +223,6 @@ class TinyImageNet(BaseDataset):
 
     def _list_packed(self, path: Path, num_classes: int) -> List[dict]:
         """List the images of ``<split>.npy``."""
-        if any(
-                isinstance(transform, LoadImageFromFile)
-                for transform in self.pipeline.transforms):
-            raise ValueError('pipeline should be without LoadImageFromFile, '
-                             f'as the images of {path} come loaded.')
         self.packed = PackedImages(path)
         if self.packed.img_shape != self.img_shape:
             raise self._error(
@@ -305,7 +311,7 @@ class TinyImageNet(BaseDataset):
             first, tab, rest = line.partition('\t')
             if not tab:
                 raise self._error(f'{path}, line {number}: should be "{rule}"'
-                                  f', but is {line!r}.')
+                                  f', but is {line[:80]!r}.')
             yield number, first, rest
 
     def _read_lines(self, path: Path) -> Iterator[Tuple[int, str]]:

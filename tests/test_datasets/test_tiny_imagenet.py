@@ -7,6 +7,7 @@ import mmcv
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -76,12 +77,13 @@ def test_class_names_go_with_the_labels(tiny_imagenet_folder):
 
 
 def test_images_are_those_of_the_usual_transform(tiny_imagenet_folder):
-    root = tiny_imagenet_folder()
-    load = dict(type='LoadImageFromFile', _scope_='mmpretrain')
-    plain, loaded = build(root), build(root, pipeline=[load])
-    assert plain[0]['img'].dtype == np.uint8
-    assert plain[0]['img'].shape == (64, 64, 3)
-    np.testing.assert_array_equal(images(plain), images(loaded))
+    dataset = build(tiny_imagenet_folder())
+    load = LoadImageFromFile()
+    assert dataset[0]['img'].dtype == np.uint8
+    assert dataset[0]['img'].shape == (64, 64, 3)
+    for index in range(len(dataset)):
+        expected = load(dict(img_path=dataset[index]['img_path']))['img']
+        np.testing.assert_array_equal(dataset[index]['img'], expected)
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
@@ -361,6 +363,8 @@ def test_part_of_the_data_is_told_by_default(tiny_imagenet_folder,
 @pytest.mark.parametrize('content, message', [
     (lambda whole: b'', r'can not be decoded \(0 bytes\)'),
     (lambda whole: whole[:len(whole) // 2], 'can not be decoded'),
+    (lambda whole: whole[:-1], 'can not be decoded'),
+    (lambda whole: whole[:-300] + bytes(300), 'can not be decoded'),
     (lambda whole: b'<html>gone</html>', r'can not be decoded \(17 bytes\)'),
 ])
 def test_broken_image(tiny_imagenet_folder, content, message):
@@ -371,9 +375,19 @@ def test_broken_image(tiny_imagenet_folder, content, message):
     dataset[5]
     with pytest.raises(
             ValueError,
-            match=rf'n00000001_2.JPEG should be an image of the shape '
+            match=rf'n00000001_2.JPEG should be a JPEG image of the shape '
             rf'\(64, 64, 3\), but {message}'):
         dataset[6]
+
+
+def test_image_that_went_missing(tiny_imagenet_folder):
+    root = tiny_imagenet_folder()
+    dataset = build(root, 'val')
+    (root / 'val/images/val_3.JPEG').unlink()
+    with pytest.raises(FileNotFoundError,
+                       match='val_3.JPEG should be an image, but is missing. '
+                       'Unpack http'):
+        dataset[3]
 
 
 def test_image_of_another_size(tiny_imagenet_folder):
@@ -424,12 +438,13 @@ def test_truncated_packed_file(tiny_imagenet_folder):
         build(root)
 
 
-def test_packed_images_need_no_loading_transform(tiny_imagenet_folder):
+@pytest.mark.parametrize('packed', [False, True])
+def test_images_need_no_loading_transform(tiny_imagenet_folder, packed):
     root = tiny_imagenet_folder()
-    pack(root, 'val')
+    if packed:
+        pack(root, 'val')
     with pytest.raises(
-            ValueError, match='without LoadImageFromFile, as the images of '
-            '.*val.npy come loaded'):
+            ValueError, match='pipeline should be without LoadImageFromFile'):
         build(root, 'val', pipeline=[
             dict(type='LoadImageFromFile', _scope_='mmpretrain')
         ])

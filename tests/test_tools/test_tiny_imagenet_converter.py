@@ -146,7 +146,7 @@ def test_broken_image_is_told_and_nothing_is_packed(run_tool, archive,
     root = tmp_path / 'tiny-imagenet-200'
     shutil.copytree(tmp_path / 'expected', root)
     (root / 'val/images/val_7.JPEG').write_bytes(b'')
-    assert 'val_7.JPEG should be an image' in fails(run_tool, tmp_path)
+    assert 'val_7.JPEG should be a JPEG image' in fails(run_tool, tmp_path)
     assert (root / 'train.npy').exists()
     assert not (root / 'val.npy').exists()
     assert not list(root.glob('.*'))

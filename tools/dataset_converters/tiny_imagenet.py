@@ -13,8 +13,8 @@ from pathlib import Path
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.utils import track_iter_progress
+from mmpretrain.datasets.utils import calculate_md5
 from torch.hub import download_url_to_file
-from torchvision.datasets.utils import calculate_md5
 
 from mmdskd.datasets import TinyImageNet
 from mmdskd.datasets.packed_images import PackedImages
@@ -82,8 +82,8 @@ def check_archive(archive: Path) -> None:
         raise ValueError(
             f'{archive} should be {TinyImageNet.url} with the MD5 '
             f'{TinyImageNet.zip_md5}, but its MD5 is {md5} '
-            f'({archive.stat().st_size:,} bytes). Delete it: the download '
-            'may have been cut off.')
+            f'({archive.stat().st_size:,} bytes). The download may have been '
+            'cut off: fetch it again.')
 
 
 def unpack(archive: Path, root: Path) -> None:
