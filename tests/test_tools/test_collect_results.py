@@ -246,7 +246,8 @@ def test_settings_of_a_run_are_told(run_tool, tmp_path, collect):
              'val_dataloader.dataset.indices=64', 'randomness.seed=7')
     result, = collect(tmp_path)[1]['results']
     assert result['other_settings'] == [
-        'train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=64',
+        'model.teacher_ckpt=None', 'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=64',
         'val_dataloader.dataset.indices=64'
     ]
     assert [run['seed'] for run in result['runs']] == [7]
@@ -260,11 +261,26 @@ def test_settings_that_change_no_result(tmp_path, collect):
             'train_dataloader.num_workers': 4,
             'train_dataloader.dataset.data_root': '/data',
             'default_hooks.checkpoint.interval': 1,
-            'launcher': 'pytorch'
+            'resume': True,
+            'load_from': 'epoch_5.pth'
         })
     result, = collect(tmp_path)[1]['results']
     assert result['other_settings'] == []
     assert result['last']['mean'] == 91
+
+
+@pytest.mark.parametrize('option, value', [
+    ('launcher', 'pytorch'),
+    ('load_from', 'other.pth'),
+    ('val_cfg.fp16', True),
+    ('val_evaluator.topk', (5, )),
+])
+def test_settings_that_change_a_result(tmp_path, collect, option, value):
+    """A config for one device has another batch size on several."""
+    write_run_of_project(tmp_path / '0', 0, 90., **{option: value})
+    result, = collect(tmp_path)[1]['results']
+    (setting, ) = result['other_settings']
+    assert setting.startswith(f'{option}')
 
 
 README = f'''# KD

@@ -47,10 +47,11 @@ NAME = re.compile(r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?(?P<student>[^_]+)'
                   r'_\d+xb\d+_(?P<data>[^_]+)')
 # What a result depends on...
 RECIPE = ('model.', 'data_preprocessor.', 'train_dataloader.',
-          'val_dataloader.dataset.', 'optim_wrapper.', 'param_scheduler.',
-          'train_cfg.', 'auto_scale_lr.', 'custom_hooks.')
+          'val_dataloader.dataset.', 'val_evaluator.', 'val_cfg.',
+          'optim_wrapper.', 'param_scheduler.', 'train_cfg.',
+          'auto_scale_lr.', 'custom_hooks.', 'load_from', 'launcher')
 # ... but for where files are and how fast they are read.
-INCIDENTAL = ('teacher_ckpt', 'checkpoint', 'data_root', 'num_workers',
+INCIDENTAL = ('checkpoint', 'data_root', 'num_workers',
               'persistent_workers', 'pin_memory', 'prefetch_factor')
 SHOWN_SETTINGS = 5
 HEADER = ('data', 'method', 'teacher', 'student', 'seeds', 'last', 'best', '')
@@ -187,9 +188,10 @@ def read_run(path: Path, metric: str) -> Run:
         raise ValueError(f'not finished: validated up to epoch {last_epoch} '
                          f'of {max_epochs}')
     best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch))
-    return Run(path, find_config_name(path), read_recipe(cfg),
-               find_seed(configs), sessions[-1].parents[1].name,
-               values[last_epoch], values[best_epoch], best_epoch)
+    name = find_config_name(path)
+    return Run(path, name, read_recipe(cfg, name), find_seed(configs),
+               sessions[-1].parents[1].name, values[last_epoch],
+               values[best_epoch], best_epoch)
 
 
 def read_config(path: Path) -> Config:
@@ -255,20 +257,30 @@ def find_seed(configs: List[Config]) -> int:
     return seed
 
 
-def read_recipe(cfg: Config) -> Dict[str, Any]:
+def read_recipe(cfg: Config, name: str) -> Dict[str, Any]:
     """Take the settings out of a config that a result depends on.
 
     Args:
         cfg (Config): The config.
+        name (str): Its name. The batch size of one for a single device, as
+            "1xb64" in it says, depends on the launcher.
 
     Returns:
         dict: The settings by dotted key, such as "optim_wrapper.type".
     """
-    return {
-        key: value
-        for key, value in flatten(cfg.to_dict()) if key.startswith(RECIPE)
-        and key.rpartition('.')[2] not in INCIDENTAL
-    }
+    content = {'launcher': 'none', 'load_from': None, **cfg.to_dict()}
+    if '_1xb' not in name:
+        content['launcher'] = 'none'  # as many devices as it says
+    if content.get('resume'):
+        content['load_from'] = None  # its own checkpoint
+    recipe = {}
+    for key, value in flatten(content):
+        last = key.rpartition('.')[2]
+        if last == 'teacher_ckpt':
+            value = value and 'given'  # without it, noise is distilled
+        if key.startswith(RECIPE) and last not in INCIDENTAL:
+            recipe[key] = value
+    return recipe
 
 
 def flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
@@ -336,7 +348,7 @@ def make_results(
     for config, members in sorted(by_config.items()):
         groups = group_by_recipe(members)
         if config in files:
-            reference = read_recipe(read_config(files[config]))
+            reference = read_recipe(read_config(files[config]), config)
         else:
             reference = common_settings([group[0].recipe for group in groups])
         for group in groups:
