@@ -174,11 +174,62 @@ def test_config_trains(config, build_runner, tmp_path, data):
             model.distiller.connectors['heads'].num_classes
 
 
-def pairs():
-    return [path for path in CONFIGS if path.parts[0] == 'dskd']
+PAIRS = dict(
+    cifar100={
+        'resnet56_resnet20', 'resnet110_resnet20', 'resnet110_resnet32',
+        'resnet32x4_resnet8x4', 'wrn40-2_wrn16-2', 'wrn40-2_wrn40-1',
+        'vgg13_vgg8', 'resnet32x4_vgg8', 'vgg13_mobilenetv2',
+        'resnet50_mobilenetv2', 'resnet50_vgg8', 'wrn40-2_mobilenetv2',
+        'resnet32x4_shufflenetv1', 'resnet32x4_shufflenetv2',
+        'wrn40-2_shufflenetv1'
+    },
+    tiny_imagenet={
+        'resnet110_resnet20', 'resnet32x4_resnet8x4', 'wrn40-2_wrn16-2',
+        'vgg13_vgg8', 'vgg13_mobilenetv2', 'resnet32x4_shufflenetv2'
+    },
+    imagenet={'resnet34_resnet18', 'resnet50_mobilenetv2'},
+    digits32={'resnet32x4_resnet8x4', 'wrn40-2_shufflenetv1'})
 
 
-@pytest.mark.parametrize('config', pairs(), ids=lambda path: path.stem)
+@pytest.mark.parametrize('data_set', PAIRS)
+def test_pairs_of_the_field(data_set):
+    for method in ('kd', 'dskd'):
+        assert PAIRS[data_set] == {
+            '_'.join(path.stem.split('_')[1:3])
+            for path in CONFIGS if path.parts[:2] == (method, data_set)
+        }
+
+
+@pytest.mark.parametrize(
+    'config', [
+        path for path in CONFIGS
+        if path.parts[0] == 'kd' and path.parts[1] != 'imagenet'
+    ],
+    ids=lambda path: path.stem)
+def test_parts_are_those_of_the_plain_configs(config):
+    """The teacher is what its config leaves at its end, and the student is
+    trained as without a teacher."""
+    cfg = Config.fromfile(ROOT / 'configs' / config)
+    _, teacher, student, *ending = config.stem.split('_')
+    folder = ROOT / 'configs/vanilla' / config.parts[1]
+    plain = {
+        name: Config.fromfile(folder / f'{"_".join([name, *ending])}.py')
+        for name in (teacher, student)
+    }
+    assert cfg.model.teacher == plain[teacher].model
+    assert cfg.model.architecture == plain[student].model
+    epochs = plain[teacher].train_cfg.max_epochs
+    assert cfg.model.teacher_ckpt == (
+        f'work_dirs/{"_".join([teacher, *ending])}/epoch_{epochs}.pth')
+    for key in ('train_dataloader', 'val_dataloader', 'data_preprocessor',
+                'optim_wrapper', 'param_scheduler', 'train_cfg',
+                'auto_scale_lr'):
+        assert cfg[key] == plain[student][key], key
+
+
+@pytest.mark.parametrize(
+    'config', [path for path in CONFIGS if path.parts[0] == 'dskd'],
+    ids=lambda path: path.stem)
 def test_kd_is_dskd_without_its_parts(config):
     """Student, teacher, data and schedule of both are the same."""
     name = re.sub('dskd(-[a-z]+)?_', 'kd_', config.name, count=1)
@@ -244,11 +295,12 @@ def test_networks_of_imagenet_are_mmpretrains(network, path):
                            f'{network}.py')[network]
     theirs = get_config(f'mmpretrain::{path}').model
     theirs._scope_ = 'mmpretrain'
-    shapes = [{
-        name: value.shape
-        for name, value in MODELS.build(cfg).state_dict().items()
-    } for cfg in (ours, theirs)]
-    assert shapes[0] == shapes[1]
+    ours, theirs = MODELS.build(ours), MODELS.build(theirs)
+    ours.eval()
+    theirs.eval()
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(ours(image), theirs(image))
 
 
 @pytest.mark.parametrize('method', ['kd', 'dskd'])

@@ -1,3 +1,5 @@
+import os
+import os.path as osp
 from typing import List, Optional
 
 from mmengine.runner import CheckpointLoader
@@ -35,6 +37,23 @@ def check_distillation(model: nn.Module) -> None:
         check_tau(name, loss)
         if isinstance(loss, DSKDLoss):
             _check_dskd(name, loss, distiller, num_classes)
+
+
+def check_teacher_file(path: str) -> None:
+    """Check that the checkpoint of a teacher is there.
+
+    Args:
+        path (str): The checkpoint, a file or a URL.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise FileNotFoundError(
+            f'model.teacher_ckpt should be a file or a URL, but there is no '
+            f'{path!r} (looked from {os.getcwd()}). Train the teacher first, '
+            'as by a config in configs/vanilla, or convert one of the '
+            "field's by tools/model_converters/convert_kd_zoo_ckpt.py.")
 
 
 def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:

@@ -160,5 +160,7 @@ def test_wrong_teacher_is_told_before_training(run_tool, dump, kd_config,
         run_tool('train.py', dump(kd_config))
     assert epochs(kd_config.work_dir) == []
     path.unlink()
-    with pytest.raises(FileNotFoundError, match='teacher.pth'):
+    with pytest.raises(
+            FileNotFoundError,
+            match='teacher_ckpt should be .* no .*teacher.pth.* Train the'):
         run_tool('train.py', dump(kd_config))
