@@ -199,15 +199,15 @@ def test_every_config_has_one_row_in_the_readme(method):
                   for path in linked) == configs_of(method)
 
 
-@pytest.mark.parametrize('method', METHODS)
-def test_links_of_the_readme(method):
-    """Every relative link leads to a file, and to a heading in it."""
-    folder = ROOT / 'configs' / method
-    links = re.findall(r'\]\((?!http)([^)#]*)(?:#([^)]+))?\)',
-                       (folder / 'README.md').read_text())
-    assert links
-    for path, heading in links:
-        target = folder / path if path else folder / 'README.md'
+@pytest.mark.parametrize('page', [
+    'README.md', 'docs/branches.md',
+    *[f'configs/{method}/README.md' for method in METHODS]
+])
+def test_links_of_a_page(page):
+    page = ROOT / page
+    for path, heading in re.findall(
+            r'\]\((?!http)([^)#]*)(?:#([^)]+))?\)', page.read_text()):
+        target = page.parent / path if path else page
         assert target.exists(), path
         if heading:
             headings = re.findall('^#+ (.*)$', target.read_text(), re.M)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmdskd.registry import MODELS
 
@@ -91,12 +90,17 @@ def test_wrong_shape(tool, shape, capsys):
             f"3,32,32, but got '{shape}'") in capsys.readouterr().err
 
 
-def test_config_without_dskd(tool, kd_config, tmp_path):
-    path = tmp_path / 'kd.py'
-    kd_config.dump(path)
-    with pytest.raises(SystemExit, match='should have a mmdskd.DSKDLoss'):
-        tool('--shape', '1,16,16', str(path))
-    path.write_text('model = dict(type="mmdskd.CIFARResNet", depth=8)')
-    assert Config.fromfile(path).model
-    with pytest.raises(SystemExit, match='should be a config of DSKD'):
-        tool('--shape', '3,16,16', str(path))
+def test_config_without_dskd(tool, kd_config, dump):
+    plain = kd_config.copy()
+    plain.model = kd_config.model.architecture
+    for cfg in (kd_config, plain):
+        with pytest.raises(SystemExit, match='should have a mmdskd.DSKDLoss'):
+            tool('--shape', '1,16,16', dump(cfg))
+
+
+def test_wrong_file_and_channels(tool, dskd_config, dump):
+    with pytest.raises(SystemExit, match='no.py'):
+        tool('--shape', '1,16,16', 'no.py')
+    with pytest.raises(
+            SystemExit, match=r'--shape should be .*\(3, 16, 16\) does not'):
+        tool('--shape', '3,16,16', dump(dskd_config))

@@ -127,8 +127,8 @@ def count_flops(module: nn.Module, x: Tensor) -> int:
         x (Tensor): The input.
 
     Returns:
-        int: The FLOPs: a multiply-add is one, as MMEngine and the field
-        count.
+        int: The FLOPs as MMEngine counts them: a multiply-add is one, and
+        normalisation counts, too.
     """
     analyzer = FlopAnalyzer(module, (x, ))
     analyzer.unsupported_ops_warnings(False)
@@ -171,14 +171,19 @@ def main() -> None:
     for path in args.configs:
         try:
             algorithm = build_algorithm(path)
-            image = torch.zeros(1, *args.shape)
-            found = list(find_branches(algorithm, image))
-        except (AttributeError, KeyError, ValueError) as error:
-            sys.exit(f'branch_table.py: {path} should be a config of DSKD: '
-                     f'{error}')
-        if not found:
+        except OSError as error:
+            sys.exit(f'branch_table.py: {error}')
+        losses = algorithm.distiller.distill_losses.values() if hasattr(
+            algorithm, 'distiller') else ()
+        if not any(isinstance(loss, DSKDLoss) for loss in losses):
             sys.exit(f'branch_table.py: {path} should have a mmdskd.DSKDLoss '
                      'in model.distiller.distill_losses, but has none.')
+        image = torch.zeros(1, *args.shape)
+        try:
+            found = list(find_branches(algorithm, image))
+        except RuntimeError as error:
+            sys.exit('branch_table.py: --shape should be that of an image of '
+                     f'{path}, but {args.shape} does not fit: {error}')
         for branches in found:
             row = describe(Path(path).stem, algorithm, branches, image)
             print(f'| {" | ".join(row)} |', flush=True)

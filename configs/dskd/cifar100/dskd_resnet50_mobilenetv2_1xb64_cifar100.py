@@ -24,8 +24,7 @@ model = dict(
                 strides=[4, 2, 1],
                 out_channels=2048,
                 num_classes=100,
-                # As wide as that of a teacher with 256 channels, in place of
-                # half the teacher's: the head would dwarf the student.
+                # 128 channels, see docs/branches.md
                 head=dict(
                     type='mmdskd.SepConvHead', bottleneck_ratio=0.0625))),
         distill_losses=dict(loss_dskd=dict(num_branches=3))))
