@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -125,8 +126,10 @@ def test_two_processes(dump, dskd_config, tmp_path):
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
     }
     dskd_config.train_cfg.max_epochs = 1
-    # A free port of its own, in case that another test uses one
-    environment['PORT'] = str(20000 + os.getpid() % 10000)
+    # A free port, in case that another process uses the usual one
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        environment['PORT'] = str(server.getsockname()[1])
     subprocess.run(
         [str(TOOLS / 'dist_train.sh'), dump(dskd_config), '2'],
         check=True,
