@@ -1,7 +1,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type
+from typing import Any, Dict, Iterator, List, Tuple, Type
 
 import mmcv
 import numpy as np
@@ -9,6 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.text import shorten
 
 from .packed_images import PackedImages
 
@@ -186,7 +187,7 @@ class TinyImageNet(BaseDataset):
                 return root
         found = 'does not exist'
         if given.is_dir():
-            found = f'holds {_shorten(sorted(os.listdir(given)))}'
+            found = f'holds {shorten(sorted(os.listdir(given)))}'
         raise self._error(
             f'data_root should be the folder "{self.base_folder}" with '
             'wnids.txt, words.txt, train and val, or the folder that it is '
@@ -218,7 +219,7 @@ class TinyImageNet(BaseDataset):
         missing = [wnid for wnid in labels if wnid not in names]
         if missing:
             raise self._error(f'{path} should name all classes of wnids.txt, '
-                              f'but has no line for {_shorten(missing)}.')
+                              f'but has no line for {shorten(missing)}.')
         return tuple(names[wnid] for wnid in labels)
 
     def _list_packed(self, path: Path, num_classes: int) -> List[dict]:
@@ -252,7 +253,7 @@ class TinyImageNet(BaseDataset):
         if wrong:
             raise self._error(
                 f'{folder}/<wnid>/images should hold {per_class} .JPEG files '
-                f'for each class of wnids.txt, but {_shorten(wrong)}.')
+                f'for each class of wnids.txt, but {shorten(wrong)}.')
         unknown = [
             path.name for path in sorted(folder.iterdir())
             if path.is_dir() and path.name not in labels
@@ -260,7 +261,7 @@ class TinyImageNet(BaseDataset):
         if unknown:
             raise self._error(
                 f'{folder} should hold a folder for each class of wnids.txt, '
-                f'but also holds {_shorten(unknown)}.')
+                f'but also holds {shorten(unknown)}.')
         return [
             dict(
                 img_path=os.path.join(folder, wnid, 'images', name),
@@ -294,7 +295,7 @@ class TinyImageNet(BaseDataset):
         if unnamed:
             raise self._error(
                 f'{annotations} should name all files of {folder / "images"},'
-                f' but has no line for {_shorten(sorted(unnamed))}.')
+                f' but has no line for {shorten(sorted(unnamed))}.')
         return data_list
 
     def _list_images(self, folder: Path) -> List[str]:
@@ -330,10 +331,3 @@ class TinyImageNet(BaseDataset):
         """Make an error that tells where the data are to be had."""
         return kind(f'{message} Unpack {self.url} into an empty folder, or '
                     'let tools/dataset_converters/tiny_imagenet.py do it.')
-
-
-def _shorten(items: Sequence[str], limit: int = 3) -> str:
-    """Name the first of many items, and tell how many more there are."""
-    text = ', '.join(items[:limit]) or 'nothing'
-    more = len(items) - limit
-    return f'{text} and {more} more' if more > 0 else text

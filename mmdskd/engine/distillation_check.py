@@ -1,6 +1,6 @@
 import os
 import os.path as osp
-from typing import List, Optional
+from typing import Optional
 
 from mmengine.runner import CheckpointLoader
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -8,6 +8,7 @@ from torch import nn
 
 from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.dskd_loss import check_tau
+from mmdskd.utils.text import shorten
 
 
 def check_distillation(model: nn.Module) -> None:
@@ -81,7 +82,7 @@ def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:
     except RuntimeError as error:  # wrong shapes
         found = str(error)
     else:
-        found = '; '.join(f'{kind}: {_shorten(names)}'
+        found = '; '.join(f'{kind}: {shorten(names)}'
                           for kind, names in (('missing', missing),
                                               ('unexpected', unexpected))
                           if names)
@@ -92,12 +93,6 @@ def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:
             'the file that ends in "_student.pth"; '
             'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
             'of RepDistiller, SemCKD, SimKD and mdistiller.')
-
-
-def _shorten(names: List[str], limit: int = 3) -> str:
-    """Name the first few, and count the rest."""
-    more = len(names) - limit
-    return ', '.join(names[:limit]) + (f' and {more} more' if more > 0 else '')
 
 
 def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
