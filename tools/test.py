@@ -24,6 +24,9 @@ def main() -> None:
     check_checkpoint(args.checkpoint)
     cfg = load_run_config(args)
     cfg.load_from = args.checkpoint
+    # The student is tested, and the teacher is in no checkpoint.
+    if 'teacher_ckpt' in cfg.model:
+        cfg.model.teacher_ckpt = None
     if args.amp:
         cfg.test_cfg.fp16 = True
     Runner.from_cfg(cfg).test()

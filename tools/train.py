@@ -5,9 +5,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmdskd.engine.distillation_check import (check_distillation,
-                                              check_teacher_checkpoint,
-                                              check_teacher_file)
+from mmdskd.engine.distillation_check import check_distillation
 from mmdskd.utils.cli import (add_run_arguments, enable_amp,
                               enable_auto_scale_lr, load_run_config,
                               resume_from)
@@ -44,15 +42,9 @@ def main() -> None:
         enable_auto_scale_lr(cfg)
     if args.resume is not None:
         resume_from(cfg, args.resume)
-    teacher_ckpt = cfg.model.get('teacher_ckpt')
-    if teacher_ckpt:
-        check_teacher_file(teacher_ckpt)
     runner = Runner.from_cfg(cfg)
     model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    check_distillation(model)
-    if teacher_ckpt:
-        check_teacher_checkpoint(model.teacher, teacher_ckpt)
+    check_distillation(model.module if is_model_wrapper(model) else model)
     runner.train()
 
 

@@ -1,14 +1,10 @@
-import os
-import os.path as osp
 from typing import Optional
 
-from mmengine.runner import CheckpointLoader
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
 
 from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.dskd_loss import check_tau
-from mmdskd.utils.text import shorten
 
 
 def check_distillation(model: nn.Module) -> None:
@@ -30,7 +26,7 @@ def check_distillation(model: nn.Module) -> None:
     if not isinstance(distiller, ConfigurableDistiller):
         return
     num_classes = {
-        name: _num_classes(getattr(model, name, None))
+        name: get_num_classes(getattr(model, name, None))
         for name in ('student', 'teacher')
     }
     _check_num_classes(num_classes)
@@ -40,59 +36,16 @@ def check_distillation(model: nn.Module) -> None:
             _check_dskd(name, loss, distiller, num_classes)
 
 
-def check_teacher_file(path: str) -> None:
-    """Check that the checkpoint of a teacher is there.
+def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
+    """Get the number of classes of a classifier, as far as it tells.
 
     Args:
-        path (str): The checkpoint, a file or a URL.
+        model (nn.Module, optional): The classifier.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
+    Returns:
+        int, optional: The number, or None if it is not known.
     """
-    if '://' not in path and not osp.isfile(path):
-        raise FileNotFoundError(
-            f'model.teacher_ckpt should be a file or a URL, but there is no '
-            f'{path!r} (looked from {os.getcwd()}). Train the teacher first, '
-            'as by a config in configs/vanilla, or convert one of the '
-            "field's by tools/model_converters/convert_kd_zoo_ckpt.py.")
-
-
-def check_teacher_checkpoint(teacher: nn.Module, path: str) -> None:
-    """Check that a checkpoint is one of the teacher.
-
-    MMRazor loads what fits and only warns of the rest, so that a teacher of
-    another depth or class count would teach noise.
-
-    Args:
-        teacher (nn.Module): The teacher.
-        path (str): Its checkpoint, a file or a URL.
-
-    Raises:
-        ValueError: If a tensor is missing, unexpected or of another shape.
-    """
-    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    weights = {
-        name[len('module.'):] if name.startswith('module.') else name: value
-        for name, value in checkpoint.get('state_dict', checkpoint).items()
-        if not name.startswith('data_preprocessor.')
-    }
-    # The loading of modules knows what they make up for by themselves.
-    try:
-        missing, unexpected = teacher.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # wrong shapes
-        found = str(error)
-    else:
-        found = '; '.join(f'{kind}: {shorten(names)}'
-                          for kind, names in (('missing', missing),
-                                              ('unexpected', unexpected))
-                          if names)
-    if found:
-        raise ValueError(
-            f'teacher_ckpt should hold the weights of the teacher, but '
-            f'{path!r} does not. {found}. A student that was distilled is in '
-            'the file that ends in "_student.pth"; '
-            'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
-            'of RepDistiller, SemCKD, SimKD and mdistiller.')
+    return getattr(getattr(model, 'head', None), 'num_classes', None)
 
 
 def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
@@ -145,11 +98,6 @@ def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
             **num_classes, f'connector {source["connector"]!r}':
             connector.num_classes
         })
-
-
-def _num_classes(model: Optional[nn.Module]) -> Optional[int]:
-    """Number of classes of a classifier, as far as it tells."""
-    return getattr(getattr(model, 'head', None), 'num_classes', None)
 
 
 def _check_num_classes(num_classes: dict) -> None:

@@ -1,0 +1,506 @@
+import copy
+import logging
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
+                    Optional, Union)
+
+import torch
+import torch.nn.functional as F
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from mmengine.utils import apply_to
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.utils import add_prefix
+from torch import Tensor, nn
+
+from mmdskd.registry import MODELS
+from mmdskd.utils.fold_bn import find_foldable, fold
+from mmdskd.utils.teacher import digest, load_teacher
+
+Undo = Callable[[], None]
+AUTOCAST_DTYPES = ('bfloat16', 'float16')
+# Largest difference of what the teacher gives when it is sped up, over the
+# largest value of it.
+TOLERANCE = 1e-3
+
+
+@MODELS.register_module()
+class FrozenTeacherDistill(SingleTeacherDistill):
+    """MMRazor's ``SingleTeacherDistill`` with a teacher that only teaches.
+
+    It takes the same config, and gives the same losses. What differs:
+
+    - The teacher is entirely in eval mode, always: dropout and drop-path are
+      off, not only the updates of its batch norms.
+    - It runs without gradients, and without its task loss where the
+      recorders don't need that. In-place activations are on again in it
+      where they change nothing that is recorded. After
+      ``mmrazor.StopDistillHook`` has stopped the distillation it does not
+      run at all.
+    - Its checkpoint must fit: see :func:`mmdskd.utils.teacher.load_teacher`.
+      Without ``teacher_ckpt``, an ``init_cfg`` of type ``Pretrained`` of the
+      teacher is taken for it.
+    - It is no child of this module. So optimizers, averaged models,
+      ``state_dict`` and checkpoints know nothing of it; ``to``, ``cuda`` and
+      their like move it nevertheless, and copies of the algorithm share it.
+      A checkpoint holds its digest, ``teacher_digest``; with another teacher
+      than that, training refuses to go on.
+    - Recorded tensors are let go as soon as the losses exist.
+
+    What speeds the teacher up further is off by default. It begins with the
+    first batch of training, which shows whether the recorded tensors stay the
+    same; what changes them by more than a thousandth of their largest value
+    is undone, with a warning. Half precision is not checked in this way.
+
+    Args:
+        distiller (dict): Config of the distiller.
+        teacher (dict or BaseModel): The teacher, or its config. A built one
+            keeps its weights if there is no ``teacher_ckpt``.
+        teacher_ckpt (str, optional): Checkpoint of the teacher, a file or a
+            URL. None leaves random weights. Defaults to None.
+        teacher_trainable (bool): Must be False; it is there for the sake of
+            MMRazor's configs. Defaults to False.
+        teacher_norm_eval (bool): Must be True, likewise. Defaults to True.
+        teacher_module_inplace (bool): Whether to leave in-place activations
+            of the teacher as they are, without a look at what is recorded.
+            Defaults to False.
+        teacher_fold_bn (bool): Whether to fold the teacher's batch norms
+            into the convolutions before them, but for those that are
+            recorded. Defaults to False.
+        teacher_channels_last (bool): Whether to hold the teacher's weights
+            in the memory format ``torch.channels_last``. What is recorded is
+            contiguous nevertheless. Defaults to False.
+        teacher_autocast_dtype (str, optional): Type in which the teacher
+            computes what is safe to compute in it, "bfloat16" or "float16".
+            What is recorded comes as float32. Defaults to None, which leaves
+            that to the training.
+        teacher_compile (bool or dict): Whether to compile the teacher, or
+            arguments of :func:`torch.compile`. Defaults to False.
+        **kwargs: Further arguments of
+            :class:`mmrazor.models.SingleTeacherDistill`.
+
+    Attributes:
+        teacher (BaseModel): The teacher.
+        teacher_digest (Tensor): Digest of its weights as they were loaded,
+            (32, ) of uint8, a buffer.
+
+    Raises:
+        FileNotFoundError: If there is no file ``teacher_ckpt``.
+        ValueError: If it does not fit the teacher, or an argument is not one
+            of those above or needs what is not there.
+
+    Examples:
+        >>> model = dict(
+        ...     type='mmdskd.FrozenTeacherDistill', _scope_='mmrazor',
+        ...     architecture=student, teacher=teacher,
+        ...     teacher_ckpt='teacher.pth', teacher_fold_bn=True,
+        ...     teacher_channels_last=True, distiller=distiller)
+    """
+
+    def __init__(self,
+                 distiller: dict,
+                 teacher: Union[BaseModel, dict],
+                 teacher_ckpt: Optional[str] = None,
+                 teacher_trainable: bool = False,
+                 teacher_norm_eval: bool = True,
+                 teacher_module_inplace: bool = False,
+                 teacher_fold_bn: bool = False,
+                 teacher_channels_last: bool = False,
+                 teacher_autocast_dtype: Optional[str] = None,
+                 teacher_compile: Union[bool, dict] = False,
+                 **kwargs) -> None:
+        for name, value, valid in (('teacher_trainable', teacher_trainable,
+                                    False), ('teacher_norm_eval',
+                                             teacher_norm_eval, True)):
+            if value is not valid:
+                raise ValueError(
+                    f'{name} of FrozenTeacherDistill should be {valid}, but '
+                    f'got {value}: to train the teacher too, take '
+                    'mmrazor.SingleTeacherDistill')
+        self._check_speedups(teacher_autocast_dtype, teacher_compile)
+        super().__init__(
+            distiller=distiller,
+            teacher=teacher,
+            teacher_module_inplace=True,  # see below
+            **kwargs)
+        # In __dict__ it is an attribute, but no child.
+        self.__dict__['teacher'] = self._modules.pop('teacher')
+        self._moves_teacher = True
+        self._load_weights(teacher_ckpt, is_new=isinstance(teacher, dict))
+        self.register_buffer('teacher_digest', digest(self.teacher))
+        self._saved_digest: Optional[Tensor] = None
+        self.teacher_ckpt = teacher_ckpt
+        self.teacher.requires_grad_(False)
+        self.teacher.eval()
+
+        self.teacher_module_inplace = teacher_module_inplace
+        self.teacher_fold_bn = teacher_fold_bn
+        self.teacher_channels_last = teacher_channels_last
+        self.teacher_autocast_dtype = teacher_autocast_dtype
+        self.teacher_compile = teacher_compile
+        self._inplace_names = [] if teacher_module_inplace else [
+            name for name, module in self.teacher.named_modules()
+            if getattr(module, 'inplace', False) is True
+        ]
+        self._set_inplace(False)
+        # How the teacher is run, once the first batch has told.
+        self._teacher_mode: Optional[str] = None
+
+    @staticmethod
+    def _check_speedups(autocast_dtype: Optional[str],
+                        compile_cfg: Union[bool, dict]) -> None:
+        """Raise if a way to speed the teacher up is not there."""
+        if autocast_dtype is not None:
+            if autocast_dtype not in AUTOCAST_DTYPES:
+                raise ValueError(
+                    'teacher_autocast_dtype should be one of '
+                    f'{", ".join(AUTOCAST_DTYPES)}, or None, but got '
+                    f'{autocast_dtype!r}')
+            check_autocast(get_device(), autocast_dtype)
+        if not isinstance(compile_cfg, (bool, dict)):
+            raise ValueError('teacher_compile should be a bool or a dict of '
+                             f'arguments, but got {compile_cfg!r}')
+        if compile_cfg is not False and not hasattr(nn.Module, 'compile'):
+            raise ValueError('teacher_compile needs torch >= 2.2, but this '
+                             f'is torch {torch.__version__}')
+
+    def _load_weights(self, teacher_ckpt: Optional[str],
+                      is_new: bool) -> None:
+        """Load or initialise the weights of the teacher."""
+        init_cfg = self.teacher.init_cfg
+        if teacher_ckpt is None and isinstance(init_cfg, dict) and \
+                init_cfg['type'] == 'Pretrained' and \
+                init_cfg.get('prefix') is None:
+            teacher_ckpt = init_cfg['checkpoint']
+        if teacher_ckpt:
+            load_teacher(self.teacher, teacher_ckpt)
+        elif is_new:
+            # It has to draw no numbers that the student would have drawn.
+            with torch.random.fork_rng(devices=[]):
+                self.teacher.init_weights()
+
+    def check_teacher(self) -> None:
+        """Check that the teacher is that of the checkpoint that was loaded.
+
+        Raises:
+            ValueError: If it is another one.
+        """
+        if self._saved_digest is None:
+            return
+        ours, theirs = (
+            bytes(values.tolist()).hex()[:12]
+            for values in (self.teacher_digest, self._saved_digest))
+        raise ValueError(
+            'A run should go on with the teacher that it began with, but its '
+            f'checkpoint is of the teacher with digest {theirs}..., and '
+            f'teacher_ckpt={self.teacher_ckpt!r} has {ours}.... Put the file '
+            'back. To go on from the student with another teacher, start a '
+            'new run with architecture.init_cfg=dict(type="Pretrained", '
+            'checkpoint="..._student.pth").')
+
+    def loss(
+        self,
+        batch_inputs: Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None,
+    ) -> Dict[str, Tensor]:
+        """Compute the losses of a batch.
+
+        Args:
+            batch_inputs (Tensor): Images, (N, C, H, W).
+            data_samples (list[BaseDataElement], optional): Their labels.
+
+        Returns:
+            dict[str, Tensor]: Losses of the student and of the distillation.
+
+        Raises:
+            ValueError: If the teacher has changed since the checkpoint that
+                was loaded, or a recorder of the teacher records nothing.
+        """
+        self.check_teacher()
+        deliveries = self.distiller.deliveries
+        self.distiller.set_deliveries_override(False)
+        if not self.distillation_stopped or deliveries.deliveries:
+            if self._teacher_mode is None:
+                self._prepare_teacher(batch_inputs, data_samples)
+            self._run_teacher(batch_inputs, data_samples)
+
+        self.distiller.set_deliveries_override(True)
+        with self.distiller.student_recorders, deliveries, \
+                torch.set_grad_enabled(torch.is_grad_enabled() and (
+                    self.student_trainable or self.calculate_student_loss)):
+            student_losses = self.student(
+                batch_inputs, data_samples, mode='loss')
+
+        losses = dict()
+        if self.calculate_student_loss:
+            losses.update(add_prefix(student_losses, 'student'))
+        if not self.distillation_stopped:
+            losses.update(
+                add_prefix(self.distiller.compute_distill_losses(),
+                           'distill'))
+        for manager in (self.distiller.student_recorders,
+                        self.distiller.teacher_recorders):
+            for recorder in manager.recorders.values():
+                recorder.reset_data_buffer()
+        return losses
+
+    def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
+        """Set the mode of student and distiller; the teacher stays in eval.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            FrozenTeacherDistill: Itself.
+        """
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def _apply(self, *args, **kwargs) -> 'FrozenTeacherDistill':
+        super()._apply(*args, **kwargs)
+        if self._moves_teacher:
+            self.teacher._apply(*args, **kwargs)
+        return self
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
+        """Copy all but the teacher and what records in it."""
+        for shared in (self.teacher, self.distiller.teacher_recorders):
+            memo[id(shared)] = shared
+        memo[id(self)] = copied = self.__class__.__new__(self.__class__)
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        # An averaged model may live on another device.
+        copied._moves_teacher = False
+        return copied
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
+                              **kwargs) -> None:
+        """Load, and note whether the teacher was another one."""
+        name = f'{prefix}teacher_digest'
+        ours = self.teacher_digest.clone()
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        is_same = torch.equal(self.teacher_digest, ours)
+        self._saved_digest = None if is_same else state_dict[name].cpu()
+        self.teacher_digest.copy_(ours)
+
+    def _run_teacher(self, batch_inputs: Tensor,
+                     data_samples: Optional[List[BaseDataElement]]) -> None:
+        """Run the teacher and record."""
+        recorders = self.distiller.teacher_recorders
+        with recorders, self.distiller.deliveries, torch.no_grad(), \
+                self._autocast():
+            self.teacher(batch_inputs, data_samples, mode=self._teacher_mode)
+        if self.teacher_autocast_dtype or self.teacher_channels_last:
+            for recorder in recorders.recorders.values():
+                recorder.data_buffer[:] = apply_to(
+                    recorder.data_buffer, _is_floating_point, self._restore)
+
+    @property
+    def _teacher_device(self) -> str:
+        """str: Type of the device of the teacher."""
+        return next(self.teacher.parameters()).device.type
+
+    def _autocast(self) -> ContextManager:
+        """Context of the type in which the teacher computes."""
+        if self.teacher_autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(
+            self._teacher_device,
+            dtype=getattr(torch, self.teacher_autocast_dtype))
+
+    def _restore(self, recorded: Tensor) -> Tensor:
+        """Give a recorded tensor the type and layout of the student's."""
+        if self.teacher_autocast_dtype:
+            recorded = recorded.float()
+        return recorded.contiguous()
+
+    def _prepare_teacher(
+            self, batch_inputs: Tensor,
+            data_samples: Optional[List[BaseDataElement]]) -> None:
+        """Choose how the teacher is run, and speed it up, by a batch."""
+        dtype, self.teacher_autocast_dtype = self.teacher_autocast_dtype, None
+        record = partial(self._record, batch_inputs, data_samples)
+        with torch.autocast(self._teacher_device, enabled=False):
+            reference = self._choose_mode(record)
+            check = partial(self._try, record, reference)
+            if self._inplace_names:
+                check('in-place activations',
+                      partial(self._set_inplace, True), logging.INFO)
+            if self.teacher_fold_bn:
+                check('teacher_fold_bn', partial(self._fold_bn, record))
+            if self.teacher_channels_last:
+                check('teacher_channels_last', self._set_channels_last)
+        self.teacher_autocast_dtype = dtype
+        if dtype is not None:
+            check_autocast(self._teacher_device, dtype)
+        if self.teacher_compile is not False:
+            self.teacher.compile(**(
+                {} if self.teacher_compile is True else self.teacher_compile))
+            record()
+
+    def _choose_mode(self, record: Callable[[], List[Tensor]]) -> List[Tensor]:
+        """Choose the cheapest mode of the teacher's forward that reaches all
+        recorders.
+
+        Returns:
+            list[Tensor]: What it records.
+        """
+        # A delivery may be in the task loss, which we can't see from here.
+        if not self.distiller.deliveries.deliveries:
+            self._teacher_mode = 'tensor'
+            # Not every model has that mode.
+            with suppress(Exception):
+                return record()
+        self._teacher_mode = 'loss'
+        try:
+            return record()
+        except BaseException:
+            self._teacher_mode = None
+            raise
+
+    def _record(self, batch_inputs: Tensor,
+                data_samples: Optional[List[BaseDataElement]]) -> List[Tensor]:
+        """Run the teacher for a look at what is recorded.
+
+        Returns:
+            list[Tensor]: The recorded tensors, and last the inputs, which the
+            teacher could change as well.
+
+        Raises:
+            ValueError: If a recorder has recorded nothing.
+        """
+        inputs = copy.deepcopy(batch_inputs)
+        self._run_teacher(inputs, data_samples)
+        recorders = self.distiller.teacher_recorders.recorders
+        counts = dict.fromkeys(recorders, 1)
+        for mapping in self.distiller.loss_forward_mappings.values():
+            for record in mapping.values():
+                if not record['from_student']:
+                    name = record['recorder']
+                    counts[name] = max(counts[name],
+                                       record.get('record_idx', 0) + 1)
+        for name, recorder in recorders.items():
+            if len(recorder.data_buffer) < counts[name]:
+                raise ValueError(
+                    f'teacher_recorders: {name!r} should record '
+                    f'{recorder.source!r} {counts[name]} time(s) in a forward '
+                    f'of the teacher, but got {len(recorder.data_buffer)} '
+                    'records')
+        for delivery in self.distiller.deliveries.deliveries.values():
+            delivery.data_queue.clear()
+        return list(
+            _tensors([[r.data_buffer for r in recorders.values()], inputs]))
+
+    def _try(self,
+             record: Callable[[], List[Tensor]],
+             reference: List[Tensor],
+             name: str,
+             change: Callable[[], Undo],
+             level: int = logging.WARNING) -> None:
+        """Make a change that should leave the recorded tensors as they are,
+        and undo it if it does not."""
+        undo = None
+        try:
+            undo = change()
+            difference = largest_difference(record(), reference)
+            if difference <= TOLERANCE:
+                return
+            reason = (f'it would change what is recorded by {difference:.1e} '
+                      'of its largest value')
+        # Not every network is built as it takes.
+        except Exception as error:
+            reason = f'{type(error).__name__}: {error}'
+        if undo is not None:
+            undo()
+        print_log(f'Off for the teacher: {name}; {reason}', 'current', level)
+
+    def _set_inplace(self, inplace: bool) -> Undo:
+        """Set the activations of the teacher that were built in-place."""
+        for name in self._inplace_names:
+            self.teacher.get_submodule(name).inplace = inplace
+        return partial(self._set_inplace, not inplace)
+
+    def _fold_bn(self, record: Callable[[], List[Tensor]]) -> Undo:
+        """Fold the batch norms of the teacher that are not recorded."""
+        sources = [
+            source for recorder in
+            self.distiller.teacher_recorders.recorders.values()
+            for source in getattr(recorder, 'sources', [recorder.source])
+        ]
+        pairs = find_foldable(self.teacher, record, sources)
+        if not pairs:
+            raise ValueError('no batch norm follows a convolution')
+        return fold(self.teacher, pairs)
+
+    def _set_channels_last(self) -> Undo:
+        self.teacher.to(memory_format=torch.channels_last)
+        return partial(
+            self.teacher.to, memory_format=torch.contiguous_format)
+
+
+def check_autocast(device: str, dtype: str) -> None:
+    """Check that a device computes in a type of half precision.
+
+    Args:
+        device (str): Type of the device, such as "cuda".
+        dtype (str): "bfloat16" or "float16".
+
+    Raises:
+        ValueError: If it does not.
+    """
+    pixel = torch.ones(1, 1, 1, 1, device=device)
+    try:
+        with torch.autocast(device, dtype=getattr(torch, dtype)):
+            result = F.conv2d(pixel, pixel).dtype
+    except (RuntimeError, TypeError) as error:
+        result = error
+    if result is not getattr(torch, dtype):
+        raise ValueError(f'teacher_autocast_dtype={dtype!r} is not there on '
+                         f'{device!r} with torch {torch.__version__}: '
+                         f'{result}')
+
+
+def largest_difference(tensors: List[Tensor],
+                       reference: List[Tensor]) -> float:
+    """Compute how far tensors are from others, in the worst of them.
+
+    Args:
+        tensors (list[Tensor]): The tensors.
+        reference (list[Tensor]): As many, of the same shapes.
+
+    Returns:
+        float: Largest difference over the largest value of the reference,
+        >= 0; NaN if there is one.
+
+    Raises:
+        ValueError: If numbers or shapes differ.
+    """
+    shapes = [[value.shape for value in values]
+              for values in (tensors, reference)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f'the recorded shapes are {shapes[0]} and no more '
+                         f'{shapes[1]}')
+    ratios = [
+        (ours.double() - theirs.double()).abs().max() /
+        theirs.double().abs().max().clamp(min=torch.finfo().tiny)
+        for ours, theirs in zip(tensors, reference) if theirs.numel()
+    ]
+    return torch.stack(ratios).max().item() if ratios else 0.
+
+
+def _tensors(data: Any) -> Iterator[Tensor]:
+    """Find the tensors in what recorders hold."""
+    if isinstance(data, Tensor):
+        yield data
+    elif isinstance(data, dict):
+        yield from _tensors(list(data.values()))
+    elif isinstance(data, (list, tuple)):
+        for item in data:
+            yield from _tensors(item)
+
+
+def _is_floating_point(data: Any) -> bool:
+    return isinstance(data, Tensor) and data.is_floating_point()

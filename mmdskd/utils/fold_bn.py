@@ -1,0 +1,109 @@
+"""Fold batch norms into the convolutions before them."""
+from collections import Counter
+from functools import partial
+from typing import Callable, Collection, Dict, List, Tuple
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# Name that a tensor carries of the convolution that it comes from.
+ORIGIN = '_mmdskd_convolution'
+
+
+def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
+                  recorded: Collection[str]) -> Dict[str, str]:
+    """Find the batch norms that can be folded, by running the model once.
+
+    The order in which modules are registered does not tell which follows
+    which; the tensors do. A batch norm can be folded if its input is what a
+    convolution has returned, both run once, and neither is recorded.
+
+    Args:
+        model (nn.Module): A model in eval mode.
+        run (Callable): Runs the model and returns the tensors that were
+            recorded in it.
+        recorded (Collection[str]): Names of modules, or of parameters, that
+            must stay as they are.
+
+    Returns:
+        dict[str, str]: Name of the convolution by name of its batch norm.
+    """
+    runs: Counter = Counter()
+    pairs: List[Tuple[str, str]] = []
+
+    def after_convolution(name: str) -> Callable:
+
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            runs[name] += 1
+            setattr(output, ORIGIN, name)
+
+        return hook
+
+    def before_batch_norm(name: str) -> Callable:
+
+        def hook(module: nn.Module, inputs: tuple) -> None:
+            runs[name] += 1
+            origin = getattr(inputs[0], ORIGIN, None)
+            if origin is not None:
+                pairs.append((name, origin))
+
+        return hook
+
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, CONVOLUTIONS):
+            handles.append(
+                module.register_forward_hook(after_convolution(name)))
+        elif isinstance(module, _BatchNorm) and \
+                module.running_mean is not None:
+            handles.append(
+                module.register_forward_pre_hook(before_batch_norm(name)))
+    try:
+        outputs = run()
+    finally:
+        for handle in handles:
+            handle.remove()
+
+    kept = {getattr(output, ORIGIN, None) for output in outputs}
+    kept.update(recorded)
+    # A parameter is recorded by its full name.
+    kept.update(name.rpartition('.')[0] for name in recorded)
+    readers = Counter(origin for _, origin in pairs)
+    return {
+        name: origin
+        for name, origin in pairs
+        if runs[name] == runs[origin] == readers[origin] == 1
+        and not kept & {name, origin}
+    }
+
+
+def fold(model: nn.Module, pairs: Dict[str, str]) -> Callable[[], None]:
+    """Fold batch norms into convolutions, by
+    :func:`torch.nn.utils.fusion.fuse_conv_bn_eval`.
+
+    In the model the convolution gives way to the folded one and the batch
+    norm to an identity, under the same names.
+
+    Args:
+        model (nn.Module): A model in eval mode.
+        pairs (dict[str, str]): What :func:`find_foldable` returns.
+
+    Returns:
+        Callable: A function that undoes it.
+    """
+    modules: Dict[str, nn.Module] = {}
+    for bn_name, conv_name in pairs.items():
+        modules[conv_name] = fuse_conv_bn_eval(
+            model.get_submodule(conv_name), model.get_submodule(bn_name))
+        modules[bn_name] = nn.Identity()
+    before = {name: model.get_submodule(name) for name in modules}
+    _set_modules(model, modules)
+    return partial(_set_modules, model, before)
+
+
+def _set_modules(model: nn.Module, modules: Dict[str, nn.Module]) -> None:
+    for name, module in modules.items():
+        parent, _, child = name.rpartition('.')
+        setattr(model.get_submodule(parent), child, module)
