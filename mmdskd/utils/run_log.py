@@ -55,7 +55,8 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
             # The last line may still be being written, or cut by a kill.
             lines = [json.loads(line) for line in file if line[-1] == '\n']
         train = [line for line in lines if 'iter' in line]
-        val = [line for line in lines if 'iter' not in line]
+        # The hook that evaluates the teacher logs at step 0.
+        val = [line for line in lines if 'iter' not in line and line['step']]
         if train:
             log = RunLog(_before(train[0], log.train, 'step'),
                          _before(train[0], log.val, 'epoch'))

@@ -1,4 +1,7 @@
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
 from .student_checkpoint_hook import StudentCheckpointHook
+from .teacher_evaluation_hook import TeacherEvaluationHook
 
-__all__ = ['LossWeightSchedulerHook', 'StudentCheckpointHook']
+__all__ = [
+    'LossWeightSchedulerHook', 'StudentCheckpointHook', 'TeacherEvaluationHook'
+]

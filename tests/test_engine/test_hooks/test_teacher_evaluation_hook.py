@@ -1,0 +1,144 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import CheckpointHook
+
+from mmdskd.engine import TeacherEvaluationHook
+from mmdskd.engine.hooks.teacher_evaluation_hook import chance_level
+from mmdskd.utils.run_log import read_run_log
+
+
+@pytest.fixture
+def config(kd_config):
+    kd_config.model.type = 'mmdskd.FrozenTeacherDistill'
+    kd_config.train_cfg.max_epochs = 2
+    kd_config.default_hooks.checkpoint.save_best = 'accuracy/top1'
+    kd_config.custom_hooks = [dict(type='mmdskd.TeacherEvaluationHook')]
+    return kd_config
+
+
+@pytest.fixture
+def train(config, build_runner, monkeypatch):
+    """Train with a teacher that gives a share of right answers; return the
+    runner, the logged text and the number of runs of the teacher."""
+
+    def run(right=1.):
+        runner = build_runner(config)
+        calls, messages = [], []
+
+        def predict(inputs, data_samples, mode):
+            # The evaluation alone asks for predictions.
+            if mode != 'predict':
+                return type(runner.model.teacher).forward(
+                    runner.model.teacher, inputs, data_samples, mode=mode)
+            for i, sample in enumerate(data_samples):
+                label = int(sample.gt_label)
+                is_right = i < right * len(data_samples)
+                sample.set_pred_score(
+                    torch.eye(10)[label if is_right else (label + 1) % 10])
+            calls.append(len(data_samples))
+            return data_samples
+
+        monkeypatch.setattr(runner.model.teacher, 'forward', predict)
+        for level in ('info', 'warning'):
+            monkeypatch.setattr(
+                runner.logger, level, lambda message, *args, level=level:
+                messages.append(f'{level}: {message}'))
+        runner.train()
+        return runner, messages, calls
+
+    return run
+
+
+def teacher_lines(cfg):
+    lines = [
+        json.loads(line)
+        for path in Path(cfg.work_dir).glob('*/vis_data/scalars.json')
+        for line in path.read_text().splitlines()
+    ]
+    return [line for line in lines if 'teacher/accuracy/top1' in line]
+
+
+def test_teacher_is_evaluated_once(config, train):
+    runner, messages, calls = train(right=0.8)
+    assert calls == [20, 20, 10]  # the validation set, once
+    assert teacher_lines(config) == [{'teacher/accuracy/top1': 80., 'step': 0}]
+    assert [m for m in messages if 'eacher: ' in m
+            ] == ['info: Teacher: accuracy/top1: 80.0000']
+    assert not [m for m in messages if m.startswith('warning: THE TEACHER')]
+
+
+def test_no_other_hook_sees_it(config, train):
+    """The best student is worse than the teacher, and still the best."""
+    runner, _, _ = train()
+    assert [row['step'] for row in read_run_log(config.work_dir).val
+            ] == [1, 2]
+    hook = next(h for h in runner.hooks if isinstance(h, CheckpointHook))
+    scores = runner.message_hub.get_scalar('val/accuracy/top1').data[0]
+    assert len(scores) == 2
+    best = runner.message_hub.get_info('best_score')
+    assert best == max(scores) < 100
+    assert Path(hook.best_ckpt_path).is_file()
+    assert not [key for key in runner.message_hub.log_scalars
+                if 'teacher' in key]
+
+
+def test_teacher_at_chance_level_is_told_loudly(config, train):
+    _, messages, _ = train(right=0.1)
+    [warning] = [m for m in messages if 'THE TEACHER KNOWS NOTHING' in m]
+    assert warning.startswith('warning: ')
+    assert 'top-1 accuracy of 10.00 % on 50 images' in warning
+    assert 'guessing among 10 classes' in warning
+
+
+def test_chance_level():
+    assert chance_level(10, 900) == pytest.approx(13)
+    assert chance_level(2, 1) == pytest.approx(50 + 150)
+    assert chance_level(100, 10000) == pytest.approx(
+        1 + 300 * math.sqrt(0.01 * 0.99 / 10000))
+
+
+def test_it_can_be_switched_off(config, train):
+    config.custom_hooks[0].enabled = False
+    _, _, calls = train()
+    assert calls == []
+    assert teacher_lines(config) == []
+
+
+def test_resumed_run_does_not_repeat_it(config, train, tmp_path):
+    teacher = tmp_path / 'teacher.pth'
+    config.model.teacher_ckpt = None
+    runner, _, calls = train()
+    torch.save(runner.model.teacher.state_dict(), teacher)
+    config.model.teacher_ckpt = str(teacher)
+    config.load_from = f'{config.work_dir}/epoch_1.pth'
+    config.resume = True
+    _, _, calls = train()
+    assert calls == []
+
+
+def test_without_validation_there_is_nothing_to_do(config, train):
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    config.default_hooks.checkpoint.save_best = None
+    _, _, calls = train()
+    assert calls == []
+
+
+def test_stock_algorithm_is_served_too(config, build_runner):
+    """Its teacher is left in the mode that it was in."""
+    config.model.type = 'mmrazor.SingleTeacherDistill'
+    runner = build_runner(config)
+    runner.model.train()
+    TeacherEvaluationHook().before_train(runner)
+    assert runner.model.teacher.head.training
+    [line] = teacher_lines(config)
+    assert 0 <= line['teacher/accuracy/top1'] <= 100
+
+
+def test_model_without_teacher(config, build_runner):
+    config.model = config.model.architecture
+    with pytest.raises(TypeError, match='has a "teacher", but got Image'):
+        build_runner(config).train()
