@@ -86,13 +86,15 @@ class BranchWeights(nn.Module):
         """
         count, num_nonfinite = self.pending[-2:]
         mean = self.pending[:-2] / count.clamp(min=1)
-        first = self.num_updates == 0
-        smoothed = torch.where(first, mean,
-                               ema_decay * self.ema + (1 - ema_decay) * mean)
-        previous = torch.where(first, mean, self.ema)
-        weights = 1 + strength * (strategy(smoothed, previous) - 1)
+        previous = torch.where(self.num_updates == 0, mean, self.ema)
+        smoothed = torch.lerp(mean, previous, ema_decay)
+        weights = strategy(smoothed, previous)
+        if strength < 1:
+            weights = 1 + strength * (weights - 1)
 
-        valid = (count > 0) & weights.isfinite().all() & (weights.sum() > 0)
+        # Comparisons with nan are False.
+        total = weights.sum()
+        valid = (count > 0) & (total > 0) & (total < float('inf'))
         for buffer, value in ((self.weights, weights),
                               (self.previous, previous), (self.ema, smoothed)):
             buffer.copy_(torch.where(valid, value, buffer))

@@ -49,6 +49,8 @@ class DSKDLoss(nn.Module):
         loss_weight (float): Weight of the whole. Defaults to 1.0.
 
     Attributes:
+        needs (list[str]): The arguments of ``forward`` that are not optional
+            with these terms.
         allocation (nn.ModuleDict): :class:`BranchWeights` per term.
         last_losses (dict[str, Tensor]): Per term the losses of the branches
             in the last forward, before their ``loss_weight``, detached,
@@ -95,6 +97,16 @@ class DSKDLoss(nn.Module):
         if not self.criteria:
             raise ValueError('DSKDLoss needs at least one of logit_loss, '
                              'feat_loss and label_loss, but got none')
+        # Looked up once: to read a signature takes longer than a loss of
+        # logits does. The label loss takes its labels by position.
+        self._label_arguments = {
+            term: [
+                None if term == 'label' else _label_argument(criterion)
+                for criterion in criteria
+            ]
+            for term, criteria in self.criteria.items()
+        }
+        self.needs = self._find_needs()
         self.allocation = nn.ModuleDict(
             {term: BranchWeights(num_branches)
              for term in self.criteria})
@@ -105,20 +117,6 @@ class DSKDLoss(nn.Module):
     def needs_logits(self) -> bool:
         """bool: Whether the branches must have a classifier."""
         return 'logit' in self.criteria or 'label' in self.criteria
-
-    @property
-    def needs(self) -> List[str]:
-        """list[str]: The arguments of ``forward`` that are not optional with
-        these terms."""
-        labels = 'label' in self.criteria or any(
-            _label_argument(criterion)
-            for term in ('logit', 'feat') if term in self.criteria
-            for criterion in self.criteria[term])
-        return ['branches'] + [
-            name for name, needed in (('preds_T', 'logit' in self.criteria),
-                                      ('feat_T', 'feat' in self.criteria),
-                                      ('gt_labels', labels)) if needed
-        ]
 
     def reset(self) -> None:
         """Start anew with equal weights and without ramp."""
@@ -171,14 +169,23 @@ class DSKDLoss(nn.Module):
         total = 0
         for term, criteria in self.criteria.items():
             losses = torch.stack([
-                self._branch_loss(term, index, criterion, pair, gt_labels)
-                for index, (criterion,
-                            pair) in enumerate(zip(criteria, inputs[term]))
+                self._branch_loss(term, index, pair, gt_labels)
+                for index, pair in enumerate(inputs[term])
             ])
             last_losses[term] = self._unweighted(criteria, losses.detach())
             total = total + (self.allocation[term].weights * losses).sum()
         self.last_losses = last_losses
         return self.loss_weight * self.ramp * total
+
+    def _find_needs(self) -> List[str]:
+        """List the arguments of ``forward`` that the terms need."""
+        labels = 'label' in self.criteria or any(
+            name for names in self._label_arguments.values() for name in names)
+        return ['branches'] + [
+            name for name, needed in (('preds_T', 'logit' in self.criteria),
+                                      ('feat_T', 'feat' in self.criteria),
+                                      ('gt_labels', labels)) if needed
+        ]
 
     def _build_criteria(self, name: str, cfg: LossConfig) -> nn.ModuleList:
         """Build one loss per branch and check that it can be called."""
@@ -232,11 +239,11 @@ class DSKDLoss(nn.Module):
                         f'{tuple(ours.shape)}: see num_classes, out_channels '
                         'and strides of DSKDConnector')
 
-    def _branch_loss(self, term: str, index: int, criterion: nn.Module,
-                     pair: tuple, gt_labels: Optional[Tensor]) -> Tensor:
+    def _branch_loss(self, term: str, index: int, pair: tuple,
+                     gt_labels: Optional[Tensor]) -> Tensor:
         """Compute one term of one branch."""
-        label_argument = None if term == 'label' else _label_argument(
-            criterion)
+        criterion = self.criteria[term][index]
+        label_argument = self._label_arguments[term][index]
         if label_argument and gt_labels.dim() != 1:
             raise ValueError(
                 f'{term}_loss: {type(criterion).__name__} takes class '

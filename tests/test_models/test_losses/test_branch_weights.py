@@ -76,6 +76,10 @@ def test_a_strategy_that_fails_leaves_the_weights():
     for factor in (float('nan'), float('inf')):
         take(weights, [2., 2.])
         weights.update(Broken())
+    # A plain function need not average to 1.
+    for factor in (-1, float('inf')):
+        take(weights, [2., 2.])
+        weights.update(lambda losses, previous: losses * factor)
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
     assert weights.num_updates == 1
 

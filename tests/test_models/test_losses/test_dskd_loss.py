@@ -145,6 +145,18 @@ def test_labels_go_by_name_to_losses_that_take_them():
             teacher['gt_labels']).item())
 
 
+def test_signatures_are_read_once(monkeypatch):
+    branches, teacher = data()
+    loss = build(logit_loss=dict(type='DKDLoss'), feat_loss=MSE, label_loss=CE)
+    expected = loss(branches, **teacher)
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('read in forward')
+
+    monkeypatch.setattr('inspect.signature', refuse)
+    assert torch.equal(loss(branches, **teacher), expected)
+
+
 def test_soft_labels_of_mixup():
     branches, _ = data()
     soft = torch.full((N, K), 1 / K, dtype=torch.float64)

@@ -9,12 +9,18 @@ from .base_branch_head import BaseBranchHead
 class SepConvHead(BaseBranchHead):
     """Auxiliary head with a bottleneck of separable convolutions.
 
-    A 1x1 convolution to the width of the bottleneck, one depthwise separable
-    3x3 convolution per halving of the size (one without stride if the size
-    stays), and a 1x1 convolution to the teacher's channels. Each is followed
-    by BN and ReLU, the depthwise ones by BN alone. It is of the family of the
-    bottlenecks of `Be Your Own Teacher <https://arxiv.org/abs/1905.08094>`_;
-    the DSKD paper's abstract does not fix a design.
+    One depthwise separable 3x3 convolution per halving of the size, the first
+    of which also changes the channels to the width of the bottleneck, and a
+    1x1 convolution to the teacher's channels. Each is followed by BN and
+    ReLU, the depthwise ones by BN alone. The halving comes first: a 1x1
+    convolution at the size of the shallow feature would take most of the time
+    and memory of a head. If the size stays, the one separable convolution is
+    turned round, its 1x1 convolution before the depthwise one, which then has
+    the width of the bottleneck, not that of a possibly wide feature.
+
+    It is of the family of the bottlenecks of `Be Your Own Teacher
+    <https://arxiv.org/abs/1905.08094>`_; the DSKD paper's abstract does not
+    fix a design.
 
     Args:
         *args: See :class:`BaseBranchHead`.
@@ -34,22 +40,22 @@ class SepConvHead(BaseBranchHead):
         super().__init__(*args, **kwargs)
 
     def build_projector(self, stride: int) -> nn.Sequential:
-        """Build 1x1 reduction, separable convolutions and 1x1 expansion."""
+        """Build separable convolutions and 1x1 expansion."""
         width = max(1, round(self.bottleneck_ratio * self.out_channels))
-        # One layer per halving: stride is a power of two.
-        strides = [2] * (stride.bit_length() - 1) or [1]
-        layers = _conv_bn_relu(self.in_channels, width)
-        for layer_stride in strides:
+        if stride == 1:
+            layers = [
+                *_conv_bn_relu(self.in_channels, width),
+                *_depthwise_conv_bn(width, stride)
+            ]
+        else:
+            layers = [
+                *_depthwise_conv_bn(self.in_channels, 2),
+                *_conv_bn_relu(self.in_channels, width)
+            ]
+        # One per further halving: stride is a power of two.
+        for _ in range(stride.bit_length() - 2):
             layers += [
-                nn.Conv2d(
-                    width,
-                    width,
-                    3,
-                    stride=layer_stride,
-                    padding=1,
-                    groups=width,
-                    bias=False),
-                nn.BatchNorm2d(width), *_conv_bn_relu(width, width)
+                *_depthwise_conv_bn(width, 2), *_conv_bn_relu(width, width)
             ]
         return nn.Sequential(*layers, *_conv_bn_relu(width, self.out_channels))
 
@@ -59,4 +65,18 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> list:
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU()
+    ]
+
+
+def _depthwise_conv_bn(channels: int, stride: int) -> list:
+    return [
+        nn.Conv2d(
+            channels,
+            channels,
+            3,
+            stride=stride,
+            padding=1,
+            groups=channels,
+            bias=False),
+        nn.BatchNorm2d(channels)
     ]
