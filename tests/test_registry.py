@@ -3,19 +3,24 @@ import sys
 
 import pytest
 from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import DefaultScope
+from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-from mmdskd.registry import DATASETS, HOOKS, MODELS, TASK_UTILS
+from mmdskd.registry import (BATCH_AUGMENTS, DATASETS, FUNCTIONS, HOOKS,
+                             MODELS, TASK_UTILS)
 
-PAIRS = [(DATASETS, ROOT_DATASETS), (HOOKS, ROOT_HOOKS),
-         (MODELS, ROOT_MODELS), (TASK_UTILS, ROOT_TASK_UTILS)]
+PAIRS = [(BATCH_AUGMENTS, MMPRETRAIN_BATCH_AUGMENTS),
+         (DATASETS, ROOT_DATASETS), (FUNCTIONS, ROOT_FUNCTIONS),
+         (HOOKS, ROOT_HOOKS), (MODELS, ROOT_MODELS),
+         (TASK_UTILS, ROOT_TASK_UTILS)]
 
 
 @pytest.mark.parametrize('registry, root', PAIRS)
-def test_child_of_the_root(registry, root):
+def test_child_of_its_parent(registry, root):
     assert registry.scope == 'mmdskd'
     assert registry.parent is root
 
@@ -35,11 +40,19 @@ def test_prefix_resolves_from_any_scope(registry, root, scope):
         del registry.module_dict['Probe']
 
 
-def test_import_alone_makes_components_known():
-    code = ('import mmdskd; from mmrazor.registry import MODELS; '
-            'print(MODELS.get("mmdskd.DSKDLoss").__module__)')
+@pytest.mark.parametrize('registry, component, module', [
+    ('mmrazor.registry.MODELS', 'DSKDLoss', 'models.losses.dskd_loss'),
+    ('mmpretrain.registry.BATCH_AUGMENTS', 'BatchRandomFlip',
+     'models.utils.batch_augments.random_flip'),
+    ('mmengine.registry.FUNCTIONS', 'collate_batch',
+     'datasets.in_memory_dataset'),
+])
+def test_import_alone_makes_components_known(registry, component, module):
+    package, _, name = registry.rpartition('.')
+    code = (f'import mmdskd; from {package} import {name}; '
+            f'print({name}.get("mmdskd.{component}").__module__)')
     output = subprocess.run([sys.executable, '-c', code],
                             capture_output=True,
                             text=True,
                             check=True).stdout
-    assert output.split()[-1] == 'mmdskd.models.losses.dskd_loss'
+    assert output.split()[-1] == f'mmdskd.{module}'

@@ -1,5 +1,9 @@
 from .cifar import CIFAR10, CIFAR100
 from .digits import Digits
+from .in_memory_dataset import InMemoryDataset, collate_batch
 from .tiny_imagenet import TinyImageNet
 
-__all__ = ['CIFAR10', 'CIFAR100', 'Digits', 'TinyImageNet']
+__all__ = [
+    'CIFAR10', 'CIFAR100', 'Digits', 'InMemoryDataset', 'TinyImageNet',
+    'collate_batch'
+]

@@ -11,12 +11,15 @@ from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import HOOKS, LOOPS, MODELS, Registry
 
 from mmdskd.utils.files import write_atomically
+from mmdskd.utils.per_image import make_per_image, unwrap_dataloader
 from mmdskd.version import __version__
 
 # Name of the file that goes with the students of a folder.
 CONFIG_NAME = 'student_config.py'
 STUDENT_PREFIX = 'architecture.'
 PREPROCESSOR_PREFIX = 'data_preprocessor.'
+# Random numbers of the training, see `AugmentSequence`
+AUGMENTS_PREFIX = 'data_preprocessor.augments.'
 # Their hooks and loops work on an algorithm, not on a plain network.
 DISTILLATION_PACKAGES = ('mmdskd', 'mmrazor')
 # What a Runner reads, but for what belongs to the distillation or to one
@@ -103,6 +106,8 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
 
 def _plain_name(name: str) -> Optional[str]:
     """Translate a name of the algorithm to the plain student's, or None."""
+    if name.startswith(AUGMENTS_PREFIX):
+        return None
     if name.startswith(PREPROCESSOR_PREFIX):
         return name
     plain_name = name[len(STUDENT_PREFIX):]
@@ -139,7 +144,9 @@ def make_student_config(cfg: Config) -> Config:
     exported ones take their place. Data, evaluation and schedule stay, so
     that the student can be tested, and be trained further. Hooks and
     evaluation loops of mmdskd and MMRazor go, and so does the import of
-    these packages, unless something that stays is theirs.
+    these packages, unless something that stays is theirs. Data that mmdskd
+    augments as whole batches go through MMPretrain's pipeline instead, with
+    the same augmentation, if there is one for single images.
 
     Args:
         cfg (Config): Config of the run. It is not changed.
@@ -172,6 +179,7 @@ def make_student_config(cfg: Config) -> Config:
     if preprocessor is not None:
         model['data_preprocessor'] = _student_preprocessor(
             preprocessor, model, scope)
+    _go_per_image(student)
 
     _drop_distillation(student, default_scope)
     _let_test_follow_val(student)
@@ -267,6 +275,20 @@ def _student_preprocessor(preprocessor: dict, model: dict,
     if model.get('train_cfg'):
         preprocessor.setdefault('batch_augments', None)
     return preprocessor
+
+
+def _go_per_image(student: dict) -> None:
+    """Let the data do without mmdskd's preprocessor, in place."""
+    preprocessor = student['model'].get('data_preprocessor') or {}
+    plain = make_per_image(preprocessor, student.get('train_dataloader'))
+    if plain is None:
+        return
+    student['model']['data_preprocessor'], train_dataloader = plain
+    if train_dataloader is not None:
+        student['train_dataloader'] = train_dataloader
+    for key in ('val_dataloader', 'test_dataloader'):
+        if key in student:
+            student[key] = unwrap_dataloader(student[key])
 
 
 def _find(registry: Registry, config: dict, scope: str) -> Optional[type]:

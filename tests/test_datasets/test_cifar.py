@@ -170,9 +170,13 @@ def test_configs_normalise_as_the_field(cifar_folder, name, mean, std):
     for loader, split in ((cfg.train_dataloader, 'train'),
                           (cfg.val_dataloader, 'test'),
                           (cfg.test_dataloader, 'test')):
-        assert loader.dataset.data_root == f'data/{name.lower()}'
-        assert loader.dataset.split == split
-        assert loader.dataset.type == f'mmdskd.{name}'
+        dataset = loader.dataset
+        if split == 'train' or loader is cfg.val_dataloader:
+            assert dataset.type == 'mmdskd.InMemoryDataset'
+            dataset = dataset.dataset
+        assert dataset.data_root == f'data/{name.lower()}'
+        assert dataset.split == split
+        assert dataset.type == f'mmdskd.{name}'
     loader = cfg.test_dataloader
     loader.num_workers = 1
     loader.dataset.data_root = str(root)

@@ -242,13 +242,14 @@ def test_settings_of_a_run_are_told(run_tool, tmp_path, collect):
     config, = CONFIGS.glob('dskd/digits/dskd_resnet20_resnet8-thin_*.py')
     run_tool('train.py', config, '--work-dir', tmp_path / 'run',
              '--cfg-options', 'model.teacher_ckpt=None',
-             'train_cfg.max_epochs=1', 'train_dataloader.dataset.indices=64',
-             'val_dataloader.dataset.indices=64', 'randomness.seed=7')
+             'train_cfg.max_epochs=1',
+             'train_dataloader.dataset.dataset.indices=64',
+             'val_dataloader.dataset.dataset.indices=64', 'randomness.seed=7')
     result, = collect(tmp_path)[1]['results']
     assert result['other_settings'] == [
         'model.teacher_ckpt=None', 'train_cfg.max_epochs=1',
-        'train_dataloader.dataset.indices=64',
-        'val_dataloader.dataset.indices=64'
+        'train_dataloader.dataset.dataset.indices=64',
+        'val_dataloader.dataset.dataset.indices=64'
     ]
     assert [run['seed'] for run in result['runs']] == [7]
 
@@ -259,7 +260,7 @@ def test_settings_that_change_no_result(tmp_path, collect):
         tmp_path / '1', 1, 92., **{
             'model.teacher_ckpt': '/elsewhere.pth',
             'train_dataloader.num_workers': 4,
-            'train_dataloader.dataset.data_root': '/data',
+            'train_dataloader.dataset.dataset.data_root': '/data',
             'default_hooks.checkpoint.interval': 1,
             'resume': True,
             'load_from': 'epoch_5.pth'

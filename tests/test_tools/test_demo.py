@@ -19,8 +19,9 @@ from mmdskd.utils.cli import load_config
 DEMO = Path(__file__).parents[2] / 'tools/demo.py'
 METHODS = ['teacher', 'student', 'kd', 'dskd']
 TINY = [
-    'train_cfg.max_epochs=3', 'train_dataloader.dataset.indices=128',
-    'val_dataloader.dataset.indices=100', 'default_hooks.checkpoint.interval=1'
+    'train_cfg.max_epochs=3', 'train_dataloader.num_batch_per_epoch=2',
+    'val_dataloader.num_batch_per_epoch=1',
+    'default_hooks.checkpoint.interval=1'
 ]
 
 
@@ -120,9 +121,9 @@ def test_students_of_a_seed_are_paired(demo, plan, build_runner):
             model = getattr(runner.model, 'architecture', runner.model)
             self.weights = [p.detach().clone() for p in model.parameters()]
             self.batches = []
-
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            self.batches.append(torch.stack(data_batch['inputs']))
+            runner.model.data_preprocessor.register_forward_hook(
+                lambda module, args, data: self.batches.append(data['inputs']
+                                                               ))
 
     runs = plan(seed=3)
     del runs['teacher']
@@ -353,7 +354,7 @@ def test_interrupted_demo_goes_on(tmp_path):
         str(test),
         str(seed_dir / 'dskd/student_config.py'), dskd['checkpoint'],
         '--work-dir', 'test', '--cfg-options',
-        'test_dataloader.dataset.indices=100'
+        'test_dataloader.num_batch_per_epoch=1'
     ], cwd=tmp_path, check=True)
     (path, ) = (tmp_path / 'test').glob('*/*.json')
     assert json.loads(

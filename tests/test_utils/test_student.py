@@ -40,6 +40,7 @@ def checkpoint():
         'architecture.architecture.bias': torch.ones(1),
         'architecture.data_preprocessor.scale': torch.zeros(1),
         'data_preprocessor.scale': torch.ones(1),
+        'data_preprocessor.augments._extra_state': torch.tensor([3, 7]),
         'teacher.fc.weight': torch.ones(4, 3),
         'distiller.connectors.heads.0.weight': torch.ones(1),
     })
@@ -49,6 +50,7 @@ def checkpoint():
         'architecture.fc': dict(version=3),
         'architecture.data_preprocessor': dict(version=4),
         'data_preprocessor': dict(version=5),
+        'data_preprocessor.augments': dict(version=1),
         'teacher': dict(version=6),
     })
     meta = dict(
@@ -82,7 +84,7 @@ def test_extract_student():
         'fc': dict(version=3),
         'data_preprocessor': dict(version=5)
     }
-    assert len(source['state_dict']) == 6
+    assert len(source['state_dict']) == 7
     assert source['meta']['seed'].dtype == np.int64
 
 
@@ -396,8 +398,52 @@ torch.save((inputs, model(inputs)), 'result.pth')
 '''
 
 
-def test_pair_serves_in_an_empty_folder_without_mmdskd(kd_config, tmp_path):
+def use_batch_data(cfg):
+    """Keep the images in memory, and augment whole batches."""
+    cfg.model.data_preprocessor.update(
+        type='mmdskd.AugmentingDataPreprocessor',
+        seed=3,
+        augments=[
+            dict(type='mmdskd.BatchRandomCrop', crop_size=16, padding=1)
+        ])
+    for name in ('train', 'val'):
+        loader = cfg[f'{name}_dataloader']
+        loader.dataset = dict(
+            type='mmdskd.InMemoryDataset', dataset=loader.dataset)
+        loader.collate_fn = dict(type='mmdskd.collate_batch')
+
+
+def test_batch_data_become_those_of_mmpretrain(kd_config):
+    plain = make_student_config(kd_config)
+    use_batch_data(kd_config)
+    before = kd_config.pretty_text
+    student = make_student_config(kd_config)
+    assert kd_config.pretty_text == before
+    assert student.model == plain.model
+    assert student.test_dataloader == plain.test_dataloader
+    assert student.val_dataloader.dataset == plain.val_dataloader.dataset
+    resize, crop, pack = student.train_dataloader.dataset.pipeline
+    assert [resize, pack] == plain.train_dataloader.dataset.pipeline
+    assert crop == dict(
+        type='mmpretrain.RandomCrop', crop_size=(16, 16), padding=1)
+
+
+def test_batch_data_of_another_kind_stay(kd_config):
+    """What only a batch can have, is not left out silently."""
+    use_batch_data(kd_config)
+    del kd_config.train_dataloader.dataset.dataset['pipeline']
+    student = make_student_config(kd_config)
+    for key in ('train_dataloader', 'val_dataloader'):
+        assert student[key] == kd_config[key]
+    assert student.model.data_preprocessor == kd_config.model.data_preprocessor
+
+
+@pytest.mark.parametrize('batch_data', [False, True])
+def test_pair_serves_in_an_empty_folder_without_mmdskd(kd_config, tmp_path,
+                                                       batch_data):
     use_mmpretrain_only(kd_config)
+    if batch_data:
+        use_batch_data(kd_config)
     kd_config.model.architecture.init_cfg = dict(
         type='Pretrained', checkpoint='/no/such/file.pth')
     config = copy.deepcopy(kd_config.model)

@@ -1,5 +1,5 @@
 _base_ = [
-    '../../_base_/datasets/digits_bs64.py',
+    '../../_base_/datasets/digits_bs64_per_image.py',
     '../../_base_/models/digits/resnet20.py',
     '../../_base_/schedules/digits_40e.py',
     '../../_base_/default_runtime.py',

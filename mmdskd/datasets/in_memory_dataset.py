@@ -1,0 +1,259 @@
+import random
+from typing import Any, List, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.dataset import default_collate, force_full_init
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mmdskd.registry import DATASETS, FUNCTIONS
+
+
+@DATASETS.register_module()
+class InMemoryDataset(Dataset):
+    """Keeps the images of a data set in memory, as they leave its pipeline.
+
+    The pipeline is run once for each image, and after that a whole batch is
+    gathered at once. With ``collate_fn=dict(type='mmdskd.collate_batch')``
+    it is not taken apart again; from torch 2.0 on, as that of before asks for
+    one image after the other.
+
+    This is for small images, of one size, and transforms without random
+    numbers: random ones would be the same in each epoch, so they are refused.
+    They belong into the
+    :class:`~mmdskd.models.AugmentingDataPreprocessor`, or into a pipeline
+    that is run for each image, without this wrapper.
+
+    A sample has ``inputs``, a uint8 tensor of (C, H, W), and ``data_samples``,
+    with ``gt_label`` and ``sample_idx``. Other meta information of the
+    pipeline is not kept.
+
+    Args:
+        dataset (dict or BaseDataset): The data set, with a pipeline that ends
+            with ``PackInputs``.
+        lazy_init (bool): Whether to leave the images until they are asked
+            for, or :meth:`full_init` is called. Defaults to False.
+
+    Raises:
+        TypeError: If ``dataset`` is not a data set of MMEngine, or its
+            pipeline doesn't make packed samples of uint8 images.
+        ValueError: If the pipeline draws random numbers, if the images are
+            of different shapes, or if a sample is not of one label.
+
+    Examples:
+        >>> train_dataloader = dict(
+        ...     batch_size=64,
+        ...     num_workers=0,
+        ...     collate_fn=dict(type='mmdskd.collate_batch'),
+        ...     dataset=dict(
+        ...         type='mmdskd.InMemoryDataset',
+        ...         dataset=dict(
+        ...             type='mmdskd.CIFAR100',
+        ...             data_root='data/cifar100',
+        ...             split='train',
+        ...             pipeline=[dict(type='PackInputs')])),
+        ...     sampler=dict(type='DefaultSampler', shuffle=True))
+    """
+
+    def __init__(self,
+                 dataset: Union[dict, Dataset],
+                 lazy_init: bool = False) -> None:
+        if isinstance(dataset, dict):
+            dataset = MMENGINE_DATASETS.build(dataset)
+        if not (hasattr(dataset, 'full_init') and hasattr(dataset, 'metainfo')
+                ):
+            raise TypeError(
+                'dataset should be the config of a data set, or a BaseDataset'
+                f' of MMEngine or one of its wrappers, but got {dataset!r}.')
+        self.dataset = dataset
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Run the pipeline for all images, and keep what comes out."""
+        if self._fully_initialized:
+            return
+        self.dataset.full_init()
+        if not len(self.dataset):
+            raise ValueError(f'dataset should hold images, but {self.dataset}'
+                             ' is empty.')
+        before = _random_states()
+        gt_labels = []
+        for index in range(len(self.dataset)):
+            image, gt_label = self._read(index)
+            if index == 0:
+                self.images = image.new_empty(
+                    (len(self.dataset), *image.shape))
+            elif image.shape != self.images.shape[1:]:
+                raise ValueError(
+                    'The images should have the same shape, as by a Resize in'
+                    f' the pipeline, but that of image {index} is '
+                    f'{tuple(image.shape)}, and of those before '
+                    f'{tuple(self.images.shape[1:])}.')
+            self.images[index] = image
+            gt_labels.append(gt_label)
+        if _random_states() != before:
+            raise ValueError(
+                'The pipeline should draw no random numbers, as it is run '
+                'only once for each image, but it does. Move the random '
+                'transforms to the "augments" of '
+                'mmdskd.AugmentingDataPreprocessor, or use the data set '
+                f'without InMemoryDataset. The pipeline: '
+                f'{getattr(self.dataset, "pipeline", self.dataset)}')
+        self.gt_labels = torch.tensor(gt_labels)
+        self._fully_initialized = True
+
+    def _read(self, index: int) -> tuple:
+        """Read an image and its label.
+
+        Args:
+            index (int): Position of the image.
+
+        Returns:
+            tuple[Tensor, int]: The image, uint8 of (C, H, W), and its label.
+        """
+        packed = self.dataset[index]
+        sample = packed.get('data_samples') if isinstance(packed,
+                                                          dict) else None
+        if not isinstance(sample, DataSample) or 'inputs' not in packed:
+            found = sorted(packed) if isinstance(packed, dict) else packed
+            raise TypeError(
+                'The pipeline should end with PackInputs, and so give inputs '
+                f'and a DataSample, but image {index} comes as {found!r}.')
+        image = packed['inputs']
+        if (not isinstance(image, Tensor) or image.dtype != torch.uint8
+                or image.ndim != 3):
+            found = type(image).__name__
+            if isinstance(image, Tensor):
+                found = f'{image.dtype} of {tuple(image.shape)}'
+            raise TypeError(
+                'The pipeline should leave images as uint8 of (C, H, W) (it '
+                'is the data preprocessor that normalises them), but gives '
+                f'{found} for image {index}.')
+        if sample.keys() != ['gt_label'] or sample.gt_label.numel() != 1:
+            raise ValueError(
+                'Samples should have one gt_label each, and nothing else, but'
+                f' image {index} has {dict(sample.items())}.')
+        return image, int(sample.gt_label)
+
+    @force_full_init
+    def __getitems__(self, indices: Sequence[int]) -> dict:
+        """Gather a batch.
+
+        Args:
+            indices (Sequence[int]): Positions of N images, from 0 on.
+
+        Returns:
+            dict: ``inputs``, uint8 of (N, C, H, W), and ``data_samples``, a
+            list of N DataSample.
+        """
+        index = torch.as_tensor(indices)
+        gt_labels = self.gt_labels.index_select(0, index)
+        return dict(
+            inputs=self.images.index_select(0, index),
+            data_samples=[
+                _make_sample(*pair)
+                for pair in zip(gt_labels.split(1), indices)
+            ])
+
+    def __getitem__(self, index: int) -> dict:
+        """Get one sample.
+
+        Args:
+            index (int): Position of the image; from the end if negative.
+
+        Returns:
+            dict: ``inputs``, uint8 of (C, H, W), and ``data_samples``, a
+            DataSample.
+
+        Raises:
+            IndexError: If there is no such image.
+        """
+        batch = self.__getitems__([range(len(self))[index]])
+        return {key: value[0] for key, value in batch.items()}
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self.gt_labels)
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: Meta information of the data set."""
+        return self.dataset.metainfo
+
+    @property
+    def CLASSES(self) -> Any:
+        """tuple[str] or None: Names of the classes."""
+        return self.metainfo.get('classes')
+
+    def get_data_info(self, idx: int) -> dict:
+        """Get what the data set tells of an image, before the pipeline.
+
+        Args:
+            idx (int): Position of the image.
+
+        Returns:
+            dict: Such as ``gt_label``, and ``img`` or ``img_path``.
+        """
+        return self.dataset.get_data_info(idx)
+
+    @force_full_init
+    def get_gt_labels(self) -> np.ndarray:
+        """Get the labels of all images.
+
+        Returns:
+            np.ndarray: Labels, int64 of (M,).
+        """
+        return self.gt_labels.numpy().copy()
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """Get the categories of an image, for samplers and wrappers.
+
+        Args:
+            idx (int): Position of the image.
+
+        Returns:
+            list[int]: Its label.
+        """
+        return [int(self.gt_labels[idx])]
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}, in memory:\n{self.dataset}'
+
+
+@FUNCTIONS.register_module()
+def collate_batch(batch: Union[dict, list]) -> dict:
+    """Make a batch of samples, if it is not one already.
+
+    Args:
+        batch (dict or list): What the data set returned: a batch, as that of
+            :class:`InMemoryDataset`, or a list of samples.
+
+    Returns:
+        dict: The batch, with tensors stacked as by MMEngine's
+        ``default_collate``.
+    """
+    return batch if isinstance(batch, dict) else default_collate(batch)
+
+
+def _make_sample(gt_label: Tensor, sample_idx: int) -> DataSample:
+    """Make a sample, with the fields set as quickly as they can be."""
+    sample = DataSample()
+    sample.set_field(gt_label, 'gt_label', dtype=Tensor)
+    sample.set_field(sample_idx, 'sample_idx', field_type='metainfo')
+    return sample
+
+
+def _random_states() -> list:
+    """Return the states of all generators that transforms draw from."""
+    name, keys, *rest = np.random.get_state()
+    return [
+        random.getstate(), name,
+        keys.tobytes(), rest,
+        torch.get_rng_state().tolist()
+    ]

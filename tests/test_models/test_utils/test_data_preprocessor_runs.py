@@ -1,0 +1,164 @@
+"""Whole runs of a config of ours: resumed, and on two processes."""
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from mmdskd.utils import load_checkpoint_file
+
+CONFIG = (
+    Path(__file__).parents[3] /
+    'configs/vanilla/digits/resnet8-thin_1xb64_digits.py')
+
+
+class Spy(Hook):
+    """Keeps the batches as the model sees them."""
+
+    def before_train(self, runner):
+        self.batches = []
+        runner.model.data_preprocessor.register_forward_hook(
+            lambda module, args, data: self.batches.append(data['inputs']))
+
+
+@pytest.fixture
+def train(tmp_path, build_runner):
+
+    def run(name, epochs, ema=False, **kwargs):
+        cfg = Config.fromfile(CONFIG)
+        cfg.train_dataloader.num_batch_per_epoch = 3
+        cfg.train_cfg = dict(by_epoch=True, max_epochs=epochs)
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+        cfg.custom_hooks = [dict(type='EMAHook')] if ema else []
+        cfg.work_dir = str(tmp_path / name)
+        cfg.update(kwargs)
+        runner = build_runner(cfg)
+        spy = Spy()
+        runner.register_hook(spy)
+        runner.train()
+        return torch.cat(spy.batches)
+
+    return run
+
+
+@pytest.mark.parametrize('ema', [False, True])
+@pytest.mark.parametrize('seed', [0, None])
+def test_resumed_run_goes_on_with_the_same_draws(train, tmp_path, seed, ema):
+    randomness = dict(seed=seed)
+    whole = train('run', 3, ema, randomness=randomness)
+    assert whole.shape == (9 * 64, 1, 16, 16)
+    rest = train(
+        'resumed',
+        3,
+        ema,
+        randomness=randomness,
+        load_from=str(tmp_path / 'run/epoch_1.pth'),
+        resume=True)
+    states = [
+        load_checkpoint_file(str(tmp_path / name / 'epoch_3.pth'))
+        for name in ('run', 'resumed')
+    ]
+    key = 'data_preprocessor.augments._extra_state'
+    part = 'ema_state_dict' if ema else 'state_dict'
+    first, second = (
+        state[part]['module.' * ema + key].tolist() for state in states)
+    assert first == second and first[1] == 9
+    if seed is not None:  # else MMEngine shuffles anew
+        assert torch.equal(rest, whole[3 * 64:])
+
+
+RANK = """
+import sys
+import mmdskd
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from mmdskd.utils.cli import distribute_on_cpu
+
+seen, inputs, states = [], [], []
+
+@HOOKS.register_module()
+class Spy(Hook):
+    def before_train(self, runner):
+        def keep(module, args, data):
+            inputs.append(data['inputs'])
+            seen.append([s.sample_idx for s in data['data_samples']])
+        runner.model.module.data_preprocessor.register_forward_hook(keep)
+
+torch.set_num_threads(1)
+cfg = Config.fromfile(sys.argv[1])
+cfg.launcher = 'pytorch'
+distribute_on_cpu(cfg)
+runner = Runner.from_cfg(cfg)
+runner.train()
+state = runner.model.module.data_preprocessor.augments.get_extra_state()
+torch.save(dict(seen=seen, inputs=inputs, state=state),
+           f'{sys.argv[2]}/rank{runner.rank}.pth')
+"""
+
+
+def test_two_processes(tmp_path):
+    """Each has its own half of the data and its own draws, but the seed that
+    is saved is the same, although PyTorch's is not."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.train_dataloader.dataset.dataset.indices = 256
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=2)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint = None
+    cfg.custom_hooks = [dict(type='Spy')]
+    cfg.randomness = dict(seed=5, diff_rank_seed=True)
+    cfg.work_dir = str(tmp_path / 'run')
+    config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
+    cfg.dump(config)
+    script.write_text(RANK)
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    processes = [
+        subprocess.Popen([sys.executable, script, config, tmp_path],
+                         env=dict(
+                             os.environ,
+                             RANK=str(rank),
+                             LOCAL_RANK=str(rank),
+                             WORLD_SIZE='2',
+                             MASTER_ADDR='127.0.0.1',
+                             MASTER_PORT=str(port),
+                             PYTHONPATH=os.pathsep.join(
+                                 filter(None, sys.path))),
+                         stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT,
+                         text=True) for rank in range(2)
+    ]
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, output[-4000:]
+    finally:
+        for process in processes:
+            process.kill()
+    first, second = (
+        torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
+        for rank in range(2))
+    for epoch in (slice(0, 2), slice(2, 4)):
+        indices = sum(first['seen'][epoch] + second['seen'][epoch], [])
+        assert sorted(indices) == list(range(256))
+    assert len(first['seen']) == len(second['seen']) == 4
+    assert first['state'].tolist() == second['state'].tolist() == [5, 4]
+    offsets = []
+    for rank in (first, second):
+        # An image that both have seen, in the one epoch or the other
+        offsets.append(dict(zip(sum(rank['seen'], []),
+                                torch.cat(rank['inputs']))))
+    common = sorted(offsets[0].keys() & offsets[1].keys())
+    assert len(common) > 50
+    same = sum(
+        torch.equal(offsets[0][index], offsets[1][index]) for index in common)
+    assert same < len(common) / 3  # 9 places
