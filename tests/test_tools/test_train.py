@@ -157,6 +157,7 @@ def test_kd_that_does_not_fit_is_told_before_training(run_tool, dump,
 def test_wrong_teacher_is_told_before_training(run_tool, dump, kd_config,
                                                tmp_path):
     path = tmp_path / 'teacher.pth'
+    kd_config.model.type = 'mmdskd.FrozenTeacherDistill'
     kd_config.model.teacher_ckpt = str(path)
     torch.save({'state_dict': {'head.fc.weight': torch.zeros(7, 32)}}, path)
     with pytest.raises(ValueError, match='teacher_ckpt should hold'):

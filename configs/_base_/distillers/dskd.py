@@ -36,5 +36,6 @@ custom_hooks = [
         strategy='softmax',
         ema_decay=0.9,
         interval=1),
-    dict(type='mmdskd.StudentCheckpointHook')
+    dict(type='mmdskd.StudentCheckpointHook'),
+    dict(type='mmdskd.TeacherEvaluationHook')
 ]

@@ -1,6 +1,7 @@
 # Logits KD. A leaf sets architecture, teacher and teacher_ckpt.
+# With mmrazor.SingleTeacherDistill as the type it trains alike, but slower.
 model = dict(
-    type='mmrazor.SingleTeacherDistill',
+    type='mmdskd.FrozenTeacherDistill',
     _scope_='mmrazor',
     distiller=dict(
         type='ConfigurableDistiller',
@@ -15,4 +16,7 @@ model = dict(
                 preds_S=dict(from_student=True, recorder='logits'),
                 preds_T=dict(from_student=False, recorder='logits')))))
 
-custom_hooks = [dict(type='mmdskd.StudentCheckpointHook')]
+custom_hooks = [
+    dict(type='mmdskd.StudentCheckpointHook'),
+    dict(type='mmdskd.TeacherEvaluationHook')
+]

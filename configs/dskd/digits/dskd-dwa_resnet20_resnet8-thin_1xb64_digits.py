@@ -5,5 +5,6 @@ custom_hooks = [
         type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
         # As in its paper: a step is an epoch.
         strategy='dwa', ema_decay=0, interval=1, by_epoch=True),
-    dict(type='mmdskd.StudentCheckpointHook')
+    dict(type='mmdskd.StudentCheckpointHook'),
+    dict(type='mmdskd.TeacherEvaluationHook')
 ]

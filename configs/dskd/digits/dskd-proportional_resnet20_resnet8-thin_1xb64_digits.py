@@ -4,5 +4,6 @@ custom_hooks = [
     dict(
         type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
         strategy='proportional'),
-    dict(type='mmdskd.StudentCheckpointHook')
+    dict(type='mmdskd.StudentCheckpointHook'),
+    dict(type='mmdskd.TeacherEvaluationHook')
 ]

@@ -4,5 +4,6 @@ custom_hooks = [
     dict(
         type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
         strategy='uniform'),
-    dict(type='mmdskd.StudentCheckpointHook')
+    dict(type='mmdskd.StudentCheckpointHook'),
+    dict(type='mmdskd.TeacherEvaluationHook')
 ]
