@@ -5,7 +5,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.runner import Runner
 
 from mmdskd.utils.cli import (add_run_arguments, check_checkpoint,
-                              load_run_config)
+                              load_run_config, without_teacher_weights)
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,12 +24,14 @@ def main() -> None:
     check_checkpoint(args.checkpoint)
     cfg = load_run_config(args)
     cfg.load_from = args.checkpoint
-    # The student is tested, and the teacher is in no checkpoint.
-    if 'teacher_ckpt' in cfg.model:
-        cfg.model.teacher_ckpt = None
     if args.amp:
         cfg.test_cfg.fp16 = True
-    Runner.from_cfg(cfg).test()
+    # The student is tested; its teacher may be gone.
+    runner = Runner.from_cfg(without_teacher_weights(cfg))
+    # The Runner has written the config over that of the training.
+    runner.cfg = cfg
+    runner.dump_config()
+    runner.test()
 
 
 if __name__ == '__main__':

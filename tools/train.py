@@ -5,6 +5,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdskd.engine.data_check import check_augmentation
 from mmdskd.engine.distillation_check import check_distillation
 from mmdskd.utils.cli import (add_run_arguments, enable_amp,
                               enable_auto_scale_lr, load_run_config,
@@ -45,6 +46,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     model = runner.model
     check_distillation(model.module if is_model_wrapper(model) else model)
+    check_augmentation(runner)
     runner.train()
 
 

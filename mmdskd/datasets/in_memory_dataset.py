@@ -17,13 +17,14 @@ class InMemoryDataset(Dataset):
     """Keeps the images of a data set in memory, as they leave its pipeline.
 
     The pipeline is run once for each image, and after that a whole batch is
-    gathered at once. With ``collate_fn=dict(type='mmdskd.collate_batch')``
-    it is not taken apart again; from torch 2.0 on, as that of before asks for
-    one image after the other.
+    gathered at once, for ``collate_fn=dict(type='mmdskd.collate_batch')``.
+    Within another wrapper, such as ``RepeatDataset``, images are gathered one
+    by one, which is slower: let it be the wrapped one instead.
 
-    This is for small images, of one size, and transforms without random
-    numbers: random ones would be the same in each epoch, so they are refused.
-    They belong into the
+    This is for small images, of one size. The data set that is wrapped stays
+    in memory, too. Transforms without random numbers are for it: what draws
+    from the generators of Python, NumPy or PyTorch would be the same in each
+    epoch, so it is refused. It belongs into the
     :class:`~mmdskd.models.AugmentingDataPreprocessor`, or into a pipeline
     that is run for each image, without this wrapper.
 
@@ -36,10 +37,13 @@ class InMemoryDataset(Dataset):
             with ``PackInputs``.
         lazy_init (bool): Whether to leave the images until they are asked
             for, or :meth:`full_init` is called. Defaults to False.
+        **kwargs: None. Arguments of the data set, such as ``data_root`` and
+            ``pipeline``, belong into ``dataset``.
 
     Raises:
-        TypeError: If ``dataset`` is not a data set of MMEngine, or its
-            pipeline doesn't make packed samples of uint8 images.
+        TypeError: If ``dataset`` is not a data set of MMEngine, its pipeline
+            doesn't make packed samples of uint8 images, or there are other
+            arguments.
         ValueError: If the pipeline draws random numbers, if the images are
             of different shapes, or if a sample is not of one label.
 
@@ -60,7 +64,14 @@ class InMemoryDataset(Dataset):
 
     def __init__(self,
                  dataset: Union[dict, Dataset],
-                 lazy_init: bool = False) -> None:
+                 lazy_init: bool = False,
+                 **kwargs: Any) -> None:
+        if kwargs:
+            raise TypeError(
+                'InMemoryDataset takes dataset and lazy_init, but got '
+                f'{", ".join(kwargs)}: arguments of the data set belong into '
+                'its own "dataset", as train_dataloader.dataset.dataset.'
+                f'{next(iter(kwargs))}.')
         if isinstance(dataset, dict):
             dataset = MMENGINE_DATASETS.build(dataset)
         if not (hasattr(dataset, 'full_init') and hasattr(dataset, 'metainfo')
@@ -153,7 +164,7 @@ class InMemoryDataset(Dataset):
         """
         index = torch.as_tensor(indices)
         gt_labels = self.gt_labels.index_select(0, index)
-        return dict(
+        return _Batch(
             inputs=self.images.index_select(0, index),
             data_samples=[
                 _make_sample(*pair)
@@ -224,6 +235,15 @@ class InMemoryDataset(Dataset):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}, in memory:\n{self.dataset}'
+
+
+class _Batch(dict):
+    """A batch that tells functions which expect a list of samples."""
+
+    def __missing__(self, key: Any) -> None:
+        raise TypeError(
+            'InMemoryDataset gives whole batches: the data loader should have '
+            'collate_fn=dict(type="mmdskd.collate_batch").')
 
 
 @FUNCTIONS.register_module()

@@ -1,8 +1,10 @@
 """What the command line tools share: arguments, config and early checks."""
 import argparse
+import copy
 import os
 import os.path as osp
 import tempfile
+from typing import Any, Callable
 
 import torch
 from mmengine.config import Config, DictAction
@@ -217,3 +219,49 @@ def resume_from(cfg: Config, resume: str) -> None:
         check_checkpoint(resume)
     cfg.resume = True
     cfg.load_from = None if resume == 'auto' else resume
+
+
+def without_teacher_weights(cfg: Config) -> Config:
+    """Let the teacher of a distillation be one of random weights.
+
+    Args:
+        cfg (Config): Config of a run. It is not changed.
+
+    Returns:
+        Config: Without the checkpoints of the teacher.
+    """
+    cfg = copy.deepcopy(cfg)
+    if cfg.model.get('teacher_ckpt'):
+        cfg.model.teacher_ckpt = None
+    _drop_init_cfg(cfg.model.get('teacher'))
+    return cfg
+
+
+def _drop_init_cfg(cfg: Any) -> None:
+    """Take ``init_cfg`` out of a config and of those within it."""
+    if isinstance(cfg, dict):
+        cfg.pop('init_cfg', None)
+        for value in cfg.values():
+            _drop_init_cfg(value)
+    elif isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            _drop_init_cfg(value)
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers for the command line.
+
+    Args:
+        minimum (int): The least that is allowed.
+
+    Returns:
+        Callable: The reader, which raises ArgumentTypeError.
+    """
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(
+                f'should be a whole number >= {minimum}, but got {text!r}')
+        return int(text)
+
+    return read

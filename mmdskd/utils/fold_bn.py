@@ -1,14 +1,17 @@
 """Fold batch norms into the convolutions before them."""
 from collections import Counter
 from functools import partial
-from typing import Callable, Collection, Dict, List, Tuple
+from typing import (Any, Callable, Collection, Dict, List, Optional, Sequence,
+                    Tuple)
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.overrides import TorchFunctionMode
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-# Name that a tensor carries of the convolution that it comes from.
+# What a tensor carries: name of the convolution that it comes from, and how
+# often it had been changed in place then.
 ORIGIN = '_mmdskd_convolution'
 
 
@@ -18,7 +21,8 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
 
     The order in which modules are registered does not tell which follows
     which; the tensors do. A batch norm can be folded if its input is what a
-    convolution has returned, both run once, and neither is recorded.
+    convolution has returned, nothing else takes that, both run once, and
+    neither is recorded.
 
     Args:
         model (nn.Module): A model in eval mode.
@@ -37,7 +41,7 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
 
         def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
             runs[name] += 1
-            setattr(output, ORIGIN, name)
+            setattr(output, ORIGIN, (name, output._version))
 
         return hook
 
@@ -45,7 +49,7 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
 
         def hook(module: nn.Module, inputs: tuple) -> None:
             runs[name] += 1
-            origin = getattr(inputs[0], ORIGIN, None)
+            origin = _origin(inputs[0])
             if origin is not None:
                 pairs.append((name, origin))
 
@@ -60,23 +64,59 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
                 module.running_mean is not None:
             handles.append(
                 module.register_forward_pre_hook(before_batch_norm(name)))
+    uses = _Uses()
     try:
-        outputs = run()
+        with uses:
+            outputs = run()
     finally:
         for handle in handles:
             handle.remove()
 
-    kept = {getattr(output, ORIGIN, None) for output in outputs}
+    kept = {_origin(output) for output in outputs}
     kept.update(recorded)
     # A parameter is recorded by its full name.
     kept.update(name.rpartition('.')[0] for name in recorded)
-    readers = Counter(origin for _, origin in pairs)
     return {
         name: origin
         for name, origin in pairs
-        if runs[name] == runs[origin] == readers[origin] == 1
+        if runs[name] == runs[origin] == uses.counts[origin] == 1
         and not kept & {name, origin}
     }
+
+
+class _Uses(TorchFunctionMode):
+    """Counts the operators that take the output of a convolution.
+
+    Attributes:
+        counts (Counter): Number by name of the convolution.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter = Counter()
+
+    def __torch_function__(self,
+                           func: Callable,
+                           types: Sequence[type],
+                           args: Sequence = (),
+                           kwargs: Optional[dict] = None) -> Any:
+        inputs = [*args, *(kwargs or {}).values()]
+        for value in args:
+            if isinstance(value, (list, tuple)):  # as of torch.cat
+                inputs += value
+        origins = [_origin(v) for v in inputs if isinstance(v, Tensor)]
+        result = func(*args, **(kwargs or {}))
+        # What returns no tensor, such as size(), does not use the values.
+        results = result if isinstance(result, (list, tuple)) else [result]
+        if any(isinstance(value, Tensor) for value in results):
+            self.counts.update(origins)
+        return result
+
+
+def _origin(tensor: Tensor) -> Optional[str]:
+    """Name the convolution whose output a tensor still is."""
+    name, version = getattr(tensor, ORIGIN, (None, None))
+    return name if version == tensor._version else None
 
 
 def fold(model: nn.Module, pairs: Dict[str, str]) -> Callable[[], None]:

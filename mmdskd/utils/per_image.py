@@ -70,6 +70,10 @@ def make_per_image(preprocessor: dict,
 
 
 def _is(config: Any, name: str) -> bool:
-    """Whether a config is that of a component of mmdskd."""
-    return (isinstance(config, dict)
-            and config.get('type') in (name, f'mmdskd.{name}'))
+    """Whether a config is that of a component of mmdskd.
+
+    In a pure-Python config the type has the path of its module.
+    """
+    package, _, found = str(
+        config.get('type') if isinstance(config, dict) else '').rpartition('.')
+    return found == name and package.split('.')[0] in ('', 'mmdskd')

@@ -39,13 +39,30 @@ def load_teacher(teacher: nn.Module, path: str) -> None:
             'as by a config in configs/vanilla, or convert one of the '
             "field's by tools/model_converters/convert_kd_zoo_ckpt.py.")
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    weights = _network_weights(checkpoint.get('state_dict', checkpoint))
+    load_teacher_weights(
+        teacher, _network_weights(checkpoint.get('state_dict', checkpoint)),
+        path)
+
+
+def load_teacher_weights(teacher: nn.Module, weights: Dict[str, Tensor],
+                         path: str) -> None:
+    """Load weights into a teacher, all of them.
+
+    Args:
+        teacher (nn.Module): The teacher.
+        weights (dict[str, Tensor]): The weights by their names in it.
+        path (str): Where they are from, for the message.
+
+    Raises:
+        ValueError: If a tensor is missing, unexpected or of another shape.
+    """
     # The loading of modules knows what they make up for by themselves.
     try:
         missing, unexpected = teacher.load_state_dict(weights, strict=False)
     except RuntimeError as error:  # wrong shapes
         found = shorten([line.strip() for line in str(error).split('\n')[1:]])
     else:
+        missing = [name for name in missing if not _is_preprocessing(name)]
         found = '; '.join(f'{kind}: {shorten(names)}'
                           for kind, names in (('missing', missing),
                                               ('unexpected', unexpected))
@@ -69,8 +86,13 @@ def _network_weights(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     return {
         name: w
         for name, w in weights.items()
-        if not name.startswith('data_preprocessor.')
+        if not _is_preprocessing(name)
     }
+
+
+def _is_preprocessing(name: str) -> bool:
+    """Whether a name is of the data preprocessor, which no teacher uses."""
+    return name.startswith('data_preprocessor.')
 
 
 def _strip(name: str, prefix: str) -> str:
@@ -78,10 +100,10 @@ def _strip(name: str, prefix: str) -> str:
 
 
 def digest(module: nn.Module) -> Tensor:
-    """Compute a digest of all parameters and buffers of a module.
+    """Compute a digest of all parameters and buffers of a network.
 
     Args:
-        module (nn.Module): The module.
+        module (nn.Module): The network. Its data preprocessor is left out.
 
     Returns:
         Tensor: SHA-256 over names, types, shapes and values in the order of
@@ -89,6 +111,8 @@ def digest(module: nn.Module) -> Tensor:
     """
     sha256 = hashlib.sha256()
     for name, value in module.state_dict().items():
+        if _is_preprocessing(name):
+            continue
         value = value.detach().cpu().contiguous()
         sha256.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         # bfloat16 is unknown to NumPy, and a scalar has no bytes to view.

@@ -126,7 +126,8 @@ def test_batches_of_a_dataloader(plain, dataset, workers):
         assert_same(batch, expected)
 
 
-def test_fetcher_of_torch_1_asks_for_one_by_one(dataset):
+def test_fetcher_that_asks_for_one_by_one(dataset):
+    """As in a wrapper, which has no whole batches."""
 
     class OneByOne:
 
@@ -138,6 +139,22 @@ def test_fetcher_of_torch_1_asks_for_one_by_one(dataset):
 
     for batch, expected in zip(dataloader(OneByOne()), dataloader(dataset)):
         assert_same(batch, expected)
+
+
+@pytest.mark.parametrize('collate_fn', [default_collate, pseudo_collate])
+def test_other_collate_function_is_told(dataset, collate_fn):
+    with pytest.raises(
+            TypeError,
+            match='should have collate_fn=dict.type="mmdskd.collate_batch"'):
+        collate_fn(dataset.__getitems__([0, 1]))
+
+
+def test_arguments_of_the_data_set_have_their_place(dataset):
+    with pytest.raises(
+            TypeError,
+            match='but got data_root, split: .* belong into .* as '
+            'train_dataloader.dataset.dataset.data_root'):
+        InMemoryDataset(dataset=dataset.dataset, data_root='x', split='test')
 
 
 def test_part_of_a_wrapper(dataset):

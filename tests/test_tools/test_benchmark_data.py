@@ -170,3 +170,29 @@ def test_cli(run_tool, capsys):
     assert 'batches of 8 random images of 1x32x32' in out
     assert out.count('| 1.00 [1.00, 1.00] |') == 2
     assert 'Kornia' in out
+
+
+def test_cli_takes_what_images_there_are(run_tool, capsys):
+    run_tool('benchmarks/benchmark_data.py', DATASETS / 'digits_bs64.py',
+             '--synthetic', '130', '--turns', '2', '--augment-sizes',
+             '--devices', 'cpu')
+    assert 'MMPretrain, image by image' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('config, arguments, message', [
+    ('cifar100_bs64', ['--synthetic', '63'],
+     'at least a batch of 64 images, but has 63'),
+    ('cifar100_bs64_per_image', ['--synthetic', '64'],
+     'should have a mmdskd.InMemoryDataset for training, but has'),
+])
+def test_cli_with_other_data(run_tool, config, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run_tool('benchmarks/benchmark_data.py', DATASETS / f'{config}.py',
+                 *arguments)
+
+
+def test_cli_with_too_few_turns(run_tool, capsys):
+    with pytest.raises(SystemExit):
+        run_tool('benchmarks/benchmark_data.py', DATASETS / 'digits_bs64.py',
+                 '--turns', '1')
+    assert "whole number >= 2, but got '1'" in capsys.readouterr().err

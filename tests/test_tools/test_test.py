@@ -2,6 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from mmdskd.utils.run_log import read_run_log
 
@@ -42,3 +45,37 @@ def test_unwritable_work_dir(run_tool, dump, plain_config, checkpoint):
     with pytest.raises(OSError, match='can be written'):
         run_tool('test.py', dump(plain_config), checkpoint, '--work-dir',
                  f'{checkpoint}/below')
+
+
+def test_distilled_checkpoint_without_its_teacher(run_tool, dump, kd_config,
+                                                  tmp_path):
+    """The student is tested, and the training's config stays as it was."""
+    teacher = tmp_path / 'teacher.pth'
+    torch.save(MODELS.build(kd_config.model.teacher).state_dict(), teacher)
+    kd_config.model.type = 'mmdskd.FrozenTeacherDistill'
+    kd_config.model.teacher_ckpt = str(teacher)
+    kd_config.model.teacher.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=str(teacher), prefix='backbone.')
+    config = dump(kd_config)
+    run_tool('train.py', config)
+    logged = read_run_log(kd_config.work_dir).val[-1]['accuracy/top1']
+    teacher.unlink()
+
+    run_tool('test.py', config, f'{kd_config.work_dir}/epoch_3.pth',
+             '--work-dir', tmp_path / 'test')
+    assert top1_of(tmp_path / 'test') == logged
+    dumped = Config.fromfile(tmp_path / 'test' / Path(config).name)
+    assert dumped.model.teacher_ckpt == str(teacher)
+    assert dumped.model.teacher == kd_config.model.teacher
+
+
+def test_resume_needs_the_teacher(run_tool, dump, kd_config, tmp_path):
+    teacher = tmp_path / 'teacher.pth'
+    torch.save(MODELS.build(kd_config.model.teacher).state_dict(), teacher)
+    kd_config.model.type = 'mmdskd.FrozenTeacherDistill'
+    kd_config.model.teacher_ckpt = str(teacher)
+    config = dump(kd_config)
+    run_tool('train.py', config)
+    teacher.unlink()
+    with pytest.raises(FileNotFoundError, match='no .*teacher.pth'):
+        run_tool('train.py', config, '--resume')

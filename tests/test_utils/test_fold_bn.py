@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmengine.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,7 +17,8 @@ def settle(model):
             if norm.affine:
                 nn.init.uniform_(norm.weight, 0.5, 2)
                 nn.init.uniform_(norm.bias)
-    return model.eval()
+    model.eval()  # which returns None for some
+    return model
 
 
 IMAGES = torch.rand(
@@ -89,6 +91,10 @@ class Used(nn.Module):
 
 @pytest.mark.parametrize('use', [
     lambda m, x: m.bn(m.conv(x).relu()),
+    lambda m, x: m.bn(m.conv(x).relu_()),
+    lambda m, x: m.bn(m.conv(x).add_(x)),
+    lambda m, x: (lambda y: m.bn(y) + y)(m.conv(x)),
+    lambda m, x: (lambda y: torch.cat([m.bn(y), y]))(m.conv(x)),
     lambda m, x: m.bn(m.conv(x)) + m.other(x) + m.bn(x),
     lambda m, x: m.bn(m.conv(m.conv(x))),
     lambda m, x: (lambda y: m.bn(y) + m.other(y))(m.conv(x)),
@@ -96,6 +102,35 @@ class Used(nn.Module):
 ])  # yapf: disable
 def test_what_is_not_folded(use):
     assert pairs_of(settle(Used(use))) == {}
+
+
+@pytest.mark.parametrize('backbone, norms, folded', [
+    (dict(type='mmdskd.CIFARResNet', depth=8), 9, 9),
+    # Within each block; the stem's output is added, too, if not widened
+    (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=1), 7, 3),
+    (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=2), 7, 4),
+    (dict(type='mmdskd.CIFARVGG', depth=8), 5, 5),
+    (dict(type='mmdskd.CIFARMobileNetV2', widen_factor=0.5), 53, 53),
+    (dict(type='mmpretrain.ResNet', depth=18), 20, 20),
+])
+def test_networks_of_the_field(backbone, norms, folded):
+    model = settle(MODELS.build(backbone))
+    for module in model.modules():
+        if hasattr(module, 'inplace'):
+            module.inplace = True
+    images = torch.rand(2, 3, 32, 32)
+    expected = model(images)
+
+    def run():
+        return list(model(images))
+
+    pairs = find_foldable(model, run, ())
+    count = sum(isinstance(m, _BatchNorm) for m in model.modules())
+    assert (count, len(pairs)) == (norms, folded)
+    fold(model, pairs)
+    for ours, theirs in zip(model(images), expected):
+        difference = (ours - theirs).abs().max() / theirs.abs().max()
+        assert difference < 1e-4
 
 
 def test_convolution_that_is_returned_is_not_folded():

@@ -84,3 +84,18 @@ def test_what_has_no_twin_stays():
     del cfg['train_dataloader']['dataset']['dataset']['pipeline']
     assert make_per_image(cfg['data_preprocessor'],
                           cfg['train_dataloader']) is None
+
+
+def test_types_of_pure_python_configs():
+    """They have the path of the class."""
+    cfg = load('cifar10_bs64')
+    expected = make_per_image(cfg['data_preprocessor'],
+                              cfg['train_dataloader'])
+    cfg['data_preprocessor']['type'] = \
+        'mmdskd.models.utils.AugmentingDataPreprocessor'
+    cfg['train_dataloader']['dataset']['type'] = \
+        'mmdskd.datasets.InMemoryDataset'
+    assert make_per_image(cfg['data_preprocessor'],
+                          cfg['train_dataloader']) == expected
+    other = dict(type='mmother.AugmentingDataPreprocessor')
+    assert make_per_image(other, None) is None

@@ -107,6 +107,20 @@ def test_missing_file(teacher):
         load_teacher(teacher, '/no/such.pth')
 
 
+def test_data_preprocessor_is_no_part_of_the_teacher(dskd_config, tmp_path):
+    """Its random state differs from run to run."""
+    dskd_config.model.teacher.data_preprocessor = dict(
+        type='mmdskd.AugmentingDataPreprocessor',
+        augments=[dict(type='mmdskd.BatchRandomFlip')])
+    teacher = MODELS.build(dskd_config.model.teacher)
+    path = tmp_path / 'teacher.pth'
+    torch.save(teacher.state_dict(), path)
+    before = digest(teacher)
+    teacher.data_preprocessor.augments.batches = 7
+    assert torch.equal(digest(teacher), before)
+    load_teacher(teacher, str(path))
+
+
 def test_digest_is_of_names_shapes_and_values():
     digests = [
         digest(module) for module in (

@@ -20,6 +20,7 @@ from typing import Callable, Dict, List, Optional
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.datasets import BaseDataset
@@ -29,7 +30,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import (AugmentSequence, BaseBatchAugment, BatchRandomCrop,
                            BatchRandomFlip)
 from mmdskd.registry import DATASETS, MODELS
-from mmdskd.utils.cli import add_cfg_options, load_config
+from mmdskd.utils.cli import add_cfg_options, load_config, whole_number
 from mmdskd.utils.per_image import make_per_image
 
 SEED = 0
@@ -73,9 +74,15 @@ def use_random_images(cfg: Config, length: int) -> None:
     Args:
         cfg (Config): The config.
         length (int): Number of images.
+
+    Raises:
+        ValueError: If the data set is not one that is kept in memory.
     """
     preprocessor = cfg.data_preprocessor
     dataset = cfg.train_dataloader.dataset
+    if 'dataset' not in dataset:
+        raise ValueError('CONFIG should have a mmdskd.InMemoryDataset for '
+                         f'training, but has {dataset.type}.')
     dataset.dataset = dict(
         type='mmdskd.RandomImages',
         length=length,
@@ -92,17 +99,28 @@ def make_path(preprocessor: dict, dataloader: dict, workers: int, batches: int,
         preprocessor (dict): Config of the data preprocessor.
         dataloader (dict): Config of the data loader.
         workers (int): Number of processes that load.
-        batches (int): Number of batches of a turn.
+        batches (int): Number of batches of a turn, at most: as many as
+            there are.
         device (str): Device of the training.
 
     Returns:
         Callable: A function that makes the batches, and returns how many
         images they have.
+
+    Raises:
+        ValueError: If there are too few images for a batch.
     """
     module = MODELS.build(copy.deepcopy(preprocessor)).to(device)
+    dataset = MMENGINE_DATASETS.build(dataloader['dataset'])
+    batches = min(batches, len(dataset) // dataloader['batch_size'])
+    if not batches:
+        raise ValueError(
+            f'The data set should have at least a batch of '
+            f'{dataloader["batch_size"]} images, but has {len(dataset)}.')
     loader = Runner.build_dataloader(
         dict(
             dataloader,
+            dataset=dataset,
             num_workers=workers,
             persistent_workers=workers > 0,
             num_batch_per_epoch=batches),
@@ -348,35 +366,36 @@ def parse_args() -> argparse.Namespace:
         help='config file, or package::path, of a data set or of a training')
     parser.add_argument(
         '--synthetic',
-        type=int,
+        type=whole_number(1),
         metavar='N',
         help='N random images of 32x32 pixels in place of the data set')
     parser.add_argument(
         '--turns',
-        type=int,
+        type=whole_number(2),
         default=11,
         help='how often each is measured, at least 2 (default: 11)')
     parser.add_argument(
         '--batches',
-        type=int,
+        type=whole_number(1),
         default=50,
-        help='batches of a turn of a data path (default: 50)')
+        help='batches of a turn of a data path, at most as many as there '
+        'are (default: 50)')
     parser.add_argument(
         '--workers',
-        type=int,
+        type=whole_number(0),
         default=0,
         help='processes that load, for both data paths (default: 0, which is '
         'to compare them on the same cores)')
     parser.add_argument(
         '--augment-sizes',
-        type=int,
+        type=whole_number(1),
         nargs='*',
         default=[64, 128, 256],
         metavar='SIZE',
         help='batch sizes for the augmentation alone (default: 64 128 256)')
     parser.add_argument(
         '--repeats',
-        type=int,
+        type=whole_number(1),
         default=5,
         help='batches of a turn of the augmentation alone (default: 5)')
     parser.add_argument(

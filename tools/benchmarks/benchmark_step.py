@@ -45,7 +45,7 @@ from torch.utils.data import Dataset
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.registry import DATASETS, MODELS
-from mmdskd.utils.cli import add_cfg_options, load_config
+from mmdskd.utils.cli import add_cfg_options, load_config, whole_number
 
 MEGABYTE = 2**20
 SEED = 0
@@ -720,25 +720,6 @@ def format_losses(labels: Sequence[str], losses: List[List[float]]) -> str:
         format_table(
             ('loss of iteration', *numbers, 'largest relative difference'),
             rows))
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers for the command line.
-
-    Args:
-        minimum (int): The least that is allowed.
-
-    Returns:
-        Callable: The reader, which raises ArgumentTypeError.
-    """
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(
-                f'should be a whole number >= {minimum}, but got {text!r}')
-        return int(text)
-
-    return read
 
 
 def parse_shape(text: str) -> Tuple[int, ...]:

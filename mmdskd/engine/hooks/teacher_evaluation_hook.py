@@ -59,7 +59,9 @@ class TeacherEvaluationHook(Hook):
             model.check_teacher()
         if not self.enabled or runner.iter > 0 or runner.val_loop is None:
             return
-        metrics = self._evaluate(runner, model, teacher)
+        # A data loader draws a seed, which the student would draw otherwise.
+        with torch.random.fork_rng(devices=[]):
+            metrics = self._evaluate(runner, model, teacher)
         runner.logger.info('Teacher: ' + '  '.join(
             f'{name}: {value:.4f}' for name, value in metrics.items()))
         runner.visualizer.add_scalars(

@@ -1,6 +1,6 @@
 import copy
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
                     Optional, Union)
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 from mmdskd.utils.fold_bn import find_foldable, fold
-from mmdskd.utils.teacher import digest, load_teacher
+from mmdskd.utils.teacher import digest, load_teacher, load_teacher_weights
 
 Undo = Callable[[], None]
 AUTOCAST_DTYPES = ('bfloat16', 'float16')
@@ -45,15 +45,18 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       teacher is taken for it.
     - It is no child of this module. So optimizers, averaged models,
       ``state_dict`` and checkpoints know nothing of it; ``to``, ``cuda`` and
-      their like move it nevertheless, and copies of the algorithm share it.
+      their like move it nevertheless. Copies of the algorithm share it, and
+      leave it where it is.
       A checkpoint holds its digest, ``teacher_digest``; with another teacher
-      than that, training refuses to go on.
+      than that, training refuses to go on. From a checkpoint of MMRazor's
+      algorithm, the teacher in it is taken.
     - Recorded tensors are let go as soon as the losses exist.
 
     What speeds the teacher up further is off by default. It begins with the
     first batch of training, which shows whether the recorded tensors stay the
-    same; what changes them by more than a thousandth of their largest value
-    is undone, with a warning. Half precision is not checked in this way.
+    same, and what is delivered; what changes them by more than a thousandth
+    of their largest value is undone, with a warning. Half precision is not
+    checked in this way.
 
     Args:
         distiller (dict): Config of the distiller.
@@ -120,6 +123,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                     f'{name} of FrozenTeacherDistill should be {valid}, but '
                     f'got {value}: to train the teacher too, take '
                     'mmrazor.SingleTeacherDistill')
+        for name, value in (('teacher_fold_bn', teacher_fold_bn),
+                            ('teacher_channels_last', teacher_channels_last)):
+            if not isinstance(value, bool):
+                raise ValueError(f'{name} should be True or False, but got '
+                                 f'{value!r}')
         self._check_speedups(teacher_autocast_dtype, teacher_compile)
         super().__init__(
             distiller=distiller,
@@ -163,9 +171,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if not isinstance(compile_cfg, (bool, dict)):
             raise ValueError('teacher_compile should be a bool or a dict of '
                              f'arguments, but got {compile_cfg!r}')
-        if compile_cfg is not False and not hasattr(nn.Module, 'compile'):
+        if compile_cfg is False:
+            return
+        if not hasattr(nn.Module, 'compile'):
             raise ValueError('teacher_compile needs torch >= 2.2, but this '
                              f'is torch {torch.__version__}')
+        try:
+            torch.compile(nn.Identity(), **_compile_arguments(compile_cfg))
+        # A backend that is unknown, an argument, or this very Python
+        except Exception as error:
+            raise ValueError(f'teacher_compile={compile_cfg!r} is not what '
+                             f'torch.compile takes here: {error}') from error
 
     def _load_weights(self, teacher_ckpt: Optional[str],
                       is_new: bool) -> None:
@@ -198,8 +214,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             f'checkpoint is of the teacher with digest {theirs}..., and '
             f'teacher_ckpt={self.teacher_ckpt!r} has {ours}.... Put the file '
             'back. To go on from the student with another teacher, start a '
-            'new run with architecture.init_cfg=dict(type="Pretrained", '
-            'checkpoint="..._student.pth").')
+            'new run, not with load_from, but with architecture.init_cfg='
+            'dict(type="Pretrained", checkpoint="..._student.pth").')
 
     def loss(
         self,
@@ -279,12 +295,27 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
                               **kwargs) -> None:
         """Load, and note whether the teacher was another one."""
+        theirs = f'{prefix}teacher.'
+        weights = {
+            name[len(theirs):]: state_dict.pop(name)
+            for name in list(state_dict) if name.startswith(theirs)
+        }
+        if weights:  # of MMRazor's algorithm
+            self._replace_teacher(weights)
         name = f'{prefix}teacher_digest'
         ours = self.teacher_digest.clone()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         is_same = torch.equal(self.teacher_digest, ours)
         self._saved_digest = None if is_same else state_dict[name].cpu()
         self.teacher_digest.copy_(ours)
+
+    def _replace_teacher(self, weights: Dict[str, Tensor]) -> None:
+        """Load other weights into the teacher."""
+        if self._teacher_mode is not None:
+            raise ValueError('The teacher can be loaded before its first '
+                             'batch, but not any more: it may be folded')
+        load_teacher_weights(self.teacher, weights, 'the checkpoint')
+        self.teacher_digest.copy_(digest(self.teacher))
 
     def _run_teacher(self, batch_inputs: Tensor,
                      data_samples: Optional[List[BaseDataElement]]) -> None:
@@ -294,9 +325,22 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 self._autocast():
             self.teacher(batch_inputs, data_samples, mode=self._teacher_mode)
         if self.teacher_autocast_dtype or self.teacher_channels_last:
-            for recorder in recorders.recorders.values():
-                recorder.data_buffer[:] = apply_to(
-                    recorder.data_buffer, _is_floating_point, self._restore)
+            for held in self._held_data():
+                data = apply_to(list(held), _is_activation, self._restore)
+                held.clear()
+                held.extend(data)
+
+    def _held_data(self) -> List[Any]:
+        """What the recorders and deliveries of the teacher hold, as the
+        lists and queues that hold it."""
+        distiller = self.distiller
+        return [
+            recorder.data_buffer
+            for recorder in distiller.teacher_recorders.recorders.values()
+        ] + [
+            delivery.data_queue
+            for delivery in distiller.deliveries.deliveries.values()
+        ]
 
     @property
     def _teacher_device(self) -> str:
@@ -323,9 +367,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """Choose how the teacher is run, and speed it up, by a batch."""
         dtype, self.teacher_autocast_dtype = self.teacher_autocast_dtype, None
         record = partial(self._record, batch_inputs, data_samples)
-        with torch.autocast(self._teacher_device, enabled=False):
-            reference = self._choose_mode(record)
+        with torch.autocast(self._teacher_device, enabled=False), _no_tf32():
+            self._teacher_mode = 'loss'
+            reference = record()
             check = partial(self._try, record, reference)
+            check('going without its task loss', self._skip_loss,
+                  logging.INFO)
             if self._inplace_names:
                 check('in-place activations',
                       partial(self._set_inplace, True), logging.INFO)
@@ -333,41 +380,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 check('teacher_fold_bn', partial(self._fold_bn, record))
             if self.teacher_channels_last:
                 check('teacher_channels_last', self._set_channels_last)
+            if self.teacher_compile is not False:
+                check('teacher_compile', self._compile, may_fail=False)
         self.teacher_autocast_dtype = dtype
         if dtype is not None:
             check_autocast(self._teacher_device, dtype)
-        if self.teacher_compile is not False:
-            self.teacher.compile(**(
-                {} if self.teacher_compile is True else self.teacher_compile))
-            record()
-
-    def _choose_mode(self, record: Callable[[], List[Tensor]]) -> List[Tensor]:
-        """Choose the cheapest mode of the teacher's forward that reaches all
-        recorders.
-
-        Returns:
-            list[Tensor]: What it records.
-        """
-        # A delivery may be in the task loss, which we can't see from here.
-        if not self.distiller.deliveries.deliveries:
-            self._teacher_mode = 'tensor'
-            # Not every model has that mode.
-            with suppress(Exception):
-                return record()
-        self._teacher_mode = 'loss'
-        try:
-            return record()
-        except BaseException:
-            self._teacher_mode = None
-            raise
 
     def _record(self, batch_inputs: Tensor,
                 data_samples: Optional[List[BaseDataElement]]) -> List[Tensor]:
         """Run the teacher for a look at what is recorded.
 
         Returns:
-            list[Tensor]: The recorded tensors, and last the inputs, which the
-            teacher could change as well.
+            list[Tensor]: The recorded and delivered tensors, and last the
+            inputs, which the teacher could change as well.
 
         Raises:
             ValueError: If a recorder has recorded nothing.
@@ -389,17 +414,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                     f'{recorder.source!r} {counts[name]} time(s) in a forward '
                     f'of the teacher, but got {len(recorder.data_buffer)} '
                     'records')
+        tensors = list(
+            _tensors([*map(list, self._held_data()), inputs]))
         for delivery in self.distiller.deliveries.deliveries.values():
             delivery.data_queue.clear()
-        return list(
-            _tensors([[r.data_buffer for r in recorders.values()], inputs]))
+        return tensors
 
     def _try(self,
              record: Callable[[], List[Tensor]],
              reference: List[Tensor],
              name: str,
              change: Callable[[], Undo],
-             level: int = logging.WARNING) -> None:
+             level: int = logging.WARNING,
+             may_fail: bool = True) -> None:
         """Make a change that should leave the recorded tensors as they are,
         and undo it if it does not."""
         undo = None
@@ -412,10 +439,29 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                       'of its largest value')
         # Not every network is built as it takes.
         except Exception as error:
+            if not may_fail:
+                raise
             reason = f'{type(error).__name__}: {error}'
         if undo is not None:
             undo()
         print_log(f'Off for the teacher: {name}; {reason}', 'current', level)
+
+    def _skip_loss(self) -> Undo:
+        """Go without the task loss of the teacher."""
+
+        def undo() -> None:
+            self._teacher_mode = 'loss'
+
+        self._teacher_mode = 'tensor'
+        return undo
+
+    def _compile(self) -> Undo:
+
+        def undo() -> None:
+            self.teacher._compiled_call_impl = None
+
+        self.teacher.compile(**_compile_arguments(self.teacher_compile))
+        return undo
 
     def _set_inplace(self, inplace: bool) -> Undo:
         """Set the activations of the teacher that were built in-place."""
@@ -502,5 +548,29 @@ def _tensors(data: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _is_floating_point(data: Any) -> bool:
-    return isinstance(data, Tensor) and data.is_floating_point()
+def _is_activation(data: Any) -> bool:
+    return (isinstance(data, Tensor) and not isinstance(data, nn.Parameter)
+            and data.is_floating_point())
+
+
+def _compile_arguments(cfg: Union[bool, dict]) -> dict:
+    return cfg if isinstance(cfg, dict) else {}
+
+
+@contextmanager
+def _no_tf32() -> Iterator[None]:
+    """Let a GPU compute in full float32, so that errors of rounding are not
+    taken for those of a change."""
+    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    try:
+        before = [backend.allow_tf32 for backend in backends]
+    except RuntimeError:  # set by PyTorch's newer, other settings
+        yield
+        return
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, value in zip(backends, before):
+            backend.allow_tf32 = value

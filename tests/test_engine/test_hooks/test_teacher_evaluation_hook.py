@@ -108,6 +108,16 @@ def test_it_can_be_switched_off(config, train):
     assert teacher_lines(config) == []
 
 
+def test_it_draws_no_numbers_of_the_training(config, build_runner):
+    states = []
+    for enabled in (True, False):
+        config.custom_hooks[0].enabled = enabled
+        runner = build_runner(config)
+        runner.call_hook('before_train')
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 def test_resumed_run_does_not_repeat_it(config, train, tmp_path):
     teacher = tmp_path / 'teacher.pth'
     config.model.teacher_ckpt = None

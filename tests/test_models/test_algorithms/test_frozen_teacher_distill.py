@@ -184,7 +184,9 @@ def test_no_task_loss_is_computed(build):
     algorithm = build()
     calls = count_calls(algorithm.teacher, 'head.loss_module')
     algorithm(*make_batch(), mode='loss')
-    assert calls == []
+    assert len(calls) == 1  # to see that nothing recorded needs it
+    algorithm(*make_batch(), mode='loss')
+    assert len(calls) == 1
 
 
 def test_recorder_that_needs_the_task_loss(build):
@@ -227,6 +229,47 @@ def test_delivery_gets_the_whole_forward(build):
     with torch.no_grad():
         expected = algorithm.teacher(*make_batch(), mode='loss')['loss']
     torch.testing.assert_close(losses['student.loss'], expected)
+
+
+@pytest.mark.parametrize('changes', [
+    dict(), dict(teacher_autocast_dtype='bfloat16'),
+    dict(teacher_fold_bn=True, teacher_channels_last=True)
+])  # yapf: disable
+def test_delivered_tensors_stay_as_they_are(build, changes):
+    """What is delivered is followed by an in-place activation."""
+    deliveries = dict(
+        feat=dict(
+            type='MethodOutputs',
+            max_keep_data=10,
+            method_path='torch.nn.BatchNorm2d.forward'))
+    # Of one size, so that the student can take what the teacher has.
+    student = dict(
+        architecture__backbone__stem_channels=8,
+        architecture__backbone__stage_channels=(8, 16, 32),
+        architecture__head__in_channels=32,
+        distiller__connectors__heads__in_channels=[8, 16],
+        distiller__distill_deliveries=deliveries)
+    expected = build(type=STOCK, **student)(*make_batch(), mode='loss')
+    losses = build(type=FROZEN, **student, **changes)(
+        *make_batch(), mode='loss')
+    tolerance = 0.1 if 'teacher_autocast_dtype' in changes else 1e-3
+    for name, value in expected.items():
+        assert losses[name].item() == pytest.approx(
+            value.item(), rel=tolerance), name
+
+
+def test_records_of_another_forward_keep_the_task_loss(build, monkeypatch):
+    """As in a model whose two forwards compute other values."""
+    algorithm = build()
+    head = algorithm.teacher.head
+    pre_logits = head.pre_logits
+    monkeypatch.setattr(head, 'loss', lambda feats, samples: dict(
+        loss=head.fc(2 * pre_logits(feats)).sum()))
+    data = recorded(algorithm)
+    with torch.no_grad():
+        expected = head.fc(2 * pre_logits(
+            algorithm.teacher.extract_feat(make_batch()[0])))
+    torch.testing.assert_close(data['logits'][0], expected)
 
 
 def test_stopped_distillation_runs_no_teacher(build):
@@ -321,6 +364,7 @@ def test_inexact_speedup_is_undone_with_a_warning(build, config,
     weight = algorithm.teacher.backbone.layer3[0].conv1.weight
     assert weight.is_contiguous()
     assert [message.split(';')[0] for message in messages] == [
+        'Off for the teacher: going without its task loss',
         'Off for the teacher: in-place activations',
         'Off for the teacher: teacher_fold_bn',
         'Off for the teacher: teacher_channels_last'
@@ -370,13 +414,33 @@ def test_compiled_teacher(build):
     assert_same_losses(losses_of(algorithm), expected, 1e-5)
     assert algorithm.teacher._compiled_call_impl is not None
 
+    def wrong(graph, inputs):
+        return lambda *args: [3 * value for value in graph(*args)]
+
+    algorithm = build(teacher_compile=dict(backend='eager'))
+    algorithm.teacher_compile = dict(backend=wrong)
+    assert_same_losses(losses_of(algorithm), expected, 1e-5)
+    assert algorithm.teacher._compiled_call_impl is None
+
 
 def test_compile_that_is_not_there(build, monkeypatch):
+    if hasattr(nn.Module, 'compile'):
+        for cfg in (dict(backend='nope'), dict(foo=1)):
+            with pytest.raises(
+                    ValueError, match='is not what torch.compile takes here'):
+                build(teacher_compile=cfg)
     with pytest.raises(ValueError, match="bool or a dict .* got 'yes'"):
         build(teacher_compile='yes')
     monkeypatch.delattr(nn.Module, 'compile', raising=False)
     with pytest.raises(ValueError, match='teacher_compile needs torch >='):
         build(teacher_compile=True)
+
+
+@pytest.mark.parametrize('name',
+                         ['teacher_fold_bn', 'teacher_channels_last'])
+def test_switches_are_bools(build, name):
+    with pytest.raises(ValueError, match=f"{name} should be .* got 'no'"):
+        build(**{name: 'no'})
 
 
 @pytest.mark.parametrize('name, value', [('teacher_trainable', True),
@@ -509,8 +573,7 @@ def test_checkpoint_holds_no_teacher_and_resumes(config, build_runner):
     resumed.train()
     assert resumed.iter == runner.iter
     for name, value in resumed.model.state_dict().items():
-        assert value.shape == expected[name].shape
-    assert resumed.model._saved_digest is None
+        assert torch.equal(value, expected[name]), name
 
 
 def test_resume_with_another_teacher_is_refused(config, build_runner):
@@ -553,10 +616,42 @@ def test_averaged_model_leaves_the_teacher_out(config, build_runner,
     for name, value in runner.model.teacher.state_dict().items():
         assert torch.equal(value, before[name]), name
 
+    expected = hook.ema_model.state_dict()
     config.load_from, config.resume = f'{config.work_dir}/epoch_2.pth', True
     resumed = build_runner(config)
     resumed.train()
-    assert resumed.iter == runner.iter
+    hook = next(hook for hook in resumed.hooks if isinstance(hook, EMAHook))
+    for name, value in hook.ema_model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize('way', ['init_cfg', 'load_from'])
+def test_teacher_of_a_stock_checkpoint_is_taken(config, build_runner, way):
+    """The checkpoints of MMRazor's algorithm hold it."""
+    config.model.type = STOCK
+    config.train_cfg.max_epochs = 1
+    stock = build_runner(config)
+    stock.train()
+    path = f'{config.work_dir}/epoch_1.pth'
+    config.model.type = FROZEN
+    config.model.teacher_ckpt = None
+    if way == 'init_cfg':
+        config.model.init_cfg = dict(type='Pretrained', checkpoint=path)
+    else:
+        config.load_from = path
+    frozen = build_runner(config)
+    if way == 'init_cfg':
+        frozen.model.init_weights()
+    else:
+        frozen.load_checkpoint(path)
+    expected = stock.model.teacher.state_dict()
+    for name, value in frozen.model.teacher.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert torch.equal(frozen.model.teacher_digest,
+                       module.digest(stock.model.teacher))
+    frozen.model(*make_batch(), mode='loss')
+    with pytest.raises(ValueError, match='loaded before its first batch'):
+        frozen.load_checkpoint(path)
 
 
 def test_largest_difference():

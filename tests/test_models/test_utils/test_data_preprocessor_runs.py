@@ -73,6 +73,19 @@ def test_resumed_run_goes_on_with_the_same_draws(train, tmp_path, seed, ema):
         assert torch.equal(rest, whole[3 * 64:])
 
 
+@pytest.mark.parametrize('seed', [1, 2])
+def test_run_from_loaded_weights_draws_its_own(train, tmp_path, seed):
+    train('base', 1)
+    randomness = dict(seed=seed)
+    expected = train('run', 1, randomness=randomness)
+    found = train(
+        'loaded',
+        1,
+        randomness=randomness,
+        load_from=str(tmp_path / 'base/epoch_1.pth'))
+    assert torch.equal(found, expected)
+
+
 RANK = """
 import sys
 import mmdskd

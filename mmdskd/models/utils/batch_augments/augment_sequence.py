@@ -3,6 +3,7 @@ from typing import Optional, Sequence, Union
 import numpy as np
 import torch
 from mmengine.dist import broadcast, get_rank
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from mmdskd.registry import BATCH_AUGMENTS
@@ -22,16 +23,17 @@ class AugmentSequence(nn.Module):
     model, the workers that load data, or other draws. The seed and the
     number of batches are the whole state. They are part of ``state_dict``, so
     that a resumed training goes on with the same numbers as one that was not
-    interrupted, on each rank, although only rank 0 writes checkpoints.
+    interrupted, on each rank, although only rank 0 writes checkpoints. A run
+    that only begins with loaded weights (``load_from``) draws its own.
 
     The numbers are drawn on the device of the images, and nothing waits for
     it. So those of a CPU and a GPU differ.
 
     Args:
         augments (Sequence[dict or BaseBatchAugment]): At least one.
-        seed (int, optional): Seed, >= 0. A state that is loaded brings its
-            own. Defaults to None, for PyTorch's at the first batch, which
-            MMEngine's Runner sets; that of rank 0 serves all.
+        seed (int, optional): Seed, >= 0. Defaults to None, for PyTorch's at
+            the first batch, which MMEngine's Runner sets; that of rank 0
+            serves all.
 
     Raises:
         TypeError: If ``augments`` is not a sequence of the above, or
@@ -57,8 +59,14 @@ class AugmentSequence(nn.Module):
             raise ValueError(f'seed should be within 0 to {MAX_SEED}, but got'
                              f' {seed}.')
         self.augments = [self._build(augment) for augment in augments]
-        self.seed = seed
+        self._given_seed = seed
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.seed = self._given_seed
         self.batches = 0
+        self._is_loaded = False
 
     @staticmethod
     def _build(augment: Union[dict, BaseBatchAugment]) -> BaseBatchAugment:
@@ -84,7 +92,7 @@ class AugmentSequence(nn.Module):
         """
         generator = self._next_generator(inputs.device)
         for augment in self.augments:
-            inputs, _ = augment(inputs, generator=generator)
+            inputs = augment.augment(inputs, generator)
         return inputs
 
     def _next_generator(self, device: torch.device) -> torch.Generator:
@@ -92,6 +100,10 @@ class AugmentSequence(nn.Module):
 
         None is kept, since a module with a generator can't be copied.
         """
+        hub = MessageHub.get_current_instance()
+        if self._is_loaded and hub.get_info('iter', None) == 0:
+            self.reset()  # the runner has loaded weights, but not resumed
+        self._is_loaded = False
         if self.seed is None:
             seed = torch.tensor([torch.initial_seed() & MAX_SEED])
             # With `diff_rank_seed` each rank has another, but the one that
@@ -122,6 +134,7 @@ class AugmentSequence(nn.Module):
         seed, self.batches = state.tolist()
         if seed != NO_SEED:
             self.seed = seed
+        self._is_loaded = True
 
     def extra_repr(self) -> str:
         """Describe the augmentations in the module's ``repr``.

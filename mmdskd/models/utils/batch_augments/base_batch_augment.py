@@ -1,5 +1,5 @@
 from abc import ABCMeta, abstractmethod
-from typing import Optional, Tuple
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -12,11 +12,10 @@ class BaseBatchAugment(metaclass=ABCMeta):
     without a loop over images and without a copy to the host. It keeps no
     state: what it draws, it draws from the generator that it is given.
 
-    It has the interface of MMPretrain's batch augmentations, such as Mixup,
-    which draw once per batch. In MMPretrain's ``batch_augments`` it would
-    therefore run too, but on images that are normalised already, where 0 is
-    not black; :class:`~mmdskd.models.AugmentingDataPreprocessor` calls it
-    before that.
+    MMPretrain's own batch augmentations, such as Mixup, draw once per batch,
+    and mix images that are normalised already. These work on raw images, for
+    which 0 is black, in ``augments`` of
+    :class:`~mmdskd.models.AugmentingDataPreprocessor`.
     """
 
     @abstractmethod
@@ -45,24 +44,13 @@ class BaseBatchAugment(metaclass=ABCMeta):
         """
         return None
 
-    def __call__(
-        self,
-        batch_inputs: Tensor,
-        batch_scores: Optional[Tensor] = None,
-        generator: Optional[torch.Generator] = None
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        """Augment a batch.
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse the place of MMPretrain's batch augmentations.
 
-        Args:
-            batch_inputs (Tensor): Images, (N, C, H, W), of any type.
-            batch_scores (Tensor, optional): Their scores, (N, K), which are
-                passed through. Defaults to None.
-            generator (torch.Generator, optional): Where the draws come from,
-                on the device of the images. Defaults to None, for that of
-                PyTorch.
-
-        Returns:
-            tuple[Tensor, Tensor or None]: New images, (N, C, H', W'), and
-            ``batch_scores``.
+        Raises:
+            TypeError: Always.
         """
-        return self.augment(batch_inputs, generator), batch_scores
+        raise TypeError(
+            f'{type(self).__name__} augments images before they are '
+            'normalised: it should be one of the "augments" of '
+            'mmdskd.AugmentingDataPreprocessor, not of "batch_augments"')

@@ -1,6 +1,7 @@
 import copy
 import io
 import pickle
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -110,6 +111,26 @@ def test_state_without_seed_leaves_the_seed(inputs):
     sequence(inputs)
     sequence.load_state_dict(AugmentSequence(AUGMENTS).state_dict())
     assert sequence.get_extra_state().tolist() == [3, 0]
+
+
+@pytest.mark.parametrize('iteration, seed, expected', [
+    (0, 3, [3, 1]),
+    (0, 4, [4, 1]),
+    (7, 4, [3, 3]),
+    (None, 4, [3, 3]),
+])
+def test_run_that_is_not_resumed_begins_anew(inputs, monkeypatch, iteration,
+                                             seed, expected):
+    """``load_from`` loads the state as well, at iteration 0."""
+    base = AugmentSequence(AUGMENTS, seed=3)
+    run(base, inputs, 2)
+    sequence = AugmentSequence(AUGMENTS, seed=seed)
+    sequence.load_state_dict(base.state_dict())
+    hub = SimpleNamespace(get_info=lambda key, default: iteration)
+    monkeypatch.setattr(f'{MODULE}.MessageHub.get_current_instance',
+                        lambda: hub)
+    sequence(inputs)
+    assert sequence.get_extra_state().tolist() == expected
 
 
 def test_copies_go_on_alike(inputs):

@@ -114,14 +114,16 @@ def test_empty_batch():
     assert BatchRandomCrop(8, 2).augment(images(0)).shape == (0, 3, 8, 8)
 
 
-def test_interface_of_mmpretrain():
+def test_place_of_mmpretrains_batch_augments():
     augment = BATCH_AUGMENTS.build(
         dict(type='mmdskd.BatchRandomCrop', crop_size=[6, 5], padding=1))
     assert repr(augment) == 'BatchRandomCrop(crop_size=(6, 5), padding=1)'
-    scores = torch.rand(64, 10)
-    inputs, same = augment(images(), scores)
-    assert inputs.shape == (64, 3, 6, 5)
-    assert same is scores
+    with pytest.raises(
+            TypeError,
+            match='BatchRandomCrop augments .* before they are normalised: .* '
+            'not '
+            'of "batch_augments"'):
+        augment(torch.rand(4, 3, 6, 5), torch.rand(4, 10))
 
 
 @pytest.mark.parametrize('size, arguments', [((31, 40), (32, 0)),

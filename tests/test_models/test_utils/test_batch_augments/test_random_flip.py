@@ -67,14 +67,16 @@ def test_draws_are_those_of_the_generator():
     assert not torch.equal(first, other)
 
 
-def test_interface_of_mmpretrain():
+def test_place_of_mmpretrains_batch_augments():
     augment = BATCH_AUGMENTS.build(
         dict(type='mmdskd.BatchRandomFlip', prob=0.5))
     assert repr(augment) == 'BatchRandomFlip(prob=0.5)'
-    scores = torch.rand(4, 10)
-    inputs, same = augment(torch.rand(4, 3, 6, 5), scores)
-    assert inputs.shape == (4, 3, 6, 5)
-    assert same is scores
+    with pytest.raises(
+            TypeError,
+            match='BatchRandomFlip augments .* before they are normalised: .* '
+            'not '
+            'of "batch_augments"'):
+        augment(torch.rand(4, 3, 6, 5), torch.rand(4, 10))
 
 
 def test_empty_batch():
