@@ -1,9 +1,13 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
 import hashlib
+import os
 import pickle
+import socket
+import subprocess
+import sys
 import uuid
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 import cv2
@@ -113,6 +117,51 @@ def build_runner() -> Callable[..., Runner]:
         return Runner.from_cfg(cfg)
 
     return build
+
+
+@pytest.fixture
+def run_two_ranks(tmp_path) -> Callable[[Config, str], List[dict]]:
+    """Run a script on two processes with gloo; return what each has saved.
+
+    The script gets the paths of the config and of a folder, in which it
+    leaves ``rank0.pth`` and ``rank1.pth``.
+    """
+
+    def run(cfg: Config, source: str) -> List[dict]:
+        config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
+        cfg.dump(config)
+        script.write_text(source)
+        with socket.socket() as server:
+            server.bind(('127.0.0.1', 0))
+            port = server.getsockname()[1]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, script, config, tmp_path],
+                env=dict(
+                    os.environ,
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE='2',
+                    MASTER_ADDR='127.0.0.1',
+                    MASTER_PORT=str(port),
+                    PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True) for rank in range(2)
+        ]
+        try:
+            for process in processes:
+                output, _ = process.communicate(timeout=240)
+                assert process.returncode == 0, output[-4000:]
+        finally:
+            for process in processes:
+                process.kill()
+        return [
+            torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
+            for rank in range(2)
+        ]
+
+    return run
 
 
 @pytest.fixture

@@ -1,8 +1,3 @@
-import os
-import socket
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -17,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmdskd.utils.cli import distribute_on_cpu
+from mmdskd.utils.teacher import digest
 
 losses = []
 
@@ -36,13 +32,14 @@ runner = Runner.from_cfg(cfg)
 runner.train()
 loss = runner.model.module.distiller.distill_losses['loss_dskd']
 heads = runner.model.module.distiller.connectors.state_dict()
-torch.save(dict(losses=losses, state=loss.state_dict(),
-                heads=heads), f'{sys.argv[2]}/rank{runner.rank}.pth')
+teacher = digest(runner.model.module.teacher)
+torch.save(dict(losses=losses, state=loss.state_dict(), heads=heads,
+                teacher=teacher), f'{sys.argv[2]}/rank{runner.rank}.pth')
 """
 
 
 @pytest.fixture
-def ranks(dskd_config, tmp_path):
+def ranks(dskd_config, run_two_ranks):
     """Train on two processes; return what each of them saw."""
 
     def run(algorithm, **hook):
@@ -52,38 +49,7 @@ def ranks(dskd_config, tmp_path):
         dskd_config.custom_hooks.append(dict(type='Spy'))
         dskd_config.val_dataloader = dskd_config.val_cfg = None
         dskd_config.val_evaluator = None
-        config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
-        dskd_config.dump(config)
-        script.write_text(RANK)
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            port = s.getsockname()[1]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, script, config, tmp_path],
-                env=dict(
-                    os.environ,
-                    RANK=str(rank),
-                    LOCAL_RANK=str(rank),
-                    WORLD_SIZE='2',
-                    MASTER_ADDR='127.0.0.1',
-                    MASTER_PORT=str(port),
-                    PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True) for rank in range(2)
-        ]
-        try:
-            for process in processes:
-                output, _ = process.communicate(timeout=240)
-                assert process.returncode == 0, output[-4000:]
-        finally:
-            for process in processes:
-                process.kill()
-        return [
-            torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
-            for rank in range(2)
-        ]
+        return run_two_ranks(dskd_config, RANK)
 
     return run
 
@@ -100,6 +66,7 @@ def test_weights_are_the_same_on_all_ranks(ranks, algorithm, hook, interval):
     for name, value in first['heads'].items():
         if 'running' not in name:  # BN statistics are those of each rank
             assert torch.equal(value, second['heads'][name]), name
+    assert torch.equal(first['teacher'], second['teacher'])
     for term in ('logit', 'feat'):
         ours, theirs = (
             torch.stack([row[term] for row in rank['losses'][-interval:]])

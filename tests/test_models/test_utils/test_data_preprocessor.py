@@ -13,7 +13,7 @@ from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import TRANSFORMS
 from mmpretrain.structures import DataSample
 
-from mmdskd.models import AugmentingDataPreprocessor
+from mmdskd.models import AugmentingDataPreprocessor, BaseBatchAugment
 from mmdskd.models.utils.data_preprocessor import stack_images
 
 MEAN, STD = [129.3105, 124.1085, 112.404], [68.2125, 65.4075, 70.4055]
@@ -165,6 +165,22 @@ def test_labels_are_moved_to_the_device(samples):
     for number, sample in enumerate(data['data_samples']):
         assert sample.gt_label.device.type == 'meta'
         assert sample.gt_label.shape == (2 if number == 1 else 1, )
+
+
+def test_images_are_augmented_on_the_device(batch, monkeypatch):
+    devices = []
+
+    class Spy(BaseBatchAugment):
+
+        def augment(self, inputs, generator=None):
+            devices.append(inputs.device.type)
+            return inputs
+
+    ours = preprocessor(Spy()).to('meta')
+    # There is no generator of this stand-in for a GPU.
+    monkeypatch.setattr(ours.augments, '_next_generator', lambda device: None)
+    ours(batch, True)
+    assert devices == ['meta']
 
 
 def test_device_that_is_not_there(samples):

@@ -1,8 +1,4 @@
 """Whole runs of a config of ours: resumed, and on two processes."""
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -118,7 +114,7 @@ torch.save(dict(seen=seen, inputs=inputs, state=state),
 """
 
 
-def test_two_processes(tmp_path):
+def test_two_processes(run_two_ranks, tmp_path):
     """Each has its own half of the data and its own draws, but the seed that
     is saved is the same, although PyTorch's is not."""
     cfg = Config.fromfile(CONFIG)
@@ -129,37 +125,7 @@ def test_two_processes(tmp_path):
     cfg.custom_hooks = [dict(type='Spy')]
     cfg.randomness = dict(seed=5, diff_rank_seed=True)
     cfg.work_dir = str(tmp_path / 'run')
-    config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
-    cfg.dump(config)
-    script.write_text(RANK)
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    processes = [
-        subprocess.Popen([sys.executable, script, config, tmp_path],
-                         env=dict(
-                             os.environ,
-                             RANK=str(rank),
-                             LOCAL_RANK=str(rank),
-                             WORLD_SIZE='2',
-                             MASTER_ADDR='127.0.0.1',
-                             MASTER_PORT=str(port),
-                             PYTHONPATH=os.pathsep.join(
-                                 filter(None, sys.path))),
-                         stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT,
-                         text=True) for rank in range(2)
-    ]
-    try:
-        for process in processes:
-            output, _ = process.communicate(timeout=240)
-            assert process.returncode == 0, output[-4000:]
-    finally:
-        for process in processes:
-            process.kill()
-    first, second = (
-        torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
-        for rank in range(2))
+    first, second = run_two_ranks(cfg, RANK)
     for epoch in (slice(0, 2), slice(2, 4)):
         indices = sum(first['seen'][epoch] + second['seen'][epoch], [])
         assert sorted(indices) == list(range(256))
