@@ -54,7 +54,7 @@ def make_per_image(preprocessor: dict,
     }
     plain['type'] = 'mmpretrain.ClsDataPreprocessor'
     transforms = [
-        BATCH_AUGMENTS.build(augment).per_image()
+        BATCH_AUGMENTS.build(dict(_scope_='mmdskd', **augment)).per_image()
         for augment in preprocessor.get('augments') or []
     ]
     train_dataloader = unwrap_dataloader(train_dataloader)

@@ -72,7 +72,8 @@ class AugmentSequence(nn.Module):
     def _build(augment: Union[dict, BaseBatchAugment]) -> BaseBatchAugment:
         """Build an augmentation."""
         if isinstance(augment, dict):
-            augment = BATCH_AUGMENTS.build(augment)
+            # In MMRazor's scope, which has no such registry, it would warn.
+            augment = BATCH_AUGMENTS.build(dict(_scope_='mmdskd', **augment))
         if not isinstance(augment, BaseBatchAugment):
             raise TypeError(
                 'augments should be batch augmentations that draw for each '

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
 from mmpretrain.registry import BATCH_AUGMENTS
 
 from mmdskd.models import (AugmentSequence, BaseBatchAugment, BatchRandomCrop,
@@ -160,6 +161,17 @@ def test_builds_what_it_is_given():
     assert repr(sequence) == (
         'AugmentSequence([BatchRandomCrop(crop_size=(8, 8), padding=0), '
         'BatchRandomFlip(prob=0.5)], seed=5)')
+
+
+def test_scope_of_mmrazor_needs_no_warning(monkeypatch):
+    """Algorithms are built in it, and it has no such registry."""
+    messages = []
+    monkeypatch.setattr(
+        'mmengine.logging.print_log',
+        lambda message, *args, **kwargs: messages.append(message))
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        AugmentSequence(AUGMENTS)
+    assert not [m for m in messages if 'Failed to search registry' in m]
 
 
 def test_augments_of_another_type():
