@@ -1,5 +1,6 @@
 # Logits KD. A leaf sets architecture, teacher and teacher_ckpt.
-# With mmrazor.SingleTeacherDistill as the type it trains alike, but slower.
+# With mmrazor.SingleTeacherDistill as the type it trains alike, with the
+# teacher in each checkpoint.
 model = dict(
     type='mmdskd.FrozenTeacherDistill',
     _scope_='mmrazor',

@@ -398,7 +398,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             ValueError: If a recorder has recorded nothing.
         """
         inputs = copy.deepcopy(batch_inputs)
-        self._run_teacher(inputs, data_samples)
+        try:
+            self._run_teacher(inputs, data_samples)
+            self._check_recorded()
+            return list(_tensors([*map(list, self._held_data()), inputs]))
+        finally:  # a queue that is full takes no more
+            for delivery in self.distiller.deliveries.deliveries.values():
+                delivery.data_queue.clear()
+
+    def _check_recorded(self) -> None:
+        """Raise if a recorder of the teacher has not what the losses read."""
         recorders = self.distiller.teacher_recorders.recorders
         counts = dict.fromkeys(recorders, 1)
         for mapping in self.distiller.loss_forward_mappings.values():
@@ -414,11 +423,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                     f'{recorder.source!r} {counts[name]} time(s) in a forward '
                     f'of the teacher, but got {len(recorder.data_buffer)} '
                     'records')
-        tensors = list(
-            _tensors([*map(list, self._held_data()), inputs]))
-        for delivery in self.distiller.deliveries.deliveries.values():
-            delivery.data_queue.clear()
-        return tensors
 
     def _try(self,
              record: Callable[[], List[Tensor]],
