@@ -101,10 +101,11 @@ class AugmentSequence(nn.Module):
 
         None is kept, since a module with a generator can't be copied.
         """
-        hub = MessageHub.get_current_instance()
-        if self._is_loaded and hub.get_info('iter', None) == 0:
-            self.reset()  # the runner has loaded weights, but not resumed
-        self._is_loaded = False
+        if self._is_loaded:
+            hub = MessageHub.get_current_instance()
+            if hub.get_info('iter', None) == 0:
+                self.reset()  # the runner has loaded weights, not resumed
+            self._is_loaded = False
         if self.seed is None:
             seed = torch.tensor([torch.initial_seed() & MAX_SEED])
             # With `diff_rank_seed` each rank has another, but the one that
