@@ -1,4 +1,4 @@
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Any, List, Optional, Sequence, Tuple, Union
 
 from mmrazor.models.architectures.connectors.base_connector import \
     BaseConnector
@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 
+from ...utils.feature_layout import FeatureLayout, unpack_feature
 from ..heads import BaseBranchHead, Branch
+from .auto import check_resolved
 
 
 @MODELS.register_module()
@@ -22,7 +24,9 @@ class DSKDConnector(BaseConnector):
 
     Args:
         in_channels (Sequence[int]): Channels of the shallow features, in the
-            order of the recorder's ``sources``.
+            order of the recorder's ``sources``. "auto" is for configs that
+            :func:`mmdskd.utils.resolve_auto` goes through: it finds this and
+            all of the following but ``head`` that are not given.
         out_channels (int): Channels of the teacher's last feature.
         num_classes (int, optional): Number of classes. None builds no
             classifier, for a :class:`~mmdskd.models.DSKDLoss` without logit
@@ -35,6 +39,11 @@ class DSKDConnector(BaseConnector):
         out_size (int or tuple[int, int], optional): Height and width of the
             teacher's last feature, reached by adaptive pooling from any size.
             Defaults to None.
+        layouts (str or dict or list): Layout of the shallow features, one for
+            all branches or one per branch, see
+            :class:`~mmdskd.models.FeatureLayout`: "NCHW", "NHWC", "NLC" or,
+            with a class token, ``dict(order='NLC', num_extra_tokens=1)``.
+            The heads work on maps, whatever the layout. Defaults to "NCHW".
         head (dict): Config of the design of the heads, a subclass of
             :class:`BaseBranchHead`: ``dict(type='mmdskd.SepConvHead')`` or
             ``dict(type='mmdskd.ConvHead')``. Defaults to None, which means
@@ -44,7 +53,8 @@ class DSKDConnector(BaseConnector):
 
     Raises:
         ValueError: If not exactly one of ``strides`` and ``out_size`` is
-            given, or the numbers are not positive, or not one per branch.
+            given, the numbers are not positive, or not one per branch, a
+            layout is none, or something is still "auto".
         TypeError: If ``head`` is not a :class:`BaseBranchHead`.
 
     Examples:
@@ -67,9 +77,19 @@ class DSKDConnector(BaseConnector):
                  num_classes: Optional[int] = None,
                  strides: Optional[Sequence[Union[int, float]]] = None,
                  out_size: Union[int, Tuple[int, int], None] = None,
+                 layouts: Union[str, dict, Sequence[Union[str,
+                                                          dict]]] = 'NCHW',
                  head: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        check_resolved(
+            'DSKDConnector',
+            in_channels=in_channels,
+            out_channels=out_channels,
+            num_classes=num_classes,
+            strides=strides,
+            out_size=out_size,
+            layouts=layouts)
         if (strides is None) == (out_size is None):
             raise ValueError(
                 'DSKDConnector needs either strides (one per branch) or '
@@ -90,6 +110,14 @@ class DSKDConnector(BaseConnector):
                 raise ValueError(
                     'strides should be whole numbers n >= 1, or 1/n such as '
                     f'0.5, but got {strides}')
+        if isinstance(layouts, (str, dict, FeatureLayout)):
+            layouts = [layouts] * len(in_channels)
+        if len(layouts) != len(in_channels):
+            raise ValueError(
+                'layouts should be one for all branches, or one per branch, '
+                f'{len(in_channels)} as in_channels={list(in_channels)} do, '
+                f'but got {layouts}')
+        self.layouts = [FeatureLayout.parse(layout) for layout in layouts]
         numbers = dict(
             in_channels=in_channels,
             out_channels=[out_channels],
@@ -127,7 +155,8 @@ class DSKDConnector(BaseConnector):
 
         Args:
             feature (Sequence[Tensor]): The features of the shallow layers,
-                each (N, C_l, H_l, W_l).
+                each (N, C_l, H_l, W_l), or as its layout says, or what
+                :meth:`~mmdskd.models.FeatureLayout.to_map` takes besides.
 
         Returns:
             list[Branch]: Per branch the projected feature,
@@ -148,18 +177,37 @@ class DSKDConnector(BaseConnector):
                 f'DSKDConnector has {self.num_branches} branches, but got '
                 f'{len(feature)} features: in_channels should have one entry '
                 "per source of the recorder's sources")
-        for index, (head, feat) in enumerate(zip(self.heads, feature)):
-            if not isinstance(feat, Tensor):
-                raise TypeError(f'Branch {index}: the recorded output should '
-                                'be a tensor (N, C, H, W), but got '
-                                f'{type(feat).__name__}; name a module that '
-                                'returns one')
-            if feat.dim() != 4 or feat.size(1) != head.in_channels:
-                raise ValueError(
-                    f'Branch {index}: expected a feature of shape '
-                    f'(N, {head.in_channels}, H, W) as in_channels says, but '
-                    f'got {tuple(feat.shape)}')
-        return [head(feat) for head, feat in zip(self.heads, feature)]
+        return [
+            self.run_head(index, feat) for index, feat in enumerate(feature)
+        ]
+
+    def run_head(self, index: int, feature: Any) -> Branch:
+        """Run one head.
+
+        Args:
+            index (int): Index of the branch.
+            feature (Tensor or tuple): The feature of its layer, as in
+                :meth:`forward_train`.
+
+        Returns:
+            Branch: As in :meth:`forward_train`.
+
+        Raises:
+            TypeError: If there is not exactly one tensor in ``feature``.
+            ValueError: If its shape is not that of the head.
+        """
+        head, layout = self.heads[index], self.layouts[index]
+        try:
+            feature_map = layout.to_map(feature)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f'Branch {index}: {error}') from None
+        if feature_map.size(1) != head.in_channels:
+            expected = layout.shape.replace('C', str(head.in_channels))
+            raise ValueError(
+                f'Branch {index}: expected a feature of shape {expected} as '
+                'in_channels says, but got '
+                f'{tuple(unpack_feature(feature)[0].shape)}')
+        return head(feature_map)
 
 
 def _is_ratio(stride: Union[int, float]) -> bool:

@@ -259,9 +259,54 @@ def test_a_head_must_be_one():
      r'\(N, 8, H, W\) as in_channels says, but got \(2, 12, 8, 8\)'),
     ([FEATURES[0], torch.rand(2, 12)], ValueError,
      r'Branch 1: .*but got \(2, 12\)'),
-    ([FEATURES[0], (FEATURES[1], )], TypeError,
-     'Branch 1: the recorded output should be a tensor .* got tuple'),
+    ([FEATURES[0], (FEATURES[1], FEATURES[1])], TypeError,
+     'Branch 1: the recorded output should be one tensor, but got a tuple '
+     'with 2 tensors'),
+    ([FEATURES[0], None], TypeError,
+     'Branch 1: the recorded output should be one tensor.*got a NoneType'),
 ])
 def test_wrong_input(features, error, message):
     with pytest.raises(error, match=message):
         connector()(features)
+
+
+def to_tokens(feature, extra=0):
+    """The tokens of a map, after some that have no position."""
+    tokens = feature.flatten(2).transpose(1, 2)
+    return torch.cat(
+        [torch.full((tokens.size(0), extra, tokens.size(2)), 9.), tokens], 1)
+
+
+@pytest.mark.parametrize('layout, convert', [
+    ('NHWC', lambda feature: feature.permute(0, 2, 3, 1)),
+    ('NLC', to_tokens),
+    (dict(order='NLC', num_extra_tokens=2), lambda f: to_tokens(f, 2)),
+    ('NLC', lambda f: (to_tokens(f), f.shape[2:])),
+])
+def test_layouts_make_no_difference(layout, convert):
+    heads = connector(layouts=['NCHW', layout]).eval()
+    branch = heads([FEATURES[0], convert(FEATURES[1])])[1]
+    expected = heads.heads[1](FEATURES[1])
+    torch.testing.assert_close(branch.feat, expected.feat)
+    torch.testing.assert_close(branch.logits, expected.logits)
+
+
+@pytest.mark.parametrize('layouts, message', [
+    (['NCHW'], 'layouts should be one for all branches, or one per branch, 2'),
+    ('NCL', "order of a layout should be one of NCHW, NHWC, NLC, but got "
+     "'NCL'"),
+    (dict(order='NHWC', num_extra_tokens=1), 'go with the order NLC'),
+    (dict(tokens=1), 'A layout should be one of NCHW, NHWC, NLC, or a dict'),
+])
+def test_wrong_layouts(layouts, message):
+    with pytest.raises(ValueError, match=message):
+        connector(layouts=layouts)
+
+
+@pytest.mark.parametrize('name', ['in_channels', 'out_channels', 'layouts'])
+def test_auto_has_to_be_resolved(name):
+    with pytest.raises(
+            ValueError,
+            match=f'DSKDConnector: {name} should be known.*call '
+            r'mmdskd.utils.resolve_auto\(cfg\) before'):
+        connector(**{name: 'auto'})
