@@ -3,7 +3,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmdskd.registry import MODELS
 
@@ -74,12 +73,6 @@ def test_row(tool, dskd_config, tmp_path):
         '`tiny`', '`backbone.layer1` 4x4x6, `backbone.layer2` 8x4x6', '32x4x6',
         f'{parameters:,}'
     ]
-
-
-def test_flops_are_multiply_adds(tool):
-    conv = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False)
-    flops = tool.module.count_flops(conv, torch.zeros(1, 3, 4, 6))
-    assert flops == 3 * 5 * 9 * 4 * 6
 
 
 @pytest.mark.parametrize('shape', ['3,32', '3,32,0', '3,a,32', '3x32x32'])

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Tuple
 
 import torch
-from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import DSKDLoss
 from mmdskd.utils.cli import load_config
+from mmdskd.utils.flops import count_flops
 
 HEADER = ('config', 'branches', "teacher's feature", 'head parameters',
           'head FLOPs', "of the student's FLOPs")
@@ -117,23 +117,6 @@ def find_branches(algorithm: nn.Module, image: Tensor) -> Iterator[Branches]:
             distiller.teacher_recorders.get_recorder(
                 mapping['feat_T']['recorder']).get_record_data(),
             distiller.connectors[branches['connector']].heads)
-
-
-def count_flops(module: nn.Module, x: Tensor) -> int:
-    """Count the FLOPs of a module for one input.
-
-    Args:
-        module (nn.Module): The module.
-        x (Tensor): The input.
-
-    Returns:
-        int: The FLOPs as MMEngine counts them: a multiply-add is one, and
-        normalisation counts, too.
-    """
-    analyzer = FlopAnalyzer(module, (x, ))
-    analyzer.unsupported_ops_warnings(False)
-    analyzer.uncalled_modules_warnings(False)
-    return int(analyzer.total())
 
 
 def describe(name: str, algorithm: nn.Module, branches: Branches,
