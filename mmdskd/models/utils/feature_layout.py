@@ -79,6 +79,16 @@ class FeatureLayout(NamedTuple):
         """str: The shape of a feature, such as "(N, C, H, W)"."""
         return f'({", ".join(self.order)})'
 
+    @property
+    def config(self) -> Union[str, dict]:
+        """str or dict: The layout as a config writes it."""
+        fields = {
+            name: value
+            for name, value in self._asdict().items()
+            if value != self._field_defaults[name]
+        }
+        return self.order if set(fields) <= {'order'} else fields
+
     def to_map(self, feature: Any) -> Tensor:
         """Bring a feature to a map.
 

@@ -22,6 +22,14 @@ def test_all_come_to_the_same_map(layout, feature):
     parsed = FeatureLayout.parse(layout)
     assert torch.equal(parsed.to_map(feature), MAP)
     assert FeatureLayout.parse(parsed) == parsed
+    assert FeatureLayout.parse(parsed.config) == parsed
+
+
+def test_config_says_no_more_than_it_must():
+    assert FeatureLayout().config == 'NCHW'
+    assert FeatureLayout('NLC').config == 'NLC'
+    assert FeatureLayout('NLC', 1).config == dict(
+        order='NLC', num_extra_tokens=1)
 
 
 def test_a_square_is_taken_where_nothing_else_is_known():
