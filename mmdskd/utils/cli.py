@@ -4,12 +4,14 @@ import copy
 import os
 import os.path as osp
 import tempfile
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hub import get_config
+
+from .auto import resolve_auto
 
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
@@ -57,7 +59,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_run_config(args: argparse.Namespace) -> Config:
-    """Load the config of a run, and see that its work_dir can be written.
+    """Load the config of a run, fill in the shapes that it leaves out, and
+    see that its work_dir can be written.
 
     Args:
         args (Namespace): Values of :func:`add_run_arguments`.
@@ -69,6 +72,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    resolve_auto(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -246,6 +250,27 @@ def _drop_init_cfg(cfg: Any) -> None:
     elif isinstance(cfg, (list, tuple)):
         for value in cfg:
             _drop_init_cfg(value)
+
+
+def parse_shape(text: str) -> Tuple[int, ...]:
+    """Read ``C,H,W``.
+
+    Args:
+        text (str): Three numbers with commas between them.
+
+    Returns:
+        tuple[int]: The numbers.
+
+    Raises:
+        ArgumentTypeError: If they are not three numbers >= 1.
+    """
+    numbers = text.split(',')
+    if len(numbers) != 3 or not all(
+            n.isdecimal() and int(n) > 0 for n in numbers):
+        raise argparse.ArgumentTypeError(
+            'should be channels, height and width of an image, such as '
+            f'3,32,32, but got {text!r}')
+    return tuple(map(int, numbers))
 
 
 def whole_number(minimum: int) -> Callable[[str], int]:

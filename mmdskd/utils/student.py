@@ -172,7 +172,8 @@ def make_student_config(cfg: Config) -> Config:
     scope = algorithm.get('_scope_', default_scope)
 
     student = {key: run[key] for key in KEPT_KEYS if key in run}
-    student['model'] = model = _student_model(algorithm['architecture'], scope)
+    model = make_plain_model(algorithm['architecture'], scope)
+    student['model'] = model
     # As MMEngine's Runner: an algorithm's own, be it None, goes first.
     preprocessor = algorithm.get('data_preprocessor',
                                  run.get('data_preprocessor'))
@@ -190,7 +191,7 @@ def make_student_config(cfg: Config) -> Config:
     return Config(student)
 
 
-def _student_model(architecture: dict, scope: str) -> dict:
+def make_plain_model(architecture: dict, scope: str) -> dict:
     """Make the plain model of an architecture, without preprocessor.
 
     Args:

@@ -45,7 +45,9 @@ from torch.utils.data import Dataset
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.registry import DATASETS, MODELS
-from mmdskd.utils.cli import add_cfg_options, load_config, whole_number
+from mmdskd.utils import resolve_auto
+from mmdskd.utils.cli import (add_cfg_options, load_config, parse_shape,
+                              whole_number)
 
 MEGABYTE = 2**20
 SEED = 0
@@ -342,6 +344,7 @@ def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
             type='mmdskd.SyntheticImages',
             shape=args.synthetic,
             length=SYNTHETIC_BATCHES * cfg.train_dataloader.batch_size)
+    resolve_auto(cfg, args.synthetic)
     # The batches are loaded before the steps.
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     for part in ('cfg', 'dataloader', 'evaluator'):
@@ -720,26 +723,6 @@ def format_losses(labels: Sequence[str], losses: List[List[float]]) -> str:
         format_table(
             ('loss of iteration', *numbers, 'largest relative difference'),
             rows))
-
-
-def parse_shape(text: str) -> Tuple[int, ...]:
-    """Read ``C,H,W``.
-
-    Args:
-        text (str): Three numbers with commas between them.
-
-    Returns:
-        tuple[int]: The numbers.
-
-    Raises:
-        ArgumentTypeError: If they are not three numbers >= 1.
-    """
-    numbers = text.split(',')
-    if len(numbers) != 3:
-        raise argparse.ArgumentTypeError(
-            'should be channels, height and width of an image, such as '
-            f'3,32,32, but got {text!r}')
-    return tuple(map(whole_number(1), numbers))
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import DSKDLoss
-from mmdskd.utils.cli import load_config
+from mmdskd.utils import resolve_auto
+from mmdskd.utils.cli import load_config, parse_shape
 from mmdskd.utils.flops import count_flops
 
 HEADER = ('config', 'branches', "teacher's feature", 'head parameters',
@@ -27,7 +28,8 @@ class Branches(NamedTuple):
 
     Attributes:
         sources (list[str]): Names of the student's modules.
-        feats (list[Tensor]): Their outputs for one image, (1, C_l, H_l, W_l).
+        feats (list[Tensor]): Their outputs for one image, as maps
+            (1, C_l, H_l, W_l).
         feat_T (Tensor): The teacher's feature, (1, C, H, W).
         heads (nn.ModuleList): The heads.
     """
@@ -49,38 +51,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def parse_shape(text: str) -> Tuple[int, ...]:
-    """Read ``C,H,W``.
-
-    Args:
-        text (str): Three numbers with commas between them.
-
-    Returns:
-        tuple[int]: The numbers.
-
-    Raises:
-        ArgumentTypeError: If they are not three numbers >= 1.
-    """
-    numbers = text.split(',')
-    if len(numbers) != 3 or not all(
-            n.isdecimal() and int(n) > 0 for n in numbers):
-        raise argparse.ArgumentTypeError(
-            'should be channels, height and width of an image, such as '
-            f'3,32,32, but got {text!r}')
-    return tuple(map(int, numbers))
-
-
-def build_algorithm(path: str) -> nn.Module:
+def build_algorithm(path: str, image_shape: Tuple[int, ...]) -> nn.Module:
     """Build the algorithm of a config, with no weights of its teacher.
 
     Args:
         path (str): Path of the config.
+        image_shape (tuple[int]): Shape of an image, (C, H, W).
 
     Returns:
         nn.Module: The algorithm, in eval mode.
     """
     cfg = load_config(path)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    resolve_auto(cfg, image_shape)
     cfg.model.pop('teacher_ckpt', None)
     with warnings.catch_warnings():
         # Without its weights the teacher would be of no use, but here it is.
@@ -112,11 +95,14 @@ def find_branches(algorithm: nn.Module, image: Tensor) -> Iterator[Branches]:
         branches = mapping['branches']
         recorder = distiller.student_recorders.get_recorder(
             branches['recorder'])
+        connector = distiller.connectors[branches['connector']]
+        feats = [
+            layout.to_map(feat) for layout, feat in zip(
+                connector.layouts, recorder.get_record_data())
+        ]
         yield Branches(
-            list(recorder.sources), recorder.get_record_data(),
-            distiller.teacher_recorders.get_recorder(
-                mapping['feat_T']['recorder']).get_record_data(),
-            distiller.connectors[branches['connector']].heads)
+            list(recorder.sources), feats,
+            distiller.get_record(**mapping['feat_T']), connector.heads)
 
 
 def describe(name: str, algorithm: nn.Module, branches: Branches,
@@ -153,7 +139,7 @@ def main() -> None:
     print('|' + '-|' * len(HEADER))
     for path in args.configs:
         try:
-            algorithm = build_algorithm(path)
+            algorithm = build_algorithm(path, args.shape)
         except OSError as error:
             sys.exit(f'branch_table.py: {error}')
         losses = algorithm.distiller.distill_losses.values() if hasattr(

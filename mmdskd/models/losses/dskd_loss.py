@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.auto import check_resolved
 
 from ..architectures.heads import Branch
 from .branch_weights import BranchWeights
@@ -84,6 +85,7 @@ class DSKDLoss(nn.Module):
                  label_loss: Optional[LossConfig] = None,
                  loss_weight: float = 1.0) -> None:
         super().__init__()
+        check_resolved('DSKDLoss', num_branches=num_branches)
         if not isinstance(num_branches, int) or num_branches < 1:
             raise ValueError('num_branches should be a whole number >= 1, '
                              f'but got {num_branches}')

@@ -5,10 +5,10 @@ from mmrazor.models.architectures.connectors.base_connector import \
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.auto import check_resolved
 
 from ...utils.feature_layout import FeatureLayout, unpack_feature
 from ..heads import BaseBranchHead, Branch
-from .auto import check_resolved
 
 
 @MODELS.register_module()

@@ -5,9 +5,9 @@ from mmrazor.models.architectures.connectors.base_connector import \
 from torch import Tensor
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.auto import check_resolved
 
 from ...utils.feature_layout import FeatureLayout
-from .auto import check_resolved
 
 
 @MODELS.register_module()
