@@ -10,6 +10,7 @@ import importlib.util
 import os.path as osp
 import sys
 import warnings
+from functools import wraps
 from importlib import metadata
 from types import ModuleType
 from typing import Any, NoReturn
@@ -40,6 +41,8 @@ def apply_patches() -> None:
     load_local_checkpoints_safely()
     replace_quantization()
     disable_inplace_modules()
+    replace_mmcls()
+    allow_classes_of_any_size()
 
 
 def check_torch_version() -> None:
@@ -236,3 +239,55 @@ def disable_inplace_modules() -> None:
     """
     from mmrazor.models.algorithms.base import BaseAlgorithm
     BaseAlgorithm.set_module_inplace_false = set_module_inplace_false
+
+
+def _is_placeholder(value: Any) -> bool:
+    """Whether MMRazor has put it where an import has failed."""
+    return getattr(value, '__name__', '') == 'PlaceHolder'
+
+
+def replace_mmcls() -> None:
+    """Let what distillation needs of ``mmcls`` come from MMPretrain.
+
+    MMRazor imports from MMPretrain's old name, and where that fails puts
+    placeholders that raise when they are used (mmrazor#549): neither
+    ``KDSoftCELoss`` nor ``PackCRDClsInputs``, which CRD needs, can be built.
+    """
+    from mmpretrain.datasets.transforms import PackInputs
+    from mmpretrain.datasets.transforms.formatting import to_tensor
+    from mmpretrain.models.losses.cross_entropy_loss import soft_cross_entropy
+    from mmpretrain.structures import DataSample
+    from mmrazor.datasets.transforms import formatting
+    from mmrazor.models.losses import kd_soft_ce_loss
+
+    if _is_placeholder(kd_soft_ce_loss.soft_cross_entropy):
+        kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
+    if _is_placeholder(formatting.PackClsInputs):
+        formatting.PackClsInputs = PackInputs
+        formatting.PackCRDClsInputs.__bases__ = (PackInputs, )
+        formatting.to_tensor = to_tensor
+        formatting.ClsDataSample = DataSample
+
+
+def allow_classes_of_any_size() -> None:
+    """Let MMRazor's ``CRDDataset`` take classes of different sizes.
+
+    It ends by making one array of the lists of all classes, which numpy >=
+    1.24 refuses if they are not of one length. The lists, which it has made
+    by then, serve as well.
+    """
+    from mmrazor.datasets import CRDDataset
+
+    parse = CRDDataset._parse_fullset_contrast_info
+    if parse.__module__ == __name__:
+        return
+
+    @wraps(parse, assigned=('__doc__', ))
+    def parse_any_size(self) -> None:
+        try:
+            parse(self)
+        except ValueError as error:
+            if 'inhomogeneous' not in str(error):
+                raise
+
+    CRDDataset._parse_fullset_contrast_info = parse_any_size

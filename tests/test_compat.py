@@ -4,6 +4,7 @@ import sys
 import warnings
 from importlib import metadata
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,7 +16,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import digit_version
-from mmrazor.registry import MODELS
+from mmrazor.registry import DATASETS, MODELS
 from torch import nn
 
 from mmdskd import compat
@@ -329,6 +330,89 @@ def test_the_guard_reaches_activations_inside_of_modules():
     model = MODELS.build(distill(student))
     assert not any(
         getattr(module, 'inplace', False) for module in model.modules())
+
+
+# ---------------------------------------------------------------------------
+# Names of mmcls, and CRD
+# ---------------------------------------------------------------------------
+@pytest.mark.parametrize('mult_tem_square', [True, False])
+def test_kd_soft_ce_loss_is_cross_entropy(mult_tem_square):
+    """That of the teacher and the student, both softened."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 6, 5, dtype=torch.float64)
+    loss = MODELS.build(
+        dict(
+            type='mmrazor.KDSoftCELoss',
+            tau=4,
+            mult_tem_square=mult_tem_square,
+            loss_weight=0.5))
+    p, q = (teacher / 4).softmax(1), (student / 4).softmax(1)
+    expected = -(p * q.log()).sum(1).mean() * 0.5
+    assert loss(student, teacher).item() == pytest.approx(
+        (16 if mult_tem_square else 1) * expected.item())
+
+
+def test_functions_of_an_installed_mmcls_stay(monkeypatch):
+    from mmrazor.datasets.transforms import formatting
+    from mmrazor.models.losses import kd_soft_ce_loss
+    monkeypatch.setattr(kd_soft_ce_loss, 'soft_cross_entropy', len)
+    monkeypatch.setattr(formatting, 'to_tensor', len)
+    compat.replace_mmcls()
+    assert kd_soft_ce_loss.soft_cross_entropy is len
+    assert formatting.to_tensor is len
+
+
+@pytest.fixture
+def crd_data():
+    """Samples of CRD from the first digits, of which 0 and 1 are three, the
+    others two."""
+    return DATASETS.build(
+        dict(
+            type='mmrazor.CRDDataset',
+            neg_num=5,
+            percent=1.0,
+            dataset=dict(
+                type='mmdskd.Digits',
+                indices=22,
+                pipeline=[dict(type='mmrazor.PackCRDClsInputs')])))
+
+
+def test_crd_dataset_takes_classes_of_different_sizes(crd_data):
+    labels = crd_data.dataset.get_gt_labels()
+    assert len(set(np.bincount(labels))) > 1
+    for index in range(len(crd_data)):
+        packed = crd_data[index]
+        assert packed['inputs'].shape == (1, 8, 8)
+        sample = packed['data_samples']
+        assert sample.gt_label.tolist() == [labels[index]]
+        assert sample.sample_idx.dim() == 0 and sample.sample_idx == index
+        positive, *negatives = sample.contrast_sample_idxs.tolist()
+        assert positive == index and len(set(negatives)) == 5
+        assert labels[index] not in labels[negatives]
+
+
+def test_other_errors_of_crd_dataset_are_raised(crd_data, monkeypatch):
+
+    def fail():
+        raise ValueError('no labels')
+
+    monkeypatch.setattr(crd_data.dataset, 'get_gt_labels', fail)
+    with pytest.raises(ValueError, match='no labels'):
+        crd_data._parse_fullset_contrast_info()
+
+
+def test_crd_samples_get_to_the_device(crd_data):
+    """Of MMEngine's preprocessor, as MMPretrain's moves labels only."""
+    batch = dict(
+        inputs=[crd_data[0]['inputs']],
+        data_samples=[crd_data[0]['data_samples']])
+    for scope, moves in (('mmengine', True), ('mmpretrain', False)):
+        type_ = 'ImgDataPreprocessor' if moves else 'ClsDataPreprocessor'
+        preprocessor = MODELS.build(
+            dict(type=f'{scope}.{type_}', mean=[0.], std=[1.]))
+        (sample, ) = preprocessor.to('meta')(batch)['data_samples']
+        assert sample.sample_idx.is_meta is moves
+        assert sample.contrast_sample_idxs.is_meta is moves
 
 
 # ---------------------------------------------------------------------------
