@@ -19,13 +19,13 @@ from mmdskd.registry import MODELS
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
     path.relative_to(ROOT / 'configs')
-    for method in ('vanilla', 'kd', 'dskd')
+    for method in ('vanilla', 'kd', 'dskd', 'mix')
     for path in (ROOT / 'configs' / method).rglob('*.py'))
 
 
 def test_there_are_configs():
     names = {path.parts[0] for path in CONFIGS}
-    assert names == {'vanilla', 'kd', 'dskd'}
+    assert names == {'vanilla', 'kd', 'dskd', 'mix'}
 
 
 # What ``make test`` trains: of every family and data set one, and the digits,
@@ -43,6 +43,7 @@ QUICK = {
     'dskd_wrn40-2_shufflenetv1_1xb64_cifar100',
     'dskd_wrn40-2_wrn16-2_1xb256_tiny-imagenet',
     'dskd_resnet34_resnet18_8xb32_in1k',
+    'dskd-crd_resnet32x4_resnet8x4_1xb64_cifar100',
 }
 BATCH = 4
 
@@ -76,10 +77,10 @@ def imagenet_folder(tmp_path_factory):
 
 
 def source(loader):
-    """The data set that reads images, be they kept in memory or not."""
+    """The data set that reads images, be it wrapped or not."""
     dataset = loader.dataset
-    if dataset.type == 'mmdskd.InMemoryDataset':
-        return dataset.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
     return dataset
 
 
@@ -169,7 +170,7 @@ def test_config_trains(config, build_runner, tmp_path, data):
         assert len(scalars[key].data[0]) == 2
         assert np.isfinite(scalars[key].data[0]).all(), key
     assert 0 <= scalars['val/accuracy/top1'].current() <= 100
-    if config.parts[0] == 'dskd':
+    if config.stem.startswith('dskd'):
         (loss, ) = [
             module for module in model.distiller.distill_losses.values()
             if isinstance(module, DSKDLoss)
@@ -254,6 +255,60 @@ def test_kd_is_dskd_without_its_parts(config):
     assert dskd['custom_hooks'].pop(0)['type'] == \
         'mmdskd.LossWeightSchedulerHook'
     assert dskd == kd
+
+
+@pytest.mark.parametrize(
+    'config', [
+        path for path in CONFIGS
+        if path.parts[0] == 'mix' and path.stem.startswith('dskd')
+    ],
+    ids=lambda path: path.stem)
+def test_mix_is_dskd_with_other_losses(config):
+    """Student, teacher, branches and schedule of both are the same, and data
+    and augmentation where CRD does not need others."""
+    name = re.sub('dskd-[a-z]+_', 'dskd_', config.name, count=1)
+    mix = Config.fromfile(ROOT / 'configs' / config).to_dict()
+    dskd = Config.fromfile(ROOT / 'configs/dskd' / config.parts[1] /
+                           name).to_dict()
+    assert mix != dskd
+    mapping = mix['model']['distiller']['loss_forward_mappings']['loss_dskd']
+    distiller = dskd['model']['distiller']
+    assert mapping == distiller['loss_forward_mappings']['loss_dskd']
+    if 'dskd-crd' in config.stem:
+        for part in ('student_recorders', 'teacher_recorders', 'connectors',
+                     'distill_losses'):
+            assert distiller[part].items() <= \
+                mix['model']['distiller'][part].items()
+        for key in ('data_preprocessor', 'train_dataloader'):
+            del mix[key], dskd[key]
+    for cfg in (mix, dskd):
+        del cfg['model']['distiller']
+    assert mix == dskd
+
+
+@pytest.mark.parametrize('data_set', ['digits', 'cifar100'])
+def test_data_of_crd(data_set):
+    """Augmented as the others are, of the length and with the negatives that
+    the loss is told, and moved to the device by the preprocessor."""
+    (path, ) = (ROOT / 'configs/mix' / data_set).glob('dskd-crd_*.py')
+    cfg = Config.fromfile(path)
+    data = next((ROOT / 'configs/_base_/datasets').glob(
+        f'{data_set}_bs64_per_image.py'))
+    plain = Config.fromfile(data)
+    assert source(cfg.train_dataloader).pipeline == [
+        *plain.train_pipeline[:-1],
+        dict(type='mmrazor.PackCRDClsInputs')
+    ]
+    for key in ('mean', 'std'):
+        assert cfg.data_preprocessor[key] == plain.data_preprocessor[key]
+    loss = cfg.model.distiller.distill_losses.loss_crd
+    assert loss.neg_num == cfg.train_dataloader.dataset.neg_num
+    assert loss.sample_n == dict(digits=898, cifar100=50000)[data_set]
+    connectors = cfg.model.distiller.connectors
+    for connector, network in (('crd_S', cfg.model.architecture),
+                               ('crd_T', cfg.model.teacher)):
+        assert connectors[connector].dim_in == network.head.in_channels
+        assert connectors[connector].dim_out == 128
 
 
 def small(path):
