@@ -1,7 +1,8 @@
 import inspect
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Type, Union
 
 import torch
+from mmrazor.models import losses as mmrazor_losses
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
@@ -10,9 +11,13 @@ from mmdskd.utils.auto import check_resolved
 from ..architectures.heads import Branch
 from .branch_weights import BranchWeights
 
+Criterion = Union[nn.Module, Type[nn.Module]]
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
 # What the losses of MMRazor and MMPretrain call the labels.
 LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
+# What a loss raises on tensors that it is not made for.
+_UNFIT = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
+_SEE = 'docs/losses.md tells which losses of MMRazor fit where'
 
 
 @MODELS.register_module()
@@ -253,7 +258,16 @@ class DSKDLoss(nn.Module):
                 'mixup and CutMix make them; take a loss that needs no '
                 'labels, or leave out batch_augments')
         labels = {label_argument: gt_labels} if label_argument else {}
-        loss = criterion(*pair, **labels)
+        try:
+            loss = criterion(*pair, **labels)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except _UNFIT as error:
+            shapes = ', '.join(str(tuple(tensor.shape)) for tensor in pair)
+            raise ValueError(
+                f'Branch {index}: {term}_loss should take tensors of shapes '
+                f'{shapes}, but {type(criterion).__name__} does not '
+                f'({type(error).__name__}: {error}); {_SEE}') from error
         if loss.dim() != 0:
             raise ValueError(
                 f'Branch {index}: {term}_loss should return a scalar, but '
@@ -292,11 +306,16 @@ def check_tau(name: str, criterion: nn.Module) -> None:
                          f'be > 0, but got {tau}')
 
 
-def _extra_parameters(criterion: nn.Module) -> List[inspect.Parameter]:
+def _parameters(criterion: Criterion) -> List[inspect.Parameter]:
+    """Parameters of ``forward`` but for ``self``."""
+    parameters = list(inspect.signature(criterion.forward).parameters.values())
+    return parameters[1:] if isinstance(criterion, type) else parameters
+
+
+def _extra_parameters(criterion: Criterion) -> List[inspect.Parameter]:
     """Named parameters of ``forward`` after student and teacher."""
     return [
-        p for p in list(
-            inspect.signature(criterion.forward).parameters.values())[2:]
+        p for p in _parameters(criterion)[2:]
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
 
@@ -307,17 +326,26 @@ def _label_argument(criterion: nn.Module) -> Optional[str]:
     return next((n for n in LABEL_ARGUMENTS if n in names), None)
 
 
+def _fits(criterion: Criterion) -> bool:
+    """Whether ``forward`` can be called with what DSKDLoss has."""
+    parameters = _parameters(criterion)
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return (len(parameters) >= 2 or variadic) and all(
+        p.default is not p.empty or p.name in LABEL_ARGUMENTS
+        for p in _extra_parameters(criterion))
+
+
 def _check_signature(name: str, criterion: nn.Module) -> None:
     """Raise if ``forward`` can't be called with what DSKDLoss has."""
-    parameters = list(inspect.signature(criterion.forward).parameters.values())
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    unknown = [
-        p.name for p in _extra_parameters(criterion)
-        if p.default is p.empty and p.name not in LABEL_ARGUMENTS
+    if _fits(criterion):
+        return
+    choices = [
+        loss for loss in mmrazor_losses.__all__
+        if _fits(getattr(mmrazor_losses, loss))
     ]
-    if (len(parameters) < 2 and not variadic) or unknown:
-        raise ValueError(
-            f'{name}: forward of {type(criterion).__name__} should take '
-            '(student, teacher) and may take labels by one of the names '
-            f'{LABEL_ARGUMENTS}, but it takes '
-            f'({", ".join(p.name for p in parameters)})')
+    raise ValueError(
+        f'{name}: forward of {type(criterion).__name__} should take '
+        '(student, teacher) and may take labels by one of the names '
+        f'{LABEL_ARGUMENTS}, but it takes '
+        f'({", ".join(p.name for p in _parameters(criterion))}). Of MMRazor, '
+        f'these do: {", ".join(sorted(choices))}; {_SEE}')

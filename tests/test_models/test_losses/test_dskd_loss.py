@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from mmrazor.models import losses
 from torch import nn
 
 from mmdskd.models import Branch, DSKDLoss
@@ -251,6 +252,73 @@ class Lonely(nn.Module):
 def test_wrong_config(cfg, message):
     with pytest.raises(ValueError, match=message):
         build(**cfg)
+
+
+def test_choices_are_those_that_can_be_called():
+    with pytest.raises(ValueError) as info:
+        build(logit_loss=dict(type='CRDLoss', neg_num=2, sample_n=4))
+    message = str(info.value)
+    assert 'it takes (s_feats, t_feats, data_samples). Of MMRazor' in message
+    choices = message.partition('these do: ')[2].partition(';')[0].split(', ')
+    assert set(losses.__all__) - set(choices) == {
+        'ActivationLoss', 'CRDLoss', 'InformationEntropyLoss',
+        'OnehotLikeLoss'
+    }
+    assert message.endswith(
+        'docs/losses.md tells which losses of MMRazor fit where')
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (dict(logit_loss=dict(type='PKDLoss')),
+     r'Branch 0: logit_loss should take tensors of shapes \(6, 5\), \(6, 5\), '
+     r'but PKDLoss does not \(IndexError: .*\); docs/losses.md'),
+    (dict(feat_loss=dict(type='DKDLoss')), r'feat_loss should take tensors of '
+     r'shapes \(6, 3, 2, 2\), .* but DKDLoss does not \(RuntimeError: '),
+    (dict(logit_loss=dict(type='WSLD', num_classes=7)),
+     r'but WSLD does not \(RuntimeError: '),
+])
+def test_a_loss_that_is_for_other_tensors_is_named(cfg, message):
+    branches, teacher = data()
+    with pytest.raises(ValueError, match=message):
+        build(label_loss=CE, **cfg)(branches, **teacher)
+
+
+@pytest.mark.parametrize('term, name', [
+    *(('logit', name) for name in ('CrossEntropyLoss', 'DISTLoss', 'DKDLoss',
+                                   'KDSoftCELoss', 'KLDivergence', 'WSLD')),
+    *(('feat', name) for name in ('ATLoss', 'ChannelWiseDivergence', 'FTLoss',
+                                  'MGDLoss', 'OFDLoss', 'PKDLoss')),
+    *((term, name) for term in ('logit', 'feat')
+      for name in ('ABLoss', 'AngleWiseRKD', 'DistanceWiseRKD', 'L1Loss',
+                   'L2Loss')),
+])
+def test_losses_of_mmrazor_are_called_as_they_are(term, name):
+    branches, teacher = data()
+    cfg = dict(type=name, **dict(num_classes=K) if name == 'WSLD' else {})
+    loss = build(label_loss=CE, **{f'{term}_loss': cfg})
+    plain = MODELS.build(dict(cfg, _scope_='mmrazor'))
+    ours, theirs = dict(
+        logit=('logits', 'preds_T'), feat=('feat', 'feat_T'))[term]
+    labels = [teacher['gt_labels']] if name in ('DKDLoss', 'WSLD') else []
+    expected = [
+        plain(getattr(branch, ours), teacher[theirs], *labels).item()
+        for branch in branches
+    ]
+    loss(branches, **teacher)
+    weight = getattr(plain, 'loss_weight', 1)
+    assert (weight * loss.last_losses[term]).tolist() == pytest.approx(expected)
+
+
+def test_want_of_memory_stays_what_it_is():
+
+    class Huge(nn.Module):
+
+        def forward(self, student, teacher):
+            raise torch.cuda.OutOfMemoryError('out of memory')
+
+    branches, teacher = data()
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        build(logit_loss=Huge())(branches, **teacher)
 
 
 @pytest.mark.parametrize('num_branches', [0, -1, 1.5, [1]])
