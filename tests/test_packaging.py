@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = ('vanilla', 'kd', 'dskd')
+METHODS = ('vanilla', 'kd', 'dskd', 'mix')
 PACKED = ('mmdskd', 'configs', 'docs', 'tools', 'requirements', 'setup.py',
           'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'Makefile',
           'model-index.yml', 'README.md', 'LICENSE')
@@ -200,7 +200,7 @@ def test_every_config_has_one_row_in_the_readme(method):
 
 
 @pytest.mark.parametrize('page', [
-    'README.md', 'docs/branches.md', 'docs/performance.md',
+    'README.md', 'docs/branches.md', 'docs/losses.md', 'docs/performance.md',
     *[f'configs/{method}/README.md' for method in METHODS]
 ])
 def test_links_of_a_page(page):

@@ -306,7 +306,8 @@ def test_losses_of_mmrazor_are_called_as_they_are(term, name):
     ]
     loss(branches, **teacher)
     weight = getattr(plain, 'loss_weight', 1)
-    assert (weight * loss.last_losses[term]).tolist() == pytest.approx(expected)
+    found = weight * loss.last_losses[term]
+    assert found.tolist() == pytest.approx(expected)
 
 
 def test_want_of_memory_stays_what_it_is():
