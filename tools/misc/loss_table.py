@@ -35,13 +35,16 @@ NOTES = dict(
     ABLoss='is for features before their activation',
     CRDLoss='takes no notice of its `loss_weight`; data as in '
     '[configs/mix](../configs/mix)',
-    CrossEntropyLoss="takes the teacher's class for the label; another loss "
-    'than `mmpretrain.CrossEntropyLoss`',
+    CrossEntropyLoss="takes the teacher's class (on feature maps: its largest "
+    'channel) for the label; another loss than `mmpretrain.CrossEntropyLoss`',
+    DISTLoss='on feature maps, the channels are its classes',
     DKDLoss='any `reduction` but `batchmean` sums; class indices only, so no '
     'mixup',
     FTLoss="MMRazor's own recipe first trains the `Paraphraser` to "
     'reconstruct',
     KDSoftCELoss='on feature maps, its softmax is along the width',
+    KLDivergence='on feature maps, its softmax is along the channels, and it '
+    'sums over the positions',
     L2Loss='`normalize=False, div_element=True` makes it the MSE',
     OFDLoss='on the last layer: `OverhaulFeatureDistillation` with its '
     '`OFDDistiller`, and recorded batch norms',
