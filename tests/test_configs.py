@@ -11,10 +11,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 
 from mmdskd.models import DSKDLoss
 from mmdskd.registry import MODELS
+from mmdskd.utils.trial import settle
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
@@ -104,21 +104,6 @@ def data(request):
         return dict(data_root=str(folder))
 
     return find
-
-
-def settle(teacher, images):
-    """Set the statistics of the batch norms to those of a batch, as training
-    would: with the initial ones, the features of a deep network explode."""
-    norms = [m for m in teacher.modules() if isinstance(m, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 1.
-    teacher.train()
-    with torch.no_grad():
-        teacher(images)
-    teacher.eval()
-    for norm, momentum in zip(norms, momenta):
-        norm.momentum = momentum
 
 
 @pytest.mark.parametrize('config', [config_param(p) for p in CONFIGS])
