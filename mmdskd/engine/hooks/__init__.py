@@ -1,7 +1,9 @@
+from .branch_evaluation_hook import BranchEvaluationHook
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
 from .student_checkpoint_hook import StudentCheckpointHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 
 __all__ = [
-    'LossWeightSchedulerHook', 'StudentCheckpointHook', 'TeacherEvaluationHook'
+    'BranchEvaluationHook', 'LossWeightSchedulerHook', 'StudentCheckpointHook',
+    'TeacherEvaluationHook'
 ]

@@ -314,7 +314,7 @@ def find_dskd_losses(model: nn.Module,
                        f'{[loss for loss, _ in found]}')
     if not losses:
         raise KeyError(f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
-                       'distill_losses, so there are no weights to schedule')
+                       'distill_losses, so it has no branches')
     if name is None:
         return losses
     if name not in losses:
