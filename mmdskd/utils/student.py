@@ -256,11 +256,11 @@ def _student_preprocessor(preprocessor: dict, model: dict,
         dict: Config that builds the same preprocessing inside the model.
     """
     preprocessor = dict(preprocessor)
-    found = _find(MODELS, preprocessor, scope)
-    if found is not _find(MODELS, preprocessor, model['_scope_']):
+    found = find_class(MODELS, preprocessor, scope)
+    if found is not find_class(MODELS, preprocessor, model['_scope_']):
         preprocessor.setdefault('_scope_', scope)
     from mmpretrain.models import BaseClassifier
-    kind = _find(MODELS, model, model['_scope_'])
+    kind = find_class(MODELS, model, model['_scope_'])
     if kind is None or not issubclass(kind, BaseClassifier):
         return preprocessor
     # MMPretrain's classifiers hand `batch_augments` to every preprocessor,
@@ -292,8 +292,18 @@ def _go_per_image(student: dict) -> None:
             student[key] = unwrap_dataloader(student[key])
 
 
-def _find(registry: Registry, config: dict, scope: str) -> Optional[type]:
-    """Find the class that ``config`` names when it is built in ``scope``."""
+def find_class(registry: Registry, config: dict,
+               scope: str) -> Optional[type]:
+    """Find the class that ``config`` names when it is built in ``scope``.
+
+    Args:
+        registry (Registry): Registry of such classes.
+        config (dict): Config of an object, with its ``type``.
+        scope (str): The scope, unless ``config`` has one of its own.
+
+    Returns:
+        type, optional: The class, or None if there is none.
+    """
     with registry.switch_scope_and_registry(config.get('_scope_',
                                                        scope)) as registry:
         return registry.get(config['type'])
@@ -306,7 +316,7 @@ def _serves_distillation(registry: Registry, config: Any,
         return False
     package, dot, _ = config['type'].partition('.')
     if not dot:
-        found = _find(registry, config, scope)
+        found = find_class(registry, config, scope)
         # What isn't registered yet is in the scope's own package.
         package = found.__module__.partition('.')[0] if found else scope
     return package in DISTILLATION_PACKAGES

@@ -1,10 +1,15 @@
-"""Take the plain student out of a distillation checkpoint."""
+"""Take the plain student out of a distillation checkpoint.
+
+With --exits it keeps the heads of DSKD, and stops at the first of them that is
+sure enough.
+"""
 import argparse
 import os.path as osp
 import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 
+from mmdskd.utils import multi_exit
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.cli import load_config
 from mmdskd.utils.student import (CONFIG_NAME, extract_student,
@@ -31,7 +36,28 @@ def parse_args() -> argparse.Namespace:
         '--config',
         help='config of the run, best the one in its work_dir: '
         f'{CONFIG_NAME} is written beside the student')
-    return parser.parse_args()
+    exits = parser.add_argument_group('exits')
+    exits.add_argument(
+        '--exits',
+        action='store_true',
+        help='keep the heads as exits: <name of the checkpoint>_multi_exit.pth'
+        f' and {multi_exit.CONFIG_NAME}; needs --config')
+    exits.add_argument(
+        '--threshold',
+        type=float,
+        nargs='+',
+        default=[0.9],
+        help='confidence in [0, 1] above which an image leaves, for all exits '
+        'or one per exit (default: 0.9); '
+        'tools/analysis_tools/exit_curve.py tells what it brings')
+    exits.add_argument(
+        '--loss',
+        help='DSKD loss whose heads are kept, if there are several')
+    args = parser.parse_args()
+    if args.exits and (args.inplace or args.config is None):
+        parser.error('--exits should come with --config and without '
+                     '--inplace: the config tells where the heads are')
+    return args
 
 
 def find_destination(args: argparse.Namespace) -> str:
@@ -49,9 +75,11 @@ def find_destination(args: argparse.Namespace) -> str:
     """
     if args.inplace:
         return args.checkpoint
-    path = args.out_path or student_path(args.checkpoint)
+    name = multi_exit.multi_exit_path if args.exits else student_path
+    default = name(args.checkpoint)
+    path = args.out_path or default
     if not path.endswith('.pth'):
-        path = osp.join(path, osp.basename(student_path(args.checkpoint)))
+        path = osp.join(path, osp.basename(default))
     folder = osp.dirname(path) or '.'
     if not osp.isdir(folder):
         raise FileNotFoundError(
@@ -73,14 +101,24 @@ def convert(args: argparse.Namespace) -> None:
     path = find_destination(args)
     checkpoint = load_checkpoint_file(args.checkpoint)
     cfg = None
-    if args.config is not None:
-        cfg = make_student_config(load_config(args.config))
-    student = extract_student(checkpoint, cfg)
+    if args.exits:
+        run = load_config(args.config)
+        exits = multi_exit.find_exits(run, args.loss)
+        threshold = args.threshold
+        cfg = multi_exit.make_multi_exit_config(
+            run, exits, threshold[0] if len(threshold) == 1 else threshold)
+        student = multi_exit.extract_multi_exit(checkpoint, exits, cfg)
+    else:
+        if args.config is not None:
+            cfg = make_student_config(load_config(args.config))
+        student = extract_student(checkpoint, cfg)
     save_checkpoint_atomically(student, path)
     print(f'{path}: {len(student["state_dict"])} of the '
           f'{len(checkpoint["state_dict"])} tensors in {args.checkpoint}')
     if cfg is not None:
-        cfg_path = osp.join(osp.dirname(path), CONFIG_NAME)
+        cfg_path = osp.join(
+            osp.dirname(path),
+            multi_exit.CONFIG_NAME if args.exits else CONFIG_NAME)
         save_config_atomically(cfg, cfg_path)
         print(f'{cfg_path}: the config of this student')
 
