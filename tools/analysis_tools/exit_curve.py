@@ -1,0 +1,364 @@
+"""Tell what the exits of a DSKD student bring: accuracy against FLOPs.
+
+All exits are computed once for the test set, which tells for any threshold
+where each image would leave. Prints what each exit does alone, and a table of
+thresholds; draws the latter. Checkpoints of several seeds are taken together:
+mean +- standard deviation in the tables, mean and range in the picture.
+"""
+import argparse
+import sys
+from typing import Dict, List, NamedTuple, Tuple
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner, load_state_dict
+from torch import Tensor
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.models import MultiExitClassifier
+from mmdskd.utils import multi_exit
+from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
+from mmdskd.utils.cli import add_cfg_options, check_checkpoint, load_config
+from mmdskd.utils.files import write_json
+from mmdskd.utils.flops import count_flops, count_flops_until
+from mmdskd.utils.statistics import format_mean_std
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+# Those of the picture
+CURVE = [*np.linspace(0, 0.9, 46), *np.linspace(0.905, 0.995, 19),
+         *np.linspace(0.9955, 1, 10)]
+
+
+class Outputs(NamedTuple):
+    """What E exits, the student's own head last, make of N images.
+
+    Attributes:
+        confidences (ndarray): Largest softmax probability, (E, N).
+        rights (ndarray): Whether the class is right, (E, N) of bool.
+    """
+    confidences: np.ndarray
+    rights: np.ndarray
+
+
+class Costs(NamedTuple):
+    """FLOPs for one image, with E exits, the student's own head last.
+
+    Attributes:
+        until (ndarray): FLOPs of the student until the source of each exit,
+            and last all of them, (E, ).
+        heads (ndarray): FLOPs of the head of each exit, 0 for the last, which
+            is in those of the student, (E, ).
+    """
+    until: np.ndarray
+    heads: np.ndarray
+
+    @property
+    def alone(self) -> np.ndarray:
+        """ndarray: FLOPs if an exit alone is computed, (E, )."""
+        return self.until + self.heads
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'config', help='config of a DSKD run, or a multi_exit_config.py')
+    parser.add_argument(
+        'checkpoints',
+        nargs='+',
+        metavar='CHECKPOINT',
+        help='checkpoint of the run, or of the multi-exit student; one per '
+        'seed')
+    parser.add_argument(
+        '--thresholds',
+        type=float,
+        nargs='+',
+        default=THRESHOLDS,
+        help='thresholds of the table, in [0, 1] (default: '
+        f'{" ".join(map(str, THRESHOLDS))})')
+    parser.add_argument(
+        '--loss',
+        help='DSKD loss whose heads are the exits, if there are several')
+    parser.add_argument(
+        '-o', '--out', default='exits.png', help='picture (default: '
+        'exits.png)')
+    parser.add_argument('--json', help='file for the numbers of the tables')
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    if not all(0 <= threshold <= 1 for threshold in args.thresholds):
+        parser.error('--thresholds should be in [0, 1], but got '
+                     f'{args.thresholds}')
+    return args
+
+
+def load_models(args: argparse.Namespace
+                ) -> Tuple[Config, List[MultiExitClassifier]]:
+    """Load the multi-exit students.
+
+    Args:
+        args (Namespace): Values of :func:`parse_args`.
+
+    Returns:
+        tuple[Config, list[MultiExitClassifier]]: Their config and the
+        students, in eval mode.
+
+    Raises:
+        ValueError: If the config is neither that of a DSKD run nor that of a
+            multi-exit student, or a checkpoint does not fit.
+    """
+    cfg = load_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    exits = None
+    if 'exits' not in cfg.get('model', {}):
+        exits = multi_exit.find_exits(cfg, args.loss)
+        cfg = multi_exit.make_multi_exit_config(cfg, exits)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    models = []
+    for path in args.checkpoints:
+        check_checkpoint(path)
+        checkpoint = load_checkpoint_file(path)
+        if exits is not None:
+            checkpoint = multi_exit.extract_multi_exit(checkpoint, exits)
+        model = MODELS.build(cfg.model)
+        try:
+            load_state_dict(model, checkpoint['state_dict'], strict=True)
+        except RuntimeError as error:
+            raise ValueError(f'{path} should be a checkpoint of '
+                             f'{args.config}, but: {error}') from error
+        models.append(model.to(get_device()).eval())
+    return cfg, models
+
+
+@torch.no_grad()
+def run_exits(model: MultiExitClassifier,
+              dataloader: torch.utils.data.DataLoader) -> Outputs:
+    """Compute all exits for all images.
+
+    Args:
+        model (MultiExitClassifier): The student.
+        dataloader (DataLoader): The images.
+
+    Returns:
+        Outputs: What the exits make of them.
+    """
+    confidences, rights = [], []
+    for batch in dataloader:
+        data = model.data_preprocessor(batch, False)
+        scores = torch.stack(model.exit_logits(data['inputs'])).softmax(-1)
+        labels = torch.cat([s.gt_label for s in data['data_samples']])
+        values, classes = scores.max(dim=-1)
+        confidences.append(values.cpu())
+        rights.append((classes == labels.to(classes)).cpu())
+    return Outputs(
+        torch.cat(confidences, 1).numpy(), torch.cat(rights, 1).numpy())
+
+
+@torch.no_grad()
+def count_costs(model: MultiExitClassifier, image: Tensor) -> Costs:
+    """Count the FLOPs until each exit.
+
+    Args:
+        model (MultiExitClassifier): The student.
+        image (Tensor): An image, (1, C, H, W).
+
+    Returns:
+        Costs: The FLOPs.
+    """
+    heads = [0] * len(model.sources)
+
+    def count_head(index: int, module: object, args: tuple,
+                   output: object) -> None:
+        feature = model.exits.layouts[index].to_map(output)
+        heads[index] = count_flops(model.exits.heads[index], feature)
+
+    with model.watch_sources(count_head):
+        model(image)
+    until = [count_flops_until(model, s, image) for s in model.sources]
+    return Costs(
+        np.array([*until, count_flops(model, image)]), np.array([*heads, 0]))
+
+
+def leave(outputs: Outputs, costs: Costs,
+          threshold: float) -> Tuple[float, float, np.ndarray]:
+    """Find where images leave, and what it brings.
+
+    Args:
+        outputs (Outputs): All exits for N images.
+        costs (Costs): FLOPs of the exits.
+        threshold (float): Confidence that an image has to exceed.
+
+    Returns:
+        tuple[float, float, ndarray]: Accuracy in percent, average FLOPs, and
+        the share of the images that leaves at each exit, (E, ).
+    """
+    # The exits come in the order of the forward, whatever that of sources.
+    order = np.argsort(costs.until, kind='stable')
+    sure = outputs.confidences[order] > threshold
+    sure[-1] = True
+    where = order[sure.argmax(axis=0)]
+    images = np.arange(len(where))
+    # At threshold 1 no head is computed; else all on the way.
+    heads = costs.heads if threshold < 1 else np.zeros_like(costs.heads)
+    spent = np.empty_like(costs.until)
+    spent[order] = costs.until[order] + heads[order].cumsum()
+    shares = np.bincount(where, minlength=len(order)) / len(where)
+    return (100 * float(outputs.rights[where, images].mean()),
+            float(spent[where].mean()), shares)
+
+
+def sweep(runs: List[Outputs], costs: Costs,
+          thresholds: List[float]) -> Dict[str, np.ndarray]:
+    """Go through thresholds.
+
+    Args:
+        runs (list[Outputs]): All exits for the images, of each seed.
+        costs (Costs): FLOPs of the exits.
+        thresholds (list[float]): The thresholds.
+
+    Returns:
+        dict[str, ndarray]: "accuracy" in percent and "flops", (thresholds,
+        seeds), and "shares", (thresholds, seeds, E).
+    """
+    rows = [[leave(run, costs, t) for run in runs] for t in thresholds]
+    return {
+        name: np.array([[values[i] for values in row] for row in rows])
+        for i, name in enumerate(('accuracy', 'flops', 'shares'))
+    }
+
+
+def print_table(header: List[str], rows: List[List[str]]) -> None:
+    """Print a table in Markdown."""
+    print(f'| {" | ".join(header)} |')
+    print('|' + '-|' * len(header))
+    for row in rows:
+        print(f'| {" | ".join(row)} |')
+    print()
+
+
+def report(names: List[str], runs: List[Outputs], costs: Costs,
+           thresholds: List[float]) -> dict:
+    """Print the tables.
+
+    Args:
+        names (list[str]): Names of the exits, the student last.
+        runs (list[Outputs]): All exits for the images, of each seed.
+        costs (Costs): FLOPs of the exits.
+        thresholds (list[float]): The thresholds.
+
+    Returns:
+        dict: The numbers of the tables, for JSON.
+    """
+    plain = costs.until[-1]
+    alone = np.array([100 * run.rights.mean(axis=1) for run in runs]).T
+    print_table(['exit, alone', 'top-1 (%)', 'FLOPs', "of the student's"], [[
+        name,
+        format_mean_std(top1), f'{flops:,}', f'{flops / plain:.0%}'
+    ] for name, top1, flops in zip(names, alone, costs.alone)])
+    found = sweep(runs, costs, thresholds)
+    print_table([
+        'threshold', 'top-1 (%)', 'average FLOPs', "of the student's",
+        *(f'leave at {name}' for name in names)
+    ], [[
+        f'{threshold:g}',
+        format_mean_std(top1), f'{flops.mean():,.0f}',
+        f'{flops.mean() / plain:.0%}',
+        *(f'{share:.0%}' for share in shares.mean(axis=0))
+    ] for threshold, top1, flops, shares in zip(thresholds,
+                                                *found.values())])
+    return dict(
+        exits=[
+            dict(
+                name=name, accuracy=top1.tolist(), flops=int(flops),
+                flops_until_source=int(until), flops_of_head=int(head))
+            for name, top1, flops, until, head in zip(
+                names, alone, costs.alone, *costs)
+        ],
+        thresholds=[
+            dict(threshold=threshold, **{
+                name: values[i].tolist() for name, values in found.items()
+            }) for i, threshold in enumerate(thresholds)
+        ])
+
+
+def draw_curve(names: List[str], runs: List[Outputs], costs: Costs,
+               marked: List[float]) -> Figure:
+    """Draw accuracy against average FLOPs.
+
+    Args:
+        names (list[str]): Names of the exits, the student last.
+        runs (list[Outputs]): All exits for the images, of each seed.
+        costs (Costs): FLOPs of the exits.
+        marked (list[float]): Thresholds that are marked on the curve.
+
+    Returns:
+        Figure: The picture.
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 4.6), layout='constrained')
+    # At 1 no head is computed, so the curve jumps to the plain student.
+    found = sweep(runs, costs, [t for t in CURVE if t < 1])
+    x, y = found['flops'].mean(axis=1) / 1e6, found['accuracy']
+    axes.plot(x, y.mean(axis=1), color='#d62728', lw=2,
+              label='stop at the first sure exit')
+    if len(runs) > 1:
+        axes.fill_between(
+            x, y.min(axis=1), y.max(axis=1), color='#d62728', alpha=0.15,
+            lw=0, label=f'range of {len(runs)} seeds')
+    marked = [t for t in marked if t < 1]
+    found = sweep(runs, costs, marked)
+    x, y = found['flops'].mean(axis=1) / 1e6, found['accuracy'].mean(axis=1)
+    axes.plot(x, y, 'o', color='#d62728', ms=4)
+    for threshold, *point in zip(marked, x, y):
+        axes.annotate(f'{threshold:g}', point, (4, -11), fontsize=8,
+                      textcoords='offset points', color='#d62728')
+    colors = matplotlib.colormaps['plasma'](
+        np.linspace(0.08, 0.75, len(names) - 1))
+    alone = np.array([100 * run.rights.mean(axis=1) for run in runs]).mean(0)
+    for name, color, flops, top1 in zip(names, [*colors, '#1f77b4'],
+                                        costs.alone / 1e6, alone):
+        axes.plot(flops, top1, 's', color=color, ms=7,
+                  label=f'{name}, alone: {top1:.2f} %')
+    axes.axhline(alone[-1], color='#1f77b4', ls=':', lw=1)
+    axes.axvline(costs.until[-1] / 1e6, color='#1f77b4', ls=':', lw=1)
+    axes.set_title('Accuracy and computation of a multi-exit student\n'
+                   '(thresholds of confidence beside the curve)', fontsize=11)
+    axes.set_xlabel('average FLOPs per image (millions of multiply-adds)')
+    axes.set_ylabel('top-1 (%)')
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(loc='best', fontsize=9)
+    return figure
+
+
+def main() -> None:
+    args = parse_args()
+    matplotlib.use('Agg')
+    try:
+        cfg, models = load_models(args)
+    except (CheckpointError, OSError, TypeError, ValueError) as error:
+        sys.exit(f'exit_curve.py: {type(error).__name__}: {error}')
+    dataloader = Runner.build_dataloader(cfg.test_dataloader)
+    runs = [run_exits(model, dataloader) for model in models]
+    batch = models[0].data_preprocessor(next(iter(dataloader)), False)
+    costs = count_costs(models[0], batch['inputs'][:1])
+    names = [*models[0].sources, 'the student']
+    thresholds = sorted(args.thresholds)
+    numbers = report(names, runs, costs, thresholds)
+    if args.json:
+        write_json(args.json, numbers)
+        print(f'Numbers: {args.json}')
+    figure = draw_curve(names, runs, costs, thresholds)
+    figure.savefig(args.out, dpi=110)
+    print(f'Picture: {args.out}')
+
+
+if __name__ == '__main__':
+    main()
