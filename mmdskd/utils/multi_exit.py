@@ -99,8 +99,13 @@ def make_multi_exit_config(cfg: Config,
     Raises:
         TypeError: If the model is not an algorithm whose student is an
             ``ImageClassifier`` of MMPretrain.
+        ValueError: If a threshold is out of range.
     """
     from mmpretrain.models import ImageClassifier
+
+    from mmdskd.models.architectures.classifiers.multi_exit_classifier import \
+        check_thresholds
+    check_thresholds(threshold, len(exits.config['sources']))
     student = make_student_config(cfg).to_dict()
     model = student['model']
     kind = find_class(MODELS, model, model['_scope_'])

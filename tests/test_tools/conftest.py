@@ -1,11 +1,14 @@
+import copy
 import runpy
 import sys
 import uuid
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Tuple
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -44,3 +47,18 @@ def plain_config(kd_config) -> Config:
     cfg.custom_hooks = []
     cfg.train_cfg.max_epochs = 1
     return cfg
+
+
+@pytest.fixture
+def dskd_run(dskd_config, dump, tmp_path) -> Tuple[str, Path]:
+    """Config and checkpoint of a DSKD run whose heads are sure of something,
+    though hardly ever right."""
+    torch.manual_seed(3)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(copy.deepcopy(dskd_config.model))
+    for head in algorithm.distiller.connectors['heads'].heads:
+        head.classifier.weight.data.normal_(std=10)
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(
+        dict(meta=dict(epoch=1), state_dict=algorithm.state_dict()), path)
+    return dump(dskd_config), path

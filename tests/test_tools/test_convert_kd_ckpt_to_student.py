@@ -137,3 +137,63 @@ def test_code_in_a_checkpoint_does_not_run(convert, tmp_path):
             state_dict={'architecture.a': torch.ones(1)}), str(path))
     assert 'mkdir' in convert(path, ok=False)
     assert os.listdir(tmp_path) == ['epoch_1.pth']
+
+
+def test_exits(convert, dskd_run):
+    config, path = dskd_run
+    out = convert(path, '--config', config, '--exits')
+    folder = path.parent
+    assert 'epoch_1_multi_exit.pth: ' in out
+    assert 'multi_exit_config.py: the config' in out
+    cfg = Config.fromfile(str(folder / 'multi_exit_config.py'))
+    assert cfg.model.type == 'mmdskd.MultiExitClassifier'
+    assert cfg.model.threshold == 0.9
+    saved = torch.load(folder / 'epoch_1_multi_exit.pth', weights_only=True)
+    assert saved['meta']['cfg'] == cfg.pretty_text
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model)
+    model.load_state_dict(saved['state_dict'], strict=True)
+    assert not (folder / 'student_config.py').exists()
+
+
+def test_exits_elsewhere_with_their_thresholds(convert, dskd_run):
+    config, path = dskd_run
+    folder = path.parent / 'out'
+    folder.mkdir()
+    convert(path, '--config', config, '--exits', '--threshold', 0.5, 0.75,
+            '--loss', 'loss_dskd', '--out-path', folder)
+    assert sorted(os.listdir(folder)) == [
+        'epoch_1_multi_exit.pth', 'multi_exit_config.py'
+    ]
+    cfg = Config.fromfile(str(folder / 'multi_exit_config.py'))
+    assert cfg.model.threshold == [0.5, 0.75]
+
+
+def test_wrong_exits_write_nothing(convert, dskd_run, kd_config):
+    config, path = dskd_run
+    plain = path.with_name('kd.py')
+    del kd_config.model.distiller.distill_losses['loss_dskd']
+    kd_config.dump(str(plain))
+    # The student alone has no heads.
+    student = path.with_name('alone.pth')
+    state_dict = {
+        name: value
+        for name, value in torch.load(path)['state_dict'].items()
+        if name.startswith('architecture.')
+    }
+    torch.save(dict(state_dict=state_dict), student)
+    files = sorted(os.listdir(path.parent))
+    for args, message in (
+        ((path, '--exits'), '--exits should come with --config'),
+        ((path, '--exits', '--config', config, '--inplace'), 'without --inp'),
+        ((path, '--exits', '--config', plain), 'with a mmdskd.DSKDLoss in'),
+        ((path, '--exits', '--config', config, '--loss', 'loss_no'),
+         'DSKD losses of the config, loss_dskd, but got loss_no'),
+        ((path, '--exits', '--config', config, '--threshold', '2'),
+         r'threshold should be a number in \[0, 1\], or 2 of them'),
+        ((student, '--exits', '--config', config), 'should hold 2 heads'),
+    ):
+        error = convert(*args, ok=False)
+        assert 'Traceback' not in error
+        assert re.search(message, error), error
+        assert sorted(os.listdir(path.parent)) == files

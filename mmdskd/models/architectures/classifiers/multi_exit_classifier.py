@@ -71,7 +71,8 @@ class MultiExitClassifier(ImageClassifier):
 
     Raises:
         KeyError: If a source is not a module of the classifier.
-        TypeError: If the connector is not a DSKDConnector.
+        TypeError: If ``sources`` is not a list of names, or the connector
+            not a DSKDConnector.
         ValueError: If ``exits`` is not of these two, its parts do not fit,
             the heads have no classifiers, or a threshold is out of range.
 
@@ -101,21 +102,21 @@ class MultiExitClassifier(ImageClassifier):
                 'sources', 'connector'}:
             raise ValueError('exits should be a dict of sources and connector'
                              f', but got {exits}')
-        self.sources = list(exits['sources'])
+        # It knows how to tell what is wrong with a name.
+        recorder = MultiModuleOutputsRecorder(exits['sources'])
+        recorder.initialize(self)
+        recorder.remove_hooks()
+        self.sources = recorder.sources
         self.exits = MODELS.build(exits['connector'])
-        self.shrink_batch = shrink_batch
         self._check_exits()
+        self.shrink_batch = shrink_batch
         self.thresholds = check_thresholds(threshold, len(self.sources))
 
     def _check_exits(self) -> None:
-        """Check that student, sources and heads fit."""
+        """Check that sources, heads and student fit."""
         if not isinstance(self.exits, DSKDConnector):
             raise TypeError('The connector of exits should be a DSKDConnector'
                             f', but got {type(self.exits).__name__}')
-        # It knows how to tell what is wrong with a name.
-        recorder = MultiModuleOutputsRecorder(self.sources)
-        recorder.initialize(self)
-        recorder.remove_hooks()
         if len(self.sources) != self.exits.num_branches:
             raise ValueError(
                 'exits should have one head per source, but got '
