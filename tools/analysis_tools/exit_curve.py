@@ -316,7 +316,9 @@ def draw_curve(names: List[str], runs: List[Outputs], costs: Costs,
     x, y = found['flops'].mean(axis=1) / 1e6, found['accuracy'].mean(axis=1)
     axes.plot(x, y, 'o', color='#d62728', ms=4)
     for threshold, *point in zip(marked, x, y):
-        axes.annotate(f'{threshold:g}', point, (4, -11), fontsize=8,
+        # Slanted, as the points may be close
+        axes.annotate(f'{threshold:g}', point, (5, -3), fontsize=8, va='top',
+                      rotation=-45, rotation_mode='anchor',
                       textcoords='offset points', color='#d62728')
     colors = matplotlib.colormaps['plasma'](
         np.linspace(0.08, 0.75, len(names) - 1))
