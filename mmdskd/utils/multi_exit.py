@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional, Sequence, Union
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from .auto import is_type
 from .student import extract_student, find_class, make_student_config
 
 # Name of the file that goes with the multi-exit students of a folder.
@@ -39,7 +40,8 @@ def find_exits(cfg: Config, loss: Optional[str] = None) -> Exits:
     """Find the heads of a DSKD loss in the config of its run.
 
     Args:
-        cfg (Config): Config of the run.
+        cfg (Config): Config of the run, see also
+            :func:`mmdskd.utils.resolve_auto`.
         loss (str, optional): Name of the loss in ``distill_losses``. None
             means the only one. Defaults to None.
 
@@ -51,13 +53,11 @@ def find_exits(cfg: Config, loss: Optional[str] = None) -> Exits:
             from, or its heads have no classifiers.
     """
     from mmdskd.models import DSKDLoss
-    run = cfg.to_dict()
-    algorithm = run.get('model') or {}
-    scope = algorithm.get('_scope_', run.get('default_scope') or 'mmengine')
+    algorithm = cfg.to_dict().get('model') or {}
     distiller = algorithm.get('distiller') or {}
     losses = [
         name for name, config in distiller.get('distill_losses', {}).items()
-        if issubclass(find_class(MODELS, config, scope) or type, DSKDLoss)
+        if is_type(config, DSKDLoss)
     ]
     if not losses:
         raise ValueError('The config should be that of a run with a '

@@ -169,6 +169,18 @@ def test_exits_elsewhere_with_their_thresholds(convert, dskd_run):
     assert cfg.model.threshold == [0.5, 0.75]
 
 
+def test_exits_of_shapes_that_are_left_out(convert, dskd_run, dskd_config,
+                                           dump):
+    _, path = dskd_run
+    heads = dict(dskd_config.model.distiller.connectors.heads)
+    dskd_config.model.distiller.connectors['heads'] = dict(
+        type='mmdskd.DSKDConnector', in_channels='auto')
+    convert(path, '--config', dump(dskd_config), '--exits')
+    cfg = Config.fromfile(str(path.with_name('multi_exit_config.py')))
+    found = cfg.model.exits.connector
+    assert {key: found[key] for key in heads} == heads
+
+
 def test_wrong_exits_write_nothing(convert, dskd_run, kd_config):
     config, path = dskd_run
     plain = path.with_name('kd.py')

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import MultiExitClassifier
-from mmdskd.utils import multi_exit
+from mmdskd.utils import multi_exit, resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.cli import add_cfg_options, check_checkpoint, load_config
 from mmdskd.utils.files import write_json
@@ -118,7 +118,7 @@ def load_models(args: argparse.Namespace
         cfg.merge_from_dict(args.cfg_options)
     exits = None
     if 'exits' not in cfg.get('model', {}):
-        exits = multi_exit.find_exits(cfg, args.loss)
+        exits = multi_exit.find_exits(resolve_auto(cfg), args.loss)
         cfg = multi_exit.make_multi_exit_config(cfg, exits)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     models = []

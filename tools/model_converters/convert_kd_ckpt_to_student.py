@@ -9,7 +9,7 @@ import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 
-from mmdskd.utils import multi_exit
+from mmdskd.utils import multi_exit, resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.cli import load_config
 from mmdskd.utils.student import (CONFIG_NAME, extract_student,
@@ -102,7 +102,7 @@ def convert(args: argparse.Namespace) -> None:
     checkpoint = load_checkpoint_file(args.checkpoint)
     cfg = None
     if args.exits:
-        run = load_config(args.config)
+        run = resolve_auto(load_config(args.config))
         exits = multi_exit.find_exits(run, args.loss)
         threshold = args.threshold
         cfg = multi_exit.make_multi_exit_config(
