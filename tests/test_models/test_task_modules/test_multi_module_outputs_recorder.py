@@ -181,3 +181,17 @@ def test_a_model_that_has_run_copies_with_its_recorder(duplicate):
 
     twin.recorder.remove_hooks()
     assert not twin.net.a._forward_hooks and model.net.a._forward_hooks
+
+
+def test_record_within_the_context():
+    """As AutoSlim and DMCP compute their losses."""
+    model = Net()
+    recorder = recorder_of(model, 'b', 'a')
+    with recorder:
+        with pytest.raises(RuntimeError, match="'b', 'a' did not run"):
+            recorder.get_record_data()
+        out = model(torch.ones(6, 5))
+        assert recorder.get_record_data(data_idx=0) is out
+        assert shapes(recorder) == [4, 3]
+    assert len(recorder.data_buffer) == 1
+    assert shapes(recorder) == [4, 3]
