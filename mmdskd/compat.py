@@ -43,6 +43,7 @@ def apply_patches() -> None:
     disable_inplace_modules()
     replace_mmcls()
     allow_classes_of_any_size()
+    name_arguments_of_group_fisher_units()
 
 
 def check_torch_version() -> None:
@@ -291,3 +292,39 @@ def allow_classes_of_any_size() -> None:
                 raise
 
     CRDDataset._parse_fullset_contrast_info = parse_any_size
+
+
+def group_fisher_config_template(self,
+                                 with_init_args: bool = False,
+                                 with_channels: bool = False) -> dict:
+    """Describe a unit by what builds it anew.
+
+    Args:
+        with_init_args (bool): Whether to give its arguments.
+            Defaults to False.
+        with_channels (bool): Whether to give its layers. Defaults to False.
+
+    Returns:
+        dict: ``choice``, the width, and what was asked for.
+    """
+    from mmrazor.models.mutables import L1MutableChannelUnit
+    config = L1MutableChannelUnit.config_template(self, with_init_args,
+                                                  with_channels)
+    if with_init_args:
+        config['init_args'] = dict(
+            num_channels=self.num_channels,
+            normalization_type=self.delta_type,
+            mutate_linear=self.mutate_linear)
+    return config
+
+
+def name_arguments_of_group_fisher_units() -> None:
+    """Let ``sub_model`` build what Group Fisher has pruned.
+
+    The units inherit the description of L1 units, whose arguments they don't
+    take by name. So what MMRazor exports as ``fix_subnet.json`` can't be
+    loaded. (No issue of it is known.)
+    """
+    from mmrazor.implementations.pruning.group_fisher import \
+        GroupFisherChannelUnit
+    GroupFisherChannelUnit.config_template = group_fisher_config_template

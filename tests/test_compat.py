@@ -463,3 +463,22 @@ def test_patches_are_applied_under_dash_m_of_another_package(tmp_path):
         capture_output=True,
         text=True)
     assert result.stdout.endswith('done\n'), result.stderr
+
+
+# ---------------------------------------------------------------------------
+# Pruning
+# ---------------------------------------------------------------------------
+def test_group_fisher_units_can_be_built_from_what_they_tell():
+    unit_class = MODELS.get('GroupFisherChannelUnit')
+    unit = unit_class(
+        num_channels=8, normalization_type='act', mutate_linear=True)
+    unit.mutable_channel.mask[:3] = 0
+    config = unit.config_template(with_init_args=True)
+    assert config == dict(
+        init_args=dict(
+            num_channels=8, normalization_type='act', mutate_linear=True),
+        choice=5)
+    again = unit_class(**config['init_args'])
+    assert again.config_template(
+        with_init_args=True)['init_args'] == config['init_args']
+    assert 'init_args' not in unit.config_template()
