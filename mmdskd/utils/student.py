@@ -1,14 +1,17 @@
 """From a distillation run to the plain student: weights, config, files."""
 import os.path as osp
 from collections import OrderedDict
-from typing import Any, Optional
+from inspect import isfunction
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.hub import get_config
 from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import HOOKS, LOOPS, MODELS, Registry
+from mmrazor.registry import sub_model
 
 from mmdskd.utils.files import write_atomically
 from mmdskd.utils.per_image import make_per_image, unwrap_dataloader
@@ -142,7 +145,8 @@ def make_student_config(cfg: Config) -> Config:
     that the algorithm uses: its own, else the one at the top level of
     ``cfg``, else the architecture's. Pretrained weights are not named: the
     exported ones take their place. Data, evaluation and schedule stay, so
-    that the student can be tested, and be trained further. Hooks and
+    that the student can be tested, and be trained further. The widths of a
+    pruned student, MMRazor's ``sub_model``, are written in. Hooks and
     evaluation loops of mmdskd and MMRazor go, and so does the import of
     these packages, unless something that stays is theirs. Data that mmdskd
     augments as whole batches go through MMPretrain's pipeline instead, with
@@ -155,8 +159,10 @@ def make_student_config(cfg: Config) -> Config:
         Config: Config of the student. It refers to no other file.
 
     Raises:
+        FileNotFoundError: If there is no file with the widths.
         TypeError: If the model of ``cfg`` is not the config of an algorithm
-            with the config of an ``architecture``.
+            with the config of an ``architecture``, or the architecture is
+            one of MMRazor's functions other than ``sub_model``.
     """
     run = cfg.to_dict()
     algorithm = run.get('model')
@@ -172,14 +178,14 @@ def make_student_config(cfg: Config) -> Config:
     scope = algorithm.get('_scope_', default_scope)
 
     student = {key: run[key] for key in KEPT_KEYS if key in run}
-    model = make_plain_model(algorithm['architecture'], scope)
-    student['model'] = model
+    student['model'] = make_plain_model(algorithm['architecture'], scope)
     # As MMEngine's Runner: an algorithm's own, be it None, goes first.
     preprocessor = algorithm.get('data_preprocessor',
                                  run.get('data_preprocessor'))
     if preprocessor is not None:
-        model['data_preprocessor'] = _student_preprocessor(
-            preprocessor, model, scope)
+        network = _network(student['model'])
+        network['data_preprocessor'] = _student_preprocessor(
+            preprocessor, network, scope)
     _go_per_image(student)
 
     _drop_distillation(student, default_scope)
@@ -196,11 +202,15 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
 
     Args:
         architecture (dict): A model, or ``cfg_path='package::path'``, which
-            MMRazor hands to :func:`mmengine.hub.get_model`.
+            MMRazor hands to :func:`mmengine.hub.get_model`, or MMRazor's
+            ``sub_model`` of one of these.
         scope (str): The scope in which the algorithm is built.
 
     Returns:
         dict: Config of the model.
+
+    Raises:
+        TypeError: If it is a function other than ``sub_model``.
     """
     if architecture.get('cfg_path') and not architecture.get('type'):
         cfg_path = architecture['cfg_path']
@@ -216,7 +226,25 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
         scope = cfg_path.partition('::')[0]
     model = _without_pretrained(architecture)
     model.setdefault('_scope_', scope)
+    kind = find_class(MODELS, model, scope)
+    if kind is sub_model:
+        model['cfg'] = make_plain_model(model['cfg'], model['_scope_'])
+        if isinstance(model['fix_subnet'], str):
+            model['fix_subnet'] = load(model['fix_subnet'])
+    elif isfunction(kind):
+        raise TypeError(
+            'The architecture should be a network, or a sub_model of one, '
+            f'but got {model["type"]}, which does not tell the widths of the '
+            'pruned student. Let mmrazor.ItePruneValLoop of the pruning write '
+            'fix_subnet.json and fix_subnet_weight.pth, and take them by '
+            'type="sub_model", mode="mutator".')
     return model
+
+
+def _network(model: dict) -> dict:
+    """Find the network that a student's config builds and maybe prunes."""
+    kind = find_class(MODELS, model, model['_scope_'])
+    return _network(model['cfg']) if kind is sub_model else model
 
 
 def _without_pretrained(node: Any) -> Any:
@@ -280,11 +308,12 @@ def _student_preprocessor(preprocessor: dict, model: dict,
 
 def _go_per_image(student: dict) -> None:
     """Let the data do without mmdskd's preprocessor, in place."""
-    preprocessor = student['model'].get('data_preprocessor') or {}
+    network = _network(student['model'])
+    preprocessor = network.get('data_preprocessor') or {}
     plain = make_per_image(preprocessor, student.get('train_dataloader'))
     if plain is None:
         return
-    student['model']['data_preprocessor'], train_dataloader = plain
+    network['data_preprocessor'], train_dataloader = plain
     if train_dataloader is not None:
         student['train_dataloader'] = train_dataloader
     for key in ('val_dataloader', 'test_dataloader'):
@@ -293,8 +322,8 @@ def _go_per_image(student: dict) -> None:
 
 
 def find_class(registry: Registry, config: dict,
-               scope: str) -> Optional[type]:
-    """Find the class that ``config`` names when it is built in ``scope``.
+               scope: str) -> Optional[Callable]:
+    """Find what ``config`` names when it is built in ``scope``.
 
     Args:
         registry (Registry): Registry of such classes.
@@ -302,7 +331,8 @@ def find_class(registry: Registry, config: dict,
         scope (str): The scope, unless ``config`` has one of its own.
 
     Returns:
-        type, optional: The class, or None if there is none.
+        type, optional: The class, or the function that builds it, such as
+        MMRazor's ``sub_model``, or None if there is none.
     """
     with registry.switch_scope_and_registry(config.get('_scope_',
                                                        scope)) as registry:

@@ -1,4 +1,5 @@
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -331,6 +332,72 @@ def test_config_from_a_package_path(kd_config):
     del kd_config.model['data_preprocessor']
     model = make_student_config(kd_config).model
     assert model.data_preprocessor.num_classes == 10
+
+
+WIDTHS = {
+    'type': 'ChannelMutator',
+    'channel_unit_cfg': {
+        'type': 'L1MutableChannelUnit',
+        'units': {
+            'backbone.conv1_(0, 4)_4': {
+                'init_args': {
+                    'num_channels': 4
+                },
+                'choice': 2
+            }
+        }
+    }
+}
+
+
+@pytest.mark.parametrize('scope', [True, False])
+def test_config_of_a_pruned_student(kd_config, tmp_path, scope):
+    """The widths are in it, and the preprocessor is the network's."""
+    path = tmp_path / 'fix_subnet.json'
+    path.write_text(json.dumps(WIDTHS))
+    network = kd_config.model.architecture
+    network.init_cfg = dict(type='Pretrained', checkpoint='/net.pth')
+    kd_config.model.architecture = dict(
+        type='sub_model',
+        mode='mutator',
+        cfg=network,
+        fix_subnet=str(path),
+        init_cfg=dict(type='Pretrained', checkpoint='/pruned.pth'))
+    if scope:
+        kd_config.model.architecture._scope_ = 'mmrazor'
+    cfg = make_student_config(kd_config)
+    assert cfg.model._scope_ == 'mmrazor'
+    assert cfg.model.cfg._scope_ == 'mmpretrain'
+    assert cfg.model.fix_subnet == WIDTHS
+    assert cfg.model.cfg.data_preprocessor == \
+        kd_config.model.data_preprocessor
+    assert 'data_preprocessor' not in cfg.model
+    assert '.pth' not in str(cfg.model)
+    assert cfg.custom_imports.imports == ['mmdskd']
+    text = Config.fromstring(cfg.pretty_text, '.py')
+    assert text.to_dict() == cfg.to_dict()
+
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        make_student_config(kd_config)
+
+
+def test_preprocessor_of_a_pruned_student_on_batch_data(kd_config):
+    use_batch_data(kd_config)
+    kd_config.model.architecture = dict(
+        type='sub_model', cfg=kd_config.model.architecture, fix_subnet=WIDTHS)
+    cfg = make_student_config(kd_config)
+    assert cfg.model.cfg.data_preprocessor.type == \
+        'mmpretrain.ClsDataPreprocessor'
+    assert cfg.model.fix_subnet == WIDTHS
+
+
+def test_functions_that_hide_the_widths_are_refused(kd_config):
+    kd_config.model.architecture = dict(
+        type='GroupFisherSubModel', algorithm=dict())
+    with pytest.raises(
+            TypeError, match='sub_model of one, but got GroupFisherSubModel'):
+        make_student_config(kd_config)
 
 
 def test_scope_of_the_model(kd_config):
