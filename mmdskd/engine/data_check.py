@@ -1,30 +1,31 @@
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmdskd.datasets import InMemoryDataset
 
 
 def check_augmentation(runner: Runner) -> None:
-    """Check that images from memory are augmented, before they train.
+    """Check that the images are augmented as the config says.
 
-    They are augmented by the data preprocessor, which a model may bring
-    itself; then that of the data config is not used.
+    Images from memory, and batches by mixup and CutMix, are augmented by the
+    data preprocessor, which a model may bring itself; then that of the data
+    config is not used. It warns of what is not used.
 
     Args:
-        runner (Runner): The runner. Without a
-            :class:`~mmdskd.datasets.InMemoryDataset` for training, there is
-            nothing to check. Its data loader is built.
+        runner (Runner): The runner. Its data loader is built.
 
     Raises:
         ValueError: If the images are too small for an augmentation.
     """
-    dataset = runner.train_loop.dataloader.dataset
-    if not isinstance(dataset, InMemoryDataset):
-        return
     model = runner.model
     if is_model_wrapper(model):
         model = model.module
+    _check_batch_augments(runner, model)
+    dataset = runner.train_loop.dataloader.dataset
+    if not isinstance(dataset, InMemoryDataset):
+        return
     augments = getattr(model.data_preprocessor, 'augments', None)
     if augments is None:
         runner.logger.warning(
@@ -39,3 +40,17 @@ def check_augmentation(runner: Runner) -> None:
     image = dataset.images[:1]
     for augment in augments.augments:
         image = augment.augment(image, torch.Generator())
+
+
+def _check_batch_augments(runner: Runner, model: nn.Module) -> None:
+    """Warn of mixup or CutMix that only the student's preprocessor has."""
+    network = getattr(model, 'architecture', None)
+    ours = getattr(network, 'data_preprocessor', None)
+    if ours is model.data_preprocessor or \
+            getattr(ours, 'batch_augments', None) is None:
+        return
+    runner.logger.warning(
+        'The batches are not augmented as train_cfg.augments of the '
+        f'architecture says: {type(model).__name__} prepares them by its own '
+        'data_preprocessor. Write them there, as batch_augments=dict('
+        'augments=...).')

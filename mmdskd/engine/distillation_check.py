@@ -1,6 +1,8 @@
-from typing import Optional
+from typing import List, Optional
 
+from mmrazor.models.architectures.dynamic_ops import DynamicMixin
 from mmrazor.models.distillers import ConfigurableDistiller
+from mmrazor.models.mutators import ChannelMutator
 from torch import nn
 
 from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
@@ -19,21 +21,23 @@ def check_distillation(model: nn.Module) -> None:
 
     Raises:
         ValueError: If numbers of branches or classes disagree, a loss is not
-            given what it needs, there is a classifier too many or too few,
-            or a ``tau`` is not positive.
+            given what it needs, there is a classifier too many or too few, a
+            ``tau`` is not positive, or the algorithm varies the width of a
+            layer that a head is on.
     """
     distiller = getattr(model, 'distiller', None)
     if not isinstance(distiller, ConfigurableDistiller):
         return
     num_classes = {
-        name: get_num_classes(getattr(model, name, None))
-        for name in ('student', 'teacher')
+        part: get_num_classes(getattr(model, name, None))
+        for part, name in (('student', 'architecture'), ('teacher', 'teacher'))
     }
     _check_num_classes(num_classes)
     for name, loss in distiller.distill_losses.items():
         check_tau(name, loss)
         if isinstance(loss, DSKDLoss):
-            _check_dskd(name, loss, distiller, num_classes)
+            recorder = _check_dskd(name, loss, distiller, num_classes)
+            _check_widths(name, recorder.sources, model)
 
 
 def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
@@ -49,7 +53,8 @@ def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
 
 
 def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
-                num_classes: dict) -> None:
+                num_classes: dict) -> MultiModuleOutputsRecorder:
+    """Check one loss, and return the recorder of its branches."""
     mapping = distiller.loss_forward_mappings.get(name, {})
     missing = [key for key in loss.needs if key not in mapping]
     if missing:
@@ -98,6 +103,35 @@ def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
             **num_classes, f'connector {source["connector"]!r}':
             connector.num_classes
         })
+    return recorder
+
+
+def _check_widths(name: str, sources: List[str], model: nn.Module) -> None:
+    """Raise if a search varies the width of a layer that a head is on."""
+    mutator = getattr(model, 'mutator', None)
+    if not isinstance(mutator, ChannelMutator):
+        return
+    units = {
+        id(channel.module): unit
+        for unit in mutator.mutable_units for channel in unit.output_related
+    }
+    for source in sources:
+        # The last layer of a block has the width of its output.
+        layers = [
+            module for module in model.architecture.get_submodule(
+                source).modules() if isinstance(module, DynamicMixin)
+        ]
+        unit = units.get(id(layers[-1])) if layers else None
+        if unit is None or len(getattr(unit, 'candidate_choices', ())) == 1:
+            continue
+        raise ValueError(
+            f'{type(model).__name__} varies the width of {source!r} from step '
+            f'to step, but the head of {name} on it has fixed in_channels. '
+            'Take a layer of fixed width, or fix the width of this one where '
+            'the algorithm allows it: of a OneShotChannelMutator, '
+            f'channel_unit_cfg.units={{{unit.name!r}: dict(init_args=dict('
+            "candidate_choices=[1.0], choice_mode='ratio'))}. Or distil "
+            'when the search is over: see docs/mixing.md')
 
 
 def _check_num_classes(num_classes: dict) -> None:

@@ -1,3 +1,4 @@
+import copy
 import logging
 from pathlib import Path
 
@@ -60,3 +61,38 @@ def test_other_data_sets_have_their_own_pipeline(warnings):
                 dataset.data_preprocessor, _delete_=True)
         })
     assert found == []
+
+
+MIXUP = dict(augments=dict(type='Mixup', alpha=1.))
+
+
+@pytest.mark.parametrize('changes, told', [
+    ({}, False),
+    ({'model.architecture.train_cfg': MIXUP}, True),
+    ({'data_preprocessor.batch_augments': MIXUP}, False),
+])
+def test_mixup_of_the_architecture_is_not_used(tmp_path, build_runner,
+                                               monkeypatch, changes, told):
+    name = 'kd_resnet20_resnet8-thin_1xb64_digits'
+    cfg = Config.fromfile(CONFIGS / f'kd/digits/{name}.py')
+    cfg.work_dir = str(tmp_path)
+    cfg.model.teacher_ckpt = None
+    cfg.merge_from_dict(copy.deepcopy(changes))
+    runner = build_runner(cfg)
+    found = []
+    monkeypatch.setattr(runner.logger, 'warning', found.append)
+    check_augmentation(runner)
+    assert len(found) == told
+    if told:
+        assert 'FrozenTeacherDistill prepares them by its own' in found[0]
+        assert 'as batch_augments=dict(' in found[0]
+        batch = runner.model.data_preprocessor(
+            next(iter(runner.train_dataloader)), True)
+        # Class indices: nothing is mixed.
+        assert 'gt_score' not in batch['data_samples'][0]
+
+
+def test_mixup_of_a_plain_network_is_used(warnings):
+    found, runner = warnings(**{'model.train_cfg': MIXUP})
+    assert found == []
+    assert runner.model.data_preprocessor.batch_augments is not None

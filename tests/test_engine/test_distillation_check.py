@@ -1,4 +1,7 @@
+import re
+
 import pytest
+import torch
 from mmrazor.registry import MODELS
 
 from mmdskd.engine.distillation_check import check_distillation
@@ -89,3 +92,72 @@ def test_kd_without_dskd_is_checked_too(kd_config):
     kd_config.model.distiller.distill_losses.loss_kd.tau = -4
     with pytest.raises(ValueError, match='loss_kd: tau .* but got -4'):
         check_distillation(MODELS.build(kd_config.model))
+
+
+ONE_WIDTH = dict(
+    init_args=dict(candidate_choices=[1.0], choice_mode='ratio'))
+STAGES = ('backbone.conv1_(0, 4)_4', 'backbone.layer2.0.conv2_(0, 8)_8')
+
+
+@pytest.fixture
+def search(dskd_config):
+    """AutoSlim, of which some units keep their width."""
+
+    def build(*fixed):
+        model = dskd_config.model
+        del model['teacher']
+        model.distiller.connectors.heads.out_channels = 16
+        model.update(
+            type='AutoSlim',
+            mutator=dict(
+                type='OneShotChannelMutator',
+                channel_unit_cfg=dict(
+                    type='OneShotMutableChannelUnit',
+                    default_args=dict(
+                        candidate_choices=[0.5, 1.0], choice_mode='ratio'),
+                    units={name: ONE_WIDTH
+                           for name in fixed}),
+                parse_cfg=dict(
+                    type='ChannelAnalyzer',
+                    demo_input=(1, 1, 16, 16),
+                    tracer_type='BackwardTracer')))
+        return MODELS.build(model)
+
+    return build
+
+
+def test_heads_in_a_search_need_layers_of_fixed_width(search):
+    model = search(*STAGES)
+    check_distillation(model)
+    # So it is.
+    backbone = model.architecture.backbone
+    image = torch.rand(2, 1, 16, 16)
+    for choices in (model.mutator.max_choices, model.mutator.min_choices):
+        model.mutator.set_choices(choices)
+        assert backbone.layer1(backbone.relu(
+            backbone.bn1(backbone.conv1(image)))).shape[1] == 4
+        assert backbone(image)[0].shape[1] in (8, 16)
+
+
+@pytest.mark.parametrize('fixed, source, unit', [
+    ((), 'layer1', STAGES[0]),
+    (STAGES[:1], 'layer2', STAGES[1]),
+])
+def test_varying_width_is_told(search, fixed, source, unit):
+    with pytest.raises(ValueError) as error:
+        check_distillation(search(*fixed))
+    assert (f"AutoSlim varies the width of 'backbone.{source}'" in str(
+        error.value))
+    assert f"units={{{unit!r}: dict(init_args=dict(candidate" in str(
+        error.value)
+    # What it says to write is right.
+    written = re.search(r'units=(\{.*?\)\)\})', str(error.value)).group(1)
+    assert eval(written) == {unit: ONE_WIDTH}
+
+
+def test_classes_of_a_search_are_checked(search, dskd_config):
+    model = search(*STAGES)
+    model.architecture.head.num_classes = 7
+    with pytest.raises(
+            ValueError, match="student 7, connector 'heads' 10"):
+        check_distillation(model)

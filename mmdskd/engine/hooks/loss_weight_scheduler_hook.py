@@ -121,7 +121,8 @@ class LossWeightSchedulerHook(Hook):
             KeyError: If ``loss`` is not a DSKD loss of the model.
             ValueError: If the parts of the distillation do not fit,
                 ``by_epoch`` is set in training by iterations, or
-                ``StopDistillHook`` would break distributed training.
+                ``StopDistillHook`` serves an algorithm that does not know
+                it, or would break distributed training.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError('by_epoch=True needs training by epochs, but '
@@ -131,12 +132,16 @@ class LossWeightSchedulerHook(Hook):
             model = model.module
         self._losses = find_dskd_losses(model, self.loss)
         check_distillation(model)
-        if (any(isinstance(hook, StopDistillHook) for hook in runner.hooks)
-                and not getattr(runner.model, 'find_unused_parameters', True)):
-            raise ValueError(
-                'StopDistillHook leaves the heads without gradient, which '
-                'distributed training refuses: set find_unused_parameters = '
-                'True in the config')
+        if any(isinstance(hook, StopDistillHook) for hook in runner.hooks):
+            if not hasattr(model, 'distillation_stopped'):
+                raise ValueError(
+                    f'{type(model).__name__} can not be stopped to distil: '
+                    'remove StopDistillHook')
+            if not getattr(runner.model, 'find_unused_parameters', True):
+                raise ValueError(
+                    'StopDistillHook leaves the heads without gradient, which '
+                    'distributed training refuses: set '
+                    'find_unused_parameters = True in the config')
         self._recorders = find_recorders(model)
         self._seen: Dict[str, Optional[dict]] = dict.fromkeys(self._losses)
         self._log_rows: Dict[str, List[Tensor]] = dict()

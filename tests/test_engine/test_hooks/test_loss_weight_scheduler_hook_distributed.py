@@ -77,3 +77,64 @@ def test_weights_are_the_same_on_all_ranks(ranks, algorithm, hook, interval):
         for rank in (first, second):
             torch.testing.assert_close(
                 rank['state'][f'allocation.{term}.weights'], expected)
+
+
+STOPPED = """
+import sys
+import mmdskd
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmdskd.utils.cli import distribute_on_cpu
+
+torch.set_num_threads(1)
+cfg = Config.fromfile(sys.argv[1])
+cfg.launcher = 'pytorch'
+distribute_on_cpu(cfg)
+runner = Runner.from_cfg(cfg)
+model = runner.model.module
+seen = [0]
+for param in model.distiller.connectors.parameters():
+    param.register_hook(lambda grad: seen.append(runner.iter))
+error = ''
+try:
+    runner.train()
+except ValueError as raised:
+    error = str(raised)
+heads = dict(model.distiller.connectors.named_parameters())
+torch.save(dict(iter=runner.iter, last=max(seen), error=error,
+                student=dict(model.student.named_parameters()), heads=heads),
+           f'{sys.argv[2]}/rank{runner.rank}.pth')
+"""
+
+
+@pytest.fixture
+def stop(dskd_config, run_two_ranks):
+    """Stop the distillation on two processes after one of three epochs."""
+
+    def run(find_unused_parameters):
+        dskd_config.model.type = 'mmdskd.FrozenTeacherDistill'
+        dskd_config.find_unused_parameters = find_unused_parameters
+        dskd_config.custom_hooks.append(
+            dict(type='mmrazor.StopDistillHook', stop_epoch=1))
+        dskd_config.val_dataloader = dskd_config.val_cfg = None
+        dskd_config.val_evaluator = None
+        return run_two_ranks(dskd_config, STOPPED)
+
+    return run
+
+
+def test_training_goes_on_after_the_distillation(stop):
+    first, second = stop(find_unused_parameters=True)
+    for rank in (first, second):
+        # 3 of the 9 iterations distil.
+        assert (rank['error'], rank['iter'], rank['last']) == ('', 9, 2)
+    for part in ('student', 'heads'):
+        for name, value in first[part].items():
+            assert torch.equal(value, second[part][name]), name
+
+
+def test_unused_parameters_are_told_before_training(stop):
+    for rank in stop(find_unused_parameters=False):
+        assert rank['iter'] == 0
+        assert 'set find_unused_parameters = True' in rank['error']
