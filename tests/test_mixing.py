@@ -50,12 +50,12 @@ class Look(Hook):
         self.learning.append(set())
 
 
-def shorten(cfg, epochs=1):
+def shorten(cfg, epochs=1, batch_size=64, **dataset):
     """Two iterations an epoch."""
     for name in ('train', 'val'):
         loader = cfg[f'{name}_dataloader']
-        loader.dataset.dataset.indices = 128
-        loader.batch_size = 64
+        loader.dataset.dataset.update(indices=2 * batch_size, **dataset)
+        loader.batch_size = batch_size
     if 'teacher' in cfg.model:
         cfg.model.teacher_ckpt = None  # trained by another config
     cfg.train_cfg.max_epochs = epochs
@@ -209,6 +209,45 @@ def test_group_fisher_prunes_a_channel_in_each_iteration(tmp_path):
     images = torch.randn(2, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(student(images), runner.model(images))
+
+
+@pytest.mark.slow
+def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
+                             cifar_folder):
+    """Prune, recover in three ways, and distil without a teacher."""
+    monkeypatch.chdir(tmp_path)
+    folder = ROOT / 'configs/mix/cifar100'
+    data_root = str(cifar_folder())
+    channels = {'dskd_resnet32x4_resnet32x4-l1': (32, 64, 128),
+                'prune-fisher_resnet32x4': (64, 128, 256)}
+    names = ('prune-l1_resnet32x4', 'finetune_resnet32x4-l1',
+             'kd_resnet32x4_resnet32x4-l1', 'dskd_resnet32x4_resnet32x4-l1',
+             'prune-fisher_resnet32x4', 'dskd-self_resnet8x4')
+    for name in names:
+        cfg = Config.fromfile(folder / f'{name}_1xb64_cifar100.py')
+        shorten(cfg, batch_size=4, data_root=data_root)
+        cfg.custom_hooks = [
+            hook for hook in cfg.custom_hooks if 'mmdskd' in hook.type]
+        if 'prune' in name:
+            del cfg.model.architecture.init_cfg
+            cfg.train_cfg.val_interval = 1
+        if 'l1' in name and 'prune' in name:
+            cfg.train_cfg.max_epochs = cfg.model.prune_times = 2
+        cfg.work_dir = f'work_dirs/{name}_1xb64_cifar100'
+        runner = build_runner(cfg)
+        check_distillation(runner.model)
+        check_augmentation(runner)
+        runner.train()
+        assert 0 <= runner.message_hub.get_scalar(
+            'val/accuracy/top1').current() <= 100
+        if name in channels:
+            backbone = runner.model.architecture.backbone
+            assert channels[name] == tuple(
+                getattr(backbone, layer)[-1].conv2.out_channels
+                for layer in ('layer1', 'layer2', 'layer3'))
+        if 'fisher' in name:
+            units = runner.model.mutator.mutable_units
+            assert sum(unit.num_channels for unit in units) == 2464
 
 
 # ---------------------------------------------------------------------------
