@@ -13,10 +13,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmpretrain.models.utils import RandomBatchAugment
 from mmrazor.models.algorithms import DataFreeDistillation
-from mmrazor.registry import MODELS
 
 from mmdskd.engine.data_check import check_augmentation
 from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.utils import resolve_auto
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / 'docs/mixing.md').read_text()
@@ -184,31 +184,49 @@ def test_plain_fine_tuning_of_the_pruned(tmp_path, start, build_runner,
     runner.train()
 
 
-def test_group_fisher_prunes_a_channel_in_each_iteration(tmp_path):
+def test_pruned_by_group_fisher(tmp_path, monkeypatch, build_runner):
+    monkeypatch.chdir(tmp_path)
     name = 'prune-fisher_resnet20_1xb64_digits'
     runner = prune(tmp_path, name, epochs=3)
     mutator = runner.model.mutator
     total = sum(unit.num_channels for unit in mutator.mutable_units)
     assert total == 384
     left = sum(mutator.current_choices.values())
+    # A channel in each iteration
     assert total - left == runner.iter == 6
-    student = MODELS.build(
-        dict(
-            _scope_='mmrazor',
-            type='sub_model',
-            mode='mutator',
-            cfg=Config.fromfile(
-                ROOT / 'configs/_base_/models/digits/resnet20.py').resnet20,
-            fix_subnet=f'{runner.work_dir}/fix_subnet.json',
-            init_cfg=dict(
-                type='Pretrained',
-                checkpoint=f'{runner.work_dir}/fix_subnet_weight.pth',
-                prefix='architecture.')))
+    # It judges them by the gradients of what the convolutions take.
+    inputs = []
+    conv = runner.model.architecture.backbone.layer2[1].conv2
+    handle = conv.register_forward_pre_hook(
+        lambda module, args: args[0].retain_grad() or inputs.append(args[0]))
+    batch = runner.model.data_preprocessor(
+        next(iter(runner.train_dataloader)), training=True)
+    mutator.start_record_info()
+    runner.model(**batch, mode='loss')['loss'].backward()
+    mutator.end_record_info()
+    handle.remove()
+    assert inputs[0].grad.any()
+    assert torch.equal(conv.recorded_grad[0], inputs[0].grad)
+    mutator.reset_recorded_info()
+
+    name = 'dskd_resnet20_resnet20-fisher_1xb64_digits'
+    cfg = Config.fromfile(ROOT / f'configs/mix/digits/{name}.py')
+    resolve_auto(shorten(cfg))
+    cfg.work_dir = 'work_dirs/dskd'
+    dskd = build_runner(cfg)
+    dskd.model.init_weights()
+    student = dskd.model.student
     student.eval()
     runner.model.eval()
     images = torch.randn(2, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(student(images), runner.model(images))
+    assert cfg.model.distiller.connectors.heads.in_channels == [
+        student.backbone.layer1[-1].conv2.out_channels,
+        student.backbone.layer2[-1].conv2.out_channels
+    ]
+    dskd.train()
+    assert len(scalars(dskd, 'distill.loss_dskd')) == 2
 
 
 @pytest.mark.slow
@@ -222,7 +240,8 @@ def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
                 'prune-fisher_resnet32x4': (64, 128, 256)}
     names = ('prune-l1_resnet32x4', 'finetune_resnet32x4-l1',
              'kd_resnet32x4_resnet32x4-l1', 'dskd_resnet32x4_resnet32x4-l1',
-             'prune-fisher_resnet32x4', 'dskd-self_resnet8x4')
+             'prune-fisher_resnet32x4', 'finetune_resnet32x4-fisher',
+             'dskd_resnet32x4_resnet32x4-fisher', 'dskd-self_resnet8x4')
     for name in names:
         cfg = Config.fromfile(folder / f'{name}_1xb64_cifar100.py')
         shorten(cfg, batch_size=4, data_root=data_root)
@@ -234,7 +253,7 @@ def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
         if 'l1' in name and 'prune' in name:
             cfg.train_cfg.max_epochs = cfg.model.prune_times = 2
         cfg.work_dir = f'work_dirs/{name}_1xb64_cifar100'
-        runner = build_runner(cfg)
+        runner = build_runner(resolve_auto(cfg))
         check_distillation(runner.model)
         check_augmentation(runner)
         runner.train()
@@ -245,7 +264,7 @@ def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
             assert channels[name] == tuple(
                 getattr(backbone, layer)[-1].conv2.out_channels
                 for layer in ('layer1', 'layer2', 'layer3'))
-        if 'fisher' in name:
+        if name == 'prune-fisher_resnet32x4':
             units = runner.model.mutator.mutable_units
             assert sum(unit.num_channels for unit in units) == 2464
 
