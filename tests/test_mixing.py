@@ -1,4 +1,5 @@
 """Every combination of docs/mixing.md, as it stands there."""
+import copy
 import inspect
 import re
 import shutil
@@ -9,7 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.model import BaseModel
+from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from mmpretrain.models.utils import RandomBatchAugment
 from mmrazor.models.algorithms import DataFreeDistillation
@@ -176,12 +178,18 @@ def test_plain_fine_tuning_of_the_pruned(tmp_path, start, build_runner,
     preprocessor = runner.model.data_preprocessor
     assert preprocessor.augments is not None
     assert preprocessor.mean.item() == pytest.approx(78.4)
+    check_augmentation(runner)
     runner.model.init_weights()
     runner.model.eval()
     images = torch.randn(2, 1, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(runner.model(images), pruned(images))
     runner.train()
+
+    del cfg.model.cfg['data_preprocessor']
+    with pytest.raises(
+            ValueError, match='MMRazor drops a data_preprocessor beside'):
+        check_augmentation(build_runner(cfg))
 
 
 def test_pruned_by_group_fisher(tmp_path, monkeypatch, build_runner):
@@ -329,6 +337,77 @@ def test_several_losses_heads_and_hooks(start):
     assert look(runner).learning == [names] * 4
 
 
+@MODELS.register_module()
+class TwoTeachers(BaseModel):
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first = MODELS.build(first)
+        self.second = MODELS.build(second)
+
+    def forward(self, *args, **kwargs):
+        self.first(*args, **kwargs)
+        return self.second(*args, **kwargs)
+
+
+@pytest.mark.parametrize('algorithm', [
+    'mmdskd.FrozenTeacherDistill', 'mmrazor.SingleTeacherDistill'])
+def test_two_teachers_in_one_model(start, tmp_path, algorithm):
+    """As the page says: a model of one's own may run them."""
+    path = ROOT / ('configs/dskd/digits/'
+                   'dskd_resnet20_resnet8-thin_1xb64_digits.py')
+    distiller = Config.fromfile(path).model.distiller.to_dict()
+    teacher = Config.fromfile(path).model.teacher.to_dict()
+    other = copy.deepcopy(teacher)
+    other['backbone']['depth'] = 8
+    weights = MODELS.build(other).state_dict()
+    torch.save(weights, tmp_path / 'second.pth')
+    other['init_cfg'] = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'second.pth'))
+
+    recorders = distiller['teacher_recorders']
+    distiller['teacher_recorders'] = {
+        f'{name}_{which}': dict(
+            recorder, source=f'{which}.{recorder["source"]}')
+        for which in ('first', 'second')
+        for name, recorder in recorders.items()
+    }
+    heads = distiller['connectors'].pop('heads')
+    loss = distiller['distill_losses'].pop('loss_dskd')
+    for part in (distiller['distill_losses'],
+                 distiller['loss_forward_mappings']):
+        part.pop('loss_kd')
+    mapping = distiller['loss_forward_mappings'].pop('loss_dskd')
+    for which in ('first', 'second'):
+        distiller['connectors'][which] = heads
+        distiller['distill_losses'][f'loss_{which}'] = loss
+        ours = copy.deepcopy(mapping)
+        ours['branches']['connector'] = which
+        ours['preds_T']['recorder'] = f'logits_{which}'
+        ours['feat_T']['recorder'] = f'feat_{which}'
+        distiller['loss_forward_mappings'][f'loss_{which}'] = ours
+    runner = start(
+        f'_base_ = {str(path)!r}', **{
+            'model.type': algorithm,
+            'model.teacher': dict(
+                _delete_=True, type='TwoTeachers', first=teacher,
+                second=other),
+            'model.distiller': dict(distiller, _delete_=True),
+            'custom_hooks.0.loss': None
+        })
+    runner.train()
+    for name, value in weights.items():
+        assert torch.equal(runner.model.teacher.second.state_dict()[name],
+                           value), name
+    ours, theirs = (
+        runner.model.distiller.distill_losses[f'loss_{which}']
+        for which in ('first', 'second'))
+    assert not torch.equal(ours.last_losses['feat'],
+                           theirs.last_losses['feat'])
+    assert scalars(runner, 'first.weight_feat_1')
+    assert scalars(runner, 'second.weight_feat_1')
+
+
 # ---------------------------------------------------------------------------
 # Hooks
 # ---------------------------------------------------------------------------
@@ -420,6 +499,18 @@ def test_hooks_of_mmpretrain(start):
         assert torch.equal(value, seen['heads'][name]), name
     assert not torch.equal(runner.model.student.backbone.bn1.running_mean,
                            seen['student'])
+    images = list(Path('work_dirs/block').rglob('vis_image/*.png'))
+    assert len(images) == 4  # images 0 and 100 of each validation
+
+
+def test_another_loss_is_refused(start):
+    [block] = section('Hooks of MMPretrain')
+    runner = start(block + """
+custom_hooks = [dict(type='SwitchRecipeHook', schedule=[
+    dict(action_epoch=1, loss=dict(type='mmpretrain.CrossEntropyLoss'))])]
+""")
+    with pytest.raises(RuntimeError, match='Cannot access the `loss_module`'):
+        runner.train()
 
 
 def test_check_of_the_number_of_classes(start):

@@ -1,4 +1,5 @@
 import torch
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -17,8 +18,10 @@ def check_augmentation(runner: Runner) -> None:
         runner (Runner): The runner. Its data loader is built.
 
     Raises:
-        ValueError: If the images are too small for an augmentation.
+        ValueError: If the images are too small for an augmentation, or
+            MMRazor's ``sub_model`` has dropped the data preprocessor.
     """
+    _check_sub_model(runner.cfg)
     model = runner.model
     if is_model_wrapper(model):
         model = model.module
@@ -54,3 +57,16 @@ def _check_batch_augments(runner: Runner, model: nn.Module) -> None:
         f'architecture says: {type(model).__name__} prepares them by its own '
         'data_preprocessor. Write them there, as batch_augments=dict('
         'augments=...).')
+
+
+def _check_sub_model(cfg: Config) -> None:
+    """Raise if a pruned network does without the data preprocessor."""
+    model = cfg.get('model') or {}
+    if str(model.get('type')).rpartition('.')[2] != 'sub_model' or \
+            model['cfg'].get('data_preprocessor') is not None:
+        return
+    if cfg.get('data_preprocessor') or model.get('data_preprocessor'):
+        raise ValueError(
+            'MMRazor drops a data_preprocessor beside the cfg of a sub_model '
+            'and at the top level. Give it to the network in the cfg: '
+            'model.cfg.data_preprocessor = ...')
