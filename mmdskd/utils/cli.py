@@ -12,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.hub import get_config
 
 from .auto import resolve_auto
+from .type_name import type_name
 
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
 
@@ -173,10 +174,9 @@ def enable_amp(cfg: Config) -> None:
         RuntimeError: If the device can't do it.
     """
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    kind = getattr(kind, '__name__', kind)
-    if 'constructor' in wrapper or kind not in ('OptimWrapper',
-                                                'AmpOptimWrapper'):
+    if 'constructor' in wrapper or type_name(
+            wrapper, 'OptimWrapper') not in ('OptimWrapper',
+                                             'AmpOptimWrapper'):
         raise ValueError(
             '--amp should meet an optim_wrapper of type "OptimWrapper" or '
             f'"AmpOptimWrapper" without a constructor, but got {wrapper}.')

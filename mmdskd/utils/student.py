@@ -15,6 +15,7 @@ from mmrazor.registry import sub_model
 
 from mmdskd.utils.files import write_atomically
 from mmdskd.utils.per_image import make_per_image, unwrap_dataloader
+from mmdskd.utils.type_name import type_name
 from mmdskd.version import __version__
 
 # Name of the file that goes with the students of a folder.
@@ -261,8 +262,8 @@ def _without_pretrained(node: Any) -> Any:
     if inits:
         inits = [inits] if isinstance(inits, dict) else inits
         kept = [
-            init for init in inits if init.get('type', '').rpartition('.')[2]
-            not in ('Pretrained', 'PretrainedInit')
+            init for init in inits
+            if type_name(init) not in ('Pretrained', 'PretrainedInit')
         ]
         if not kept:
             del node['init_cfg']

@@ -101,7 +101,10 @@ def test_missing_checkpoint_to_resume(run_tool, dump, plain_config):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='is about the CPU')
-def test_amp_on_cpu(run_tool, dump, plain_config):
+@pytest.mark.parametrize('kind',
+                         ['OptimWrapper', 'mmengine.optim.OptimWrapper'])
+def test_amp_on_cpu(run_tool, dump, plain_config, kind):
+    plain_config.optim_wrapper.type = kind
     with pytest.raises(RuntimeError, match="offers 'cpu'. Leave out --amp"):
         run_tool('train.py', dump(plain_config), '--amp')
 

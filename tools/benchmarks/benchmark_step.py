@@ -48,6 +48,7 @@ from mmdskd.registry import DATASETS, MODELS
 from mmdskd.utils import resolve_auto
 from mmdskd.utils.cli import (add_cfg_options, load_config, parse_shape,
                               whole_number)
+from mmdskd.utils.type_name import type_name
 
 MEGABYTE = 2**20
 SEED = 0
@@ -286,8 +287,7 @@ def check_plain(where: str, cfg: dict, kind: str, *keys: str) -> None:
     Raises:
         ValueError: If it is something else.
     """
-    found = cfg.get('type', kind).split('.')[-1]
-    if found != kind or not set(cfg) <= {'type', *keys}:
+    if type_name(cfg, kind) != kind or not set(cfg) <= {'type', *keys}:
         raise ValueError(
             f'--plain-loop should meet a first config whose {where} is a '
             f'{kind} with no setting but {", ".join(keys)}, but got '

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmdskd.registry import MODELS
 from mmdskd.utils.fold_bn import find_foldable, fold
 from mmdskd.utils.teacher import digest, load_teacher, load_teacher_weights
+from mmdskd.utils.type_name import type_name
 
 Undo = Callable[[], None]
 AUTOCAST_DTYPES = ('bfloat16', 'float16')
@@ -188,7 +189,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """Load or initialise the weights of the teacher."""
         init_cfg = self.teacher.init_cfg
         if teacher_ckpt is None and isinstance(init_cfg, dict) and \
-                init_cfg['type'] == 'Pretrained' and \
+                type_name(init_cfg) in ('Pretrained', 'PretrainedInit') and \
                 init_cfg.get('prefix') is None:
             teacher_ckpt = init_cfg['checkpoint']
         if teacher_ckpt:

@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 from mmengine.hooks import EMAHook
+from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
@@ -499,17 +500,20 @@ def test_pickle(build):
     assert_same_losses(losses_of(loaded), losses_of(algorithm), 1e-5)
 
 
-def test_pretrained_teacher_is_loaded_strictly(build, config, tmp_path):
+@pytest.mark.parametrize(
+    'kind', ['Pretrained', PretrainedInit, 'mmengine.model.PretrainedInit'])
+def test_pretrained_teacher_is_loaded_strictly(build, config, kind):
     path = config.model.teacher_ckpt
     expected = load_checkpoint_file(path)['state_dict']
-    algorithm = build(
+    options = dict(
         teacher_ckpt=None,
-        teacher__init_cfg=dict(type='Pretrained', checkpoint=path))
+        teacher__init_cfg=dict(type=kind, checkpoint=path))
+    algorithm = build(**options)
     for name, value in algorithm.teacher.state_dict().items():
         assert torch.equal(value, expected[name]), name
     torch.save(dict(state_dict={'head.fc.bias': torch.zeros(10)}), path)
     with pytest.raises(ValueError, match='teacher_ckpt should hold .*missing'):
-        build()
+        build(**options)
 
 
 def test_part_of_the_teacher_is_pretrained(build, config):
