@@ -65,6 +65,8 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmdskd', 'mmdskd.*']),
+    # Modules to MMEngine's pure-Python configs, but no package to Python.
+    package_data={'mmdskd': ['configs/**/*.py']},
     python_requires='>=3.9',
     # mmcv or mmcv-lite is up to the user: see requirements/mminstall.txt.
     install_requires=read_requirements('runtime'),

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import pickle
+import runpy
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import datasets
+
+TOOLS = Path(__file__).parents[1] / 'tools'
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -117,6 +120,17 @@ def build_runner() -> Callable[..., Runner]:
         return Runner.from_cfg(cfg)
 
     return build
+
+
+@pytest.fixture
+def run_tool(monkeypatch) -> Callable[..., None]:
+    """Run a tool in this process as from the command line."""
+
+    def run(name: str, *args) -> None:
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        runpy.run_path(str(TOOLS / name), run_name='__main__')
+
+    return run
 
 
 @pytest.fixture

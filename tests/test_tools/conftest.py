@@ -1,27 +1,11 @@
 import copy
-import runpy
-import sys
 import uuid
-from pathlib import Path
 from typing import Callable, Tuple
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-
-TOOLS = Path(__file__).parents[2] / 'tools'
-
-
-@pytest.fixture
-def run_tool(monkeypatch) -> Callable[..., None]:
-    """Run a tool in this process as from the command line."""
-
-    def run(name: str, *args) -> None:
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        runpy.run_path(str(TOOLS / name), run_name='__main__')
-
-    return run
 
 
 @pytest.fixture

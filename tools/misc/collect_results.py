@@ -40,18 +40,21 @@ from mmdskd.utils.run_log import SCALARS, find_sessions, read_run_log
 from mmdskd.utils.statistics import format_mean_std, sample_std
 from mmdskd.utils.student import CONFIG_NAME
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+ROOT = Path(__file__).resolve().parents[2]
+# Of two configs of the same name, the latter is the pure-Python one.
+CONFIGS = (ROOT / 'configs', ROOT / 'mmdskd/configs')
 OURS = 'ours'
 # kd_resnet56_resnet20_1xb64_cifar100, or resnet20_1xb64_cifar100 if plain
-NAME = re.compile(r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?(?P<student>[^_]+)'
-                  r'_\d+xb\d+_(?P<data>[^_]+)')
+NAME = re.compile(r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
+                  r'(?P<student>[^_].*)_\d+xb\d+_(?P<data>[^_]+)')
 # What a result depends on...
 RECIPE = ('model.', 'data_preprocessor.', 'train_dataloader.',
           'val_dataloader.dataset.', 'val_evaluator.', 'val_cfg.',
           'optim_wrapper.', 'param_scheduler.', 'train_cfg.',
           'auto_scale_lr.', 'custom_hooks.', 'load_from', 'launcher')
-# ... but for where files are and how fast they are read.
-INCIDENTAL = ('checkpoint', 'data_root', 'num_workers',
+# ... but for where files are, how fast they are read, and how names of types
+# are looked up.
+INCIDENTAL = ('_scope_', 'checkpoint', 'data_root', 'num_workers',
               'persistent_workers', 'pin_memory', 'prefetch_factor')
 SHOWN_SETTINGS = 5
 HEADER = ('data', 'method', 'teacher', 'student', 'seeds', 'last', 'best', '')
@@ -276,6 +279,9 @@ def read_recipe(cfg: Config, name: str) -> Dict[str, Any]:
     recipe = {}
     for key, value in flatten(content):
         last = key.rpartition('.')[2]
+        if last == 'type':
+            # A pure-Python config names the module, another one the scope.
+            value = str(value).rpartition('.')[2]
         if last == 'teacher_ckpt':
             value = value and 'given'  # without it, noise is distilled
         if key.startswith(RECIPE) and last not in INCIDENTAL:
@@ -326,9 +332,9 @@ def make_results(
         runs: List[Run]) -> Tuple[List[Result], Dict[Path, str]]:
     """Take together what differs by nothing but the seed.
 
-    Settings are compared to the config of the same name in the ``configs/``
-    beside ``tools/``. If there is none, it is taken to be what all runs of
-    this name have in common.
+    Settings are compared to the config of the same name that the project
+    ships. If there is none, it is taken to be what all runs of this name have
+    in common.
 
     Args:
         runs (list[Run]): The runs.
@@ -339,7 +345,8 @@ def make_results(
     """
     files = {
         path.stem: path
-        for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts
+        for folder in CONFIGS
+        for path in folder.rglob('*.py') if '_base_' not in path.parts
     }
     by_config = defaultdict(list)
     for run in runs:

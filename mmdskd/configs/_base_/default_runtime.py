@@ -1,0 +1,36 @@
+from mmengine.hooks import (CheckpointHook, DistSamplerSeedHook,
+                            IterTimerHook, LoggerHook, ParamSchedulerHook)
+from mmengine.visualization import LocalVisBackend
+from mmpretrain.visualization import UniversalVisualizer
+
+# For the copy in the work_dir: there types are strings again, and MMEngine
+# reads `custom_imports` only then.
+custom_imports = dict(imports=['mmdskd'], allow_failed_imports=False)
+# For what MMPretrain and MMEngine look up by a string of their own, such as
+# the default data preprocessor of a classifier.
+default_scope = 'mmpretrain'
+
+default_hooks = dict(
+    timer=dict(type=IterTimerHook),
+    logger=dict(type=LoggerHook, interval=100),
+    param_scheduler=dict(type=ParamSchedulerHook),
+    checkpoint=dict(
+        type=CheckpointHook,
+        interval=5,
+        # MMEngine deletes the old one before it writes the new one.
+        max_keep_ckpts=2,
+        save_best='accuracy/top1',
+        rule='greater'),
+    sampler_seed=dict(type=DistSamplerSeedHook))
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+vis_backends = [dict(type=LocalVisBackend)]
+visualizer = dict(type=UniversalVisualizer, vis_backends=vis_backends)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0, deterministic=False)
