@@ -58,6 +58,13 @@ class Digits(BaseDataset):
         ...             dict(type='PackInputs'),
         ...         ]),
         ...     sampler=dict(type='DefaultSampler', shuffle=True))
+
+        It is a data set of PyTorch, too:
+
+        >>> from mmdskd.datasets import Digits
+        >>> digits = Digits(split='test')
+        >>> len(digits), digits[0]['img'].shape, digits[0]['gt_label']
+        (899, (8, 8), 8)
     """
 
     METAINFO = {'classes': tuple('0123456789')}

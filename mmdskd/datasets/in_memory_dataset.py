@@ -4,7 +4,6 @@ from typing import Any, List, Sequence, Union
 import numpy as np
 import torch
 from mmengine.dataset import default_collate, force_full_init
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -60,6 +59,19 @@ class InMemoryDataset(Dataset):
         ...             split='train',
         ...             pipeline=[dict(type='PackInputs')])),
         ...     sampler=dict(type='DefaultSampler', shuffle=True))
+
+        In a loop of one's own:
+
+        >>> from mmdskd.datasets import Digits, InMemoryDataset, collate_batch
+        >>> from torch.utils.data import DataLoader
+        >>> pipeline = [dict(type='mmpretrain.PackInputs')]
+        >>> images = InMemoryDataset(
+        ...     Digits(split='train', pipeline=pipeline))
+        >>> loader = DataLoader(
+        ...     images, batch_size=64, shuffle=True, collate_fn=collate_batch)
+        >>> batch = next(iter(loader))
+        >>> batch['inputs'].shape, len(batch['data_samples'])
+        (torch.Size([64, 1, 8, 8]), 64)
     """
 
     def __init__(self,
@@ -73,7 +85,7 @@ class InMemoryDataset(Dataset):
                 'its own "dataset", as train_dataloader.dataset.dataset.'
                 f'{next(iter(kwargs))}.')
         if isinstance(dataset, dict):
-            dataset = MMENGINE_DATASETS.build(dataset)
+            dataset = DATASETS.build(dataset)
         if not (hasattr(dataset, 'full_init') and hasattr(dataset, 'metainfo')
                 ):
             raise TypeError(

@@ -17,6 +17,7 @@ def type_name(config: Any, default: str = '') -> str:
 
     Examples:
         >>> from mmdskd.models import DSKDLoss
+        >>> from mmdskd.utils.type_name import type_name
         >>> type_name(dict(type='mmdskd.DSKDLoss'))
         'DSKDLoss'
         >>> type_name(dict(type=DSKDLoss))

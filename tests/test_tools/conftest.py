@@ -1,5 +1,6 @@
 import copy
 import uuid
+from pathlib import Path
 from typing import Callable, Tuple
 
 import pytest

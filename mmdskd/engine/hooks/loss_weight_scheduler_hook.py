@@ -1,8 +1,7 @@
 import re
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Union
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.model import is_model_wrapper
@@ -12,7 +11,7 @@ from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
 
-from mmdskd.models import BaseLossWeightStrategy, BranchWeights, DSKDLoss
+from mmdskd.models import BaseLossWeightStrategy, DSKDLoss
 from mmdskd.registry import HOOKS, TASK_UTILS
 
 from ..distillation_check import check_distillation
@@ -78,6 +77,12 @@ class LossWeightSchedulerHook(Hook):
     Raises:
         KeyError: If there is no strategy of that name.
         ValueError: If a number is out of its range.
+
+    Examples:
+        >>> custom_hooks = [
+        ...     dict(
+        ...         type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
+        ...         strategy=dict(type='softmax', temperature=0.5))]
     """
 
     priority = 'NORMAL'  # before LoggerHook
@@ -176,16 +181,14 @@ class LossWeightSchedulerHook(Hook):
         recorded tensors."""
         step = self._step(runner)
         active = step >= self.begin and (self.end is None or step < self.end)
-        rows = []
         for name, loss in self._losses.items():
             if loss.last_losses is self._seen[name]:
                 continue  # it did not run, e.g. after StopDistillHook
             self._seen[name] = loss.last_losses
             for term, losses in loss.last_losses.items():
                 self._log_rows.setdefault(f'{name}.{term}', []).append(losses)
-                rows.append((loss.allocation[term], losses))
-        if active:
-            _add_over_ranks(rows)
+            if active:
+                loss.collect_losses()
         if active and not self.by_epoch:
             self._update(step + 1)
         if any(
@@ -215,8 +218,7 @@ class LossWeightSchedulerHook(Hook):
             return
         strength = min(1, since / self.warmup) if self.warmup else 1
         for loss in self._losses.values():
-            for term, weights in loss.allocation.items():
-                weights.update(self.strategies[term], self.ema_decay, strength)
+            loss.update_weights(self.strategies, self.ema_decay, strength)
 
     def _log(self, runner: Runner) -> None:
         """Hand losses and weights to the logger, in one transfer from the
@@ -349,19 +351,3 @@ def log_prefix(name: str) -> str:
     """The name of a loss in the log: without the word ``loss``, whose keys
     MMEngine would smooth."""
     return re.sub('_?loss_?', '', name) or 'dskd'
-
-
-def _add_over_ranks(rows: List[Tuple[BranchWeights, Tensor]]) -> None:
-    """Take in the losses of all ranks, in one message.
-
-    The sum is made at each iteration, not at each update, so that what is
-    pending is the same on every rank: a checkpoint holds that of one.
-    """
-    pending = [weights.to_row(losses) for weights, losses in rows]
-    if pending and get_world_size() > 1:
-        lengths = [len(row) for row in pending]
-        flat = torch.cat(pending)
-        all_reduce(flat)
-        pending = flat.split(lengths)
-    for (weights, _), row in zip(rows, pending):
-        weights.add(row)

@@ -97,11 +97,35 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             of those above or needs what is not there.
 
     Examples:
-        >>> model = dict(
+        >>> import torch
+        >>> from mmdskd.registry import MODELS
+        >>> from mmpretrain.structures import DataSample
+        >>> def classifier(depth):
+        ...     return dict(
+        ...         type='ImageClassifier', _scope_='mmpretrain',
+        ...         backbone=dict(type='mmdskd.CIFARResNet', depth=depth),
+        ...         neck=dict(type='GlobalAveragePooling'),
+        ...         head=dict(
+        ...             type='LinearClsHead', num_classes=10, in_channels=64))
+        >>> logits = dict(type='ModuleOutputs', source='head.fc')
+        >>> algorithm = MODELS.build(dict(
         ...     type='mmdskd.FrozenTeacherDistill', _scope_='mmrazor',
-        ...     architecture=student, teacher=teacher,
-        ...     teacher_ckpt='teacher.pth', teacher_fold_bn=True,
-        ...     teacher_channels_last=True, distiller=distiller)
+        ...     architecture=classifier(8), teacher=classifier(14),
+        ...     teacher_ckpt=None, teacher_fold_bn=True,
+        ...     distiller=dict(
+        ...         type='ConfigurableDistiller',
+        ...         student_recorders=dict(logits=logits),
+        ...         teacher_recorders=dict(logits=logits),
+        ...         distill_losses=dict(
+        ...             loss_kd=dict(type='KLDivergence', tau=4)),
+        ...         loss_forward_mappings=dict(
+        ...             loss_kd=dict(
+        ...                 preds_S=dict(from_student=True, recorder='logits'),
+        ...                 preds_T=dict(
+        ...                     from_student=False, recorder='logits'))))))
+        >>> samples = [DataSample().set_gt_label(digit) for digit in (3, 4)]
+        >>> sorted(algorithm.loss(torch.rand(2, 3, 32, 32), samples))
+        ['distill.loss_kd', 'student.loss']
     """
 
     def __init__(self,

@@ -1,7 +1,9 @@
 import inspect
-from typing import Dict, List, Optional, Sequence, Type, Union
+from typing import (Callable, Dict, List, Mapping, Optional, Sequence, Type,
+                    Union)
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from mmrazor.models import losses as mmrazor_losses
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from .branch_weights import BranchWeights
 
 Criterion = Union[nn.Module, Type[nn.Module]]
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
+Strategy = Callable[[Tensor, Tensor], Tensor]
 # What the losses of MMRazor and MMPretrain call the labels.
 LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
 # What a loss raises on tensors that it is not made for.
@@ -33,8 +36,9 @@ class DSKDLoss(nn.Module):
     <https://arxiv.org/abs/2202.07846>`_ (Luo, Chen, Wang, IJCNN 2023), over
     the branches on the shallow layers of the student. The weights a, b and c
     average to 1 each and are written by
-    :class:`~mmdskd.engine.LossWeightSchedulerHook`; without it they stay as
-    they are, which is 1 in a new model.
+    :class:`~mmdskd.engine.LossWeightSchedulerHook`, or by
+    :meth:`collect_losses` and :meth:`update_weights` in a loop of one's own;
+    else they stay as they are, which is 1 in a new model.
     The term on the labels is not in the paper's abstract, and off by default.
 
     Each term is any registered loss of MMRazor (by its bare name) or
@@ -131,6 +135,61 @@ class DSKDLoss(nn.Module):
             weights.reset()
         self.ramp.fill_(1)
 
+    def collect_losses(self) -> None:
+        """Take in the losses of the last forward, for the next update of the
+        weights.
+
+        To be called after each iteration, on all ranks alike: their losses
+        are summed in one message. It is done now, not at the update, so that
+        what is pending is the same on every rank: a checkpoint holds that of
+        one.
+        """
+        if not self.last_losses:
+            return
+        rows = [
+            BranchWeights.to_row(losses)
+            for losses in self.last_losses.values()
+        ]
+        if get_world_size() > 1:
+            flat = torch.cat(rows)
+            all_reduce(flat)
+            rows = flat.split([len(row) for row in rows])
+        for term, row in zip(self.last_losses, rows):
+            self.allocation[term].add(row)
+
+    def update_weights(self,
+                       strategy: Union[Strategy, Mapping[str, Strategy]],
+                       ema_decay: float = 0.9,
+                       strength: float = 1.) -> None:
+        """Write the weights, from the losses collected since the last update.
+
+        Args:
+            strategy (Callable or dict[str, Callable]): The rule, such as
+                :class:`~mmdskd.models.SoftmaxStrategy`, or one for each term,
+                by its name.
+            ema_decay (float): Share of the old losses in the smoothed ones,
+                in [0, 1). Defaults to 0.9.
+            strength (float): Share of the rule in the weights, in [0, 1]; the
+                rest is 1 for each branch. Defaults to 1.
+
+        Raises:
+            KeyError: If a term has no rule.
+            ValueError: If ``ema_decay`` or ``strength`` is out of its range.
+        """
+        if not 0 <= ema_decay < 1:
+            raise ValueError(
+                f'ema_decay should be in [0, 1), but got {ema_decay}')
+        if not 0 <= strength <= 1:
+            raise ValueError(
+                f'strength should be in [0, 1], but got {strength}')
+        for term, weights in self.allocation.items():
+            if not callable(strategy) and term not in strategy:
+                raise KeyError(
+                    'strategy should be one, or one for each of the terms '
+                    f'{list(self.allocation)}, but has none for {term!r}')
+            rule = strategy if callable(strategy) else strategy[term]
+            weights.update(rule, ema_decay, strength)
+
     def forward(self,
                 branches: Sequence[Branch],
                 preds_T: Optional[Tensor] = None,
@@ -180,9 +239,11 @@ class DSKDLoss(nn.Module):
                 for index, pair in enumerate(inputs[term])
             ])
             last_losses[term] = self._unweighted(criteria, losses.detach())
-            total = total + (self.allocation[term].weights * losses).sum()
+            # Copies, so that a backward after the next update is right.
+            weights = self.allocation[term].weights.clone()
+            total = total + (weights * losses).sum()
         self.last_losses = last_losses
-        return self.loss_weight * self.ramp * total
+        return self.loss_weight * self.ramp.clone() * total
 
     def _find_needs(self) -> List[str]:
         """List the arguments of ``forward`` that the terms need."""

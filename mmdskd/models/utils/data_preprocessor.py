@@ -37,8 +37,9 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         ValueError: If ``augments`` is empty, or ``seed`` is negative.
 
     Examples:
-        >>> data_preprocessor = dict(
-        ...     type='mmdskd.AugmentingDataPreprocessor',
+        >>> import torch
+        >>> from mmdskd.models import AugmentingDataPreprocessor
+        >>> data_preprocessor = AugmentingDataPreprocessor(
         ...     augments=[
         ...         dict(type='mmdskd.BatchRandomCrop', crop_size=32,
         ...              padding=4),
@@ -47,6 +48,10 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         ...     mean=[129.3105, 124.1085, 112.404],
         ...     std=[68.2125, 65.4075, 70.4055],
         ...     num_classes=100)
+        >>> images = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
+        >>> data = data_preprocessor(dict(inputs=images), training=True)
+        >>> data['inputs'].shape, data['inputs'].dtype
+        (torch.Size([8, 3, 32, 32]), torch.float32)
     """
 
     def __init__(self,

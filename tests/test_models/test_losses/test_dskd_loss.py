@@ -375,3 +375,56 @@ def test_a_loss_that_is_not_a_scalar_is_named():
             match=r'Branch 0: logit_loss should return a scalar, but '
             r'KLDivergence returns a tensor of shape \(6, 5\)'):
         loss(branches, preds_T=teacher['preds_T'])
+
+
+def proportional(losses, previous):
+    return L * losses / losses.sum()
+
+
+def test_weights_are_updated_in_a_loop_of_ones_own():
+    """The mean over two iterations, then an average with the next one."""
+    loss = build(logit_loss=KL, feat_loss=dict(MSE, loss_weight=7.))
+    loss.collect_losses()  # before any forward there is nothing
+    loss.update_weights(proportional)
+    assert torch.equal(loss.allocation['feat'].weights, torch.ones(L))
+    seen = []
+    for factor in (1., 2., 5.):
+        branches, given = data(torch.float32)
+        branches = [Branch(factor * b.feat, b.logits) for b in branches]
+        loss(branches, **given)
+        seen.append(loss.last_losses['feat'].numpy())
+        loss.collect_losses()
+        if factor > 1:
+            loss.update_weights(proportional, ema_decay=0.75)
+    smoothed = 0.75 * (seen[0] + seen[1]) / 2 + 0.25 * seen[2]
+    feat = loss.allocation['feat']
+    np.testing.assert_allclose(feat.ema, smoothed, rtol=1e-5)
+    np.testing.assert_allclose(
+        feat.weights, L * smoothed / smoothed.sum(), rtol=1e-5)
+    assert feat.num_updates == 2
+
+
+def test_rule_per_term():
+    loss = build(logit_loss=KL, feat_loss=MSE)
+    branches, given = data(torch.float32)
+    loss(branches, **given)
+    loss.collect_losses()
+    loss.update_weights(
+        dict(
+            logit=lambda losses, previous: torch.ones(L),
+            feat=proportional))
+    assert torch.equal(loss.allocation['logit'].weights, torch.ones(L))
+    losses = loss.last_losses['feat']
+    torch.testing.assert_close(loss.allocation['feat'].weights,
+                               proportional(losses, None))
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    ((dict(feat=proportional), ), KeyError, "has none for 'logit'"),
+    ((proportional, 1.), ValueError, r'ema_decay should be in \[0, 1\)'),
+    ((proportional, 0., 2), ValueError, r'strength should be in \[0, 1\]'),
+])
+def test_wrong_update(arguments, error, message):
+    loss = build(logit_loss=KL, feat_loss=MSE)
+    with pytest.raises(error, match=message):
+        loss.update_weights(*arguments)

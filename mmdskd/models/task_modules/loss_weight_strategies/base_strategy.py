@@ -16,12 +16,13 @@ class BaseLossWeightStrategy(metaclass=ABCMeta):
     Registered in ``TASK_UTILS``, a strategy is chosen by its name:
 
     Examples:
+        >>> import torch
+        >>> from mmdskd.models import BaseLossWeightStrategy
         >>> from mmdskd.registry import TASK_UTILS
         >>> @TASK_UTILS.register_module(name='max')
         ... class MaxStrategy(BaseLossWeightStrategy):
         ...     def allocate(self, losses, previous):
         ...         return (losses == losses.max()).float()
-        >>> import torch
         >>> MaxStrategy()(torch.tensor([1., 3.]), torch.tensor([1., 3.]))
         tensor([0., 2.])
     """

@@ -28,6 +28,13 @@ class SoftmaxStrategy(BaseLossWeightStrategy):
 
     Raises:
         ValueError: If ``temperature`` is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from mmdskd.models import SoftmaxStrategy
+        >>> losses = torch.tensor([1., 3.])
+        >>> SoftmaxStrategy()(losses, previous=losses)
+        tensor([0.5379, 1.4621])
     """
 
     def __init__(self,

@@ -31,8 +31,9 @@ class MultiModuleOutputsRecorder(BaseRecorder):
         ValueError: If ``sources`` is empty or names a module twice.
 
     Examples:
-        >>> from torch import nn
         >>> import torch
+        >>> from mmdskd.models import MultiModuleOutputsRecorder
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
         >>> recorder = MultiModuleOutputsRecorder(['1', '0'])
         >>> recorder.initialize(model)

@@ -28,8 +28,11 @@ class BatchRandomCrop(BaseBatchAugment):
         ValueError: If an argument is out of its range.
 
     Examples:
-        >>> augments = [dict(type='mmdskd.BatchRandomCrop', crop_size=32,
-        ...                  padding=4)]
+        >>> import torch
+        >>> from mmdskd.models import BatchRandomCrop
+        >>> crop = BatchRandomCrop(crop_size=32, padding=4)
+        >>> crop.augment(torch.rand(8, 3, 32, 32)).shape
+        torch.Size([8, 3, 32, 32])
     """
 
     def __init__(self,

@@ -22,7 +22,11 @@ class BatchRandomFlip(BaseBatchAugment):
         ValueError: If it is out of its range.
 
     Examples:
-        >>> augments = [dict(type='mmdskd.BatchRandomFlip', prob=0.5)]
+        >>> import torch
+        >>> from mmdskd.models import BatchRandomFlip
+        >>> flip = BatchRandomFlip(prob=1.)
+        >>> flip.augment(torch.tensor([[[[1, 2, 3]]]]))
+        tensor([[[[3, 2, 1]]]])
     """
 
     def __init__(self, prob: float = 0.5) -> None:
