@@ -16,7 +16,7 @@ from mmdskd.registry import HOOKS, TASK_UTILS
 
 from ..distillation_check import check_distillation
 
-StrategyConfig = Union[str, dict]
+StrategyConfig = Union[str, dict, BaseLossWeightStrategy]
 TERMS = ('logit', 'feat', 'label')
 
 
@@ -53,12 +53,12 @@ class LossWeightSchedulerHook(Hook):
         loss (str, optional): Name of the :class:`~mmdskd.models.DSKDLoss` in
             ``distill_losses``. None means each one of the model. Defaults to
             None.
-        strategy (str or dict): Name of a strategy: ``softmax``,
-            ``proportional``, ``inverse``, ``uniform``, ``dwa``, or one
-            registered in ``TASK_UTILS``; or its config, e.g.
-            ``dict(type='softmax', temperature=0.5)``; or one per term, e.g.
-            ``dict(logit='softmax', feat='uniform')``, where a term that is
-            left out is ``uniform``. Defaults to 'softmax'.
+        strategy (str, dict or BaseLossWeightStrategy): Name of a strategy:
+            ``softmax``, ``proportional``, ``inverse``, ``uniform``, ``dwa``,
+            or one registered in ``TASK_UTILS``; or its config, e.g.
+            ``dict(type='softmax', temperature=0.5)``; or the object; or one
+            per term, e.g. ``dict(logit='softmax', feat='uniform')``, where a
+            term that is left out is ``uniform``. Defaults to 'softmax'.
         ema_decay (float): Share of the old losses in the smoothed ones, in
             [0, 1), per update. Defaults to 0.9.
         interval (int): Iterations or epochs between updates, >= 1. Defaults
@@ -76,6 +76,7 @@ class LossWeightSchedulerHook(Hook):
 
     Raises:
         KeyError: If there is no strategy of that name.
+        TypeError: If ``strategy`` is not one.
         ValueError: If a number is out of its range.
 
     Examples:
@@ -255,8 +256,8 @@ def build_strategies(
     """Build the strategy of each term.
 
     Args:
-        cfg (str or dict): Name or config of one strategy, or a dict of them
-            by term.
+        cfg (str, dict or BaseLossWeightStrategy): One strategy, its name or
+            its config, or a dict of them by term.
 
     Returns:
         dict[str, BaseLossWeightStrategy]: One per term.
@@ -265,7 +266,7 @@ def build_strategies(
         KeyError: If there is no strategy of that name, or no such term.
         TypeError: If what is named is not a strategy.
     """
-    if isinstance(cfg, str) or 'type' in cfg:
+    if not isinstance(cfg, dict) or 'type' in cfg:
         return {term: _build_strategy(cfg) for term in TERMS}
     unknown = sorted(set(cfg) - set(TERMS))
     if unknown:
@@ -276,6 +277,11 @@ def build_strategies(
 
 
 def _build_strategy(cfg: StrategyConfig) -> BaseLossWeightStrategy:
+    if isinstance(cfg, BaseLossWeightStrategy):
+        return cfg
+    if not isinstance(cfg, (str, dict)):
+        raise TypeError('strategy should be a name, a config or a '
+                        f'BaseLossWeightStrategy, but got {cfg!r}')
     cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     name = cfg['type']
     if isinstance(name, str):

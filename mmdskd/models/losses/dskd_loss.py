@@ -68,6 +68,7 @@ class DSKDLoss(nn.Module):
         ramp (Tensor): Factor r on the whole, in [0, 1], a buffer.
 
     Raises:
+        TypeError: If a loss is neither a config nor a module.
         ValueError: If there is no term, a list is not one per branch,
             ``tau`` of a loss is not positive, or a loss needs more than
             student, teacher and labels.
@@ -95,7 +96,8 @@ class DSKDLoss(nn.Module):
                  loss_weight: float = 1.0) -> None:
         super().__init__()
         check_resolved('DSKDLoss', num_branches=num_branches)
-        if not isinstance(num_branches, int) or num_branches < 1:
+        if (not isinstance(num_branches, int) or num_branches < 1
+                or isinstance(num_branches, bool)):
             raise ValueError('num_branches should be a whole number >= 1, '
                              f'but got {num_branches}')
         self.num_branches = num_branches
@@ -173,6 +175,7 @@ class DSKDLoss(nn.Module):
                 rest is 1 for each branch. Defaults to 1.
 
         Raises:
+            TypeError: If ``strategy`` is none of these.
             KeyError: If a term has no rule.
             ValueError: If ``ema_decay`` or ``strength`` is out of its range.
         """
@@ -182,6 +185,11 @@ class DSKDLoss(nn.Module):
         if not 0 <= strength <= 1:
             raise ValueError(
                 f'strength should be in [0, 1], but got {strength}')
+        if not callable(strategy) and not isinstance(strategy, Mapping):
+            raise TypeError(
+                'strategy should be a function of losses and previous losses, '
+                f'such as SoftmaxStrategy(), or a dict of them by term, but '
+                f'got {strategy!r}')
         for term, weights in self.allocation.items():
             if not callable(strategy) and term not in strategy:
                 raise KeyError(
@@ -210,6 +218,8 @@ class DSKDLoss(nn.Module):
             Tensor: The loss, scalar.
 
         Raises:
+            TypeError: If ``branches`` is not a list of :class:`Branch`, or
+                what the teacher gives is not a tensor.
             ValueError: If an argument that a term needs is missing, or
                 branches and teacher do not agree in number or shape.
         """
@@ -223,8 +233,8 @@ class DSKDLoss(nn.Module):
             raise ValueError(
                 f'DSKDLoss with the terms {list(self.criteria)} needs '
                 f'{", ".join(self.needs)}, but got no {", ".join(missing)}')
-        preds_T = None if preds_T is None else preds_T.detach()
-        feat_T = None if feat_T is None else feat_T.detach()
+        preds_T = _detach('preds_T', preds_T)
+        feat_T = _detach('feat_T', feat_T)
         self._check_branches(branches, preds_T, feat_T)
 
         inputs = dict(
@@ -257,8 +267,14 @@ class DSKDLoss(nn.Module):
 
     def _build_criteria(self, name: str, cfg: LossConfig) -> nn.ModuleList:
         """Build one loss per branch and check that it can be called."""
-        cfgs = [cfg] * self.num_branches if isinstance(
-            cfg, (dict, nn.Module)) else list(cfg)
+        cfgs = list(cfg) if isinstance(
+            cfg, (list, tuple)) else [cfg] * self.num_branches
+        for c in cfgs:
+            if not isinstance(c, (dict, nn.Module)):
+                raise TypeError(
+                    f'{name} should be the config of a loss, such as '
+                    'dict(type="KLDivergence"), or an nn.Module, or a list of '
+                    f'them with one per branch, but got {cfg!r}')
         if len(cfgs) != self.num_branches:
             raise ValueError(
                 f'{name} should be one config, or one per branch '
@@ -276,6 +292,12 @@ class DSKDLoss(nn.Module):
                         preds_T: Optional[Tensor],
                         feat_T: Optional[Tensor]) -> None:
         """Raise if the branches and the teacher do not fit."""
+        wrong = [b for b in branches if not isinstance(b, Branch)]
+        if wrong:
+            raise TypeError(
+                'branches should be a list of Branch(feat, logits), one per '
+                'layer, as DSKDConnector returns it, but got a '
+                f'{type(branches).__name__} with {type(wrong[0]).__name__}')
         if len(branches) != self.num_branches:
             raise ValueError(f'DSKDLoss has num_branches={self.num_branches},'
                              f' but got {len(branches)} branches')
@@ -353,6 +375,15 @@ class DSKDLoss(nn.Module):
             loss * (1 / factor if factor else 0)
             for loss, factor in zip(losses.float(), factors)
         ])
+
+
+def _detach(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
+    """Take what the teacher gives out of its graph."""
+    if value is not None and not isinstance(value, Tensor):
+        raise TypeError(
+            f'{name} should be a tensor, but got a {type(value).__name__}; of '
+            'several outputs, data_idx in loss_forward_mappings takes one')
+    return None if value is None else value.detach()
 
 
 def check_tau(name: str, criterion: nn.Module) -> None:

@@ -22,6 +22,7 @@ class FeatureLayout(NamedTuple):
 
     Examples:
         >>> import torch
+        >>> from mmdskd.models import FeatureLayout
         >>> layout = FeatureLayout.parse(
         ...     dict(order='NLC', num_extra_tokens=1))
         >>> layout.to_map(torch.rand(2, 197, 384)).shape

@@ -396,6 +396,9 @@ def test_a_ramp_of_another_run_does_not_stay(train, dskd_config):
      'arguments'),
     (dict(strategy=dict(type=dict)), TypeError,
      'strategy should be a BaseLossWeightStrategy'),
+    (dict(strategy=UniformStrategy), TypeError, 'a name, a config or a '
+     'BaseLossWeightStrategy, but got <class'),
+    (dict(strategy=None), TypeError, 'but got None'),
     (dict(ema_decay=1), ValueError, r'in \[0, 1\), but got 1'),
     (dict(ema_decay=-.1), ValueError, r'in \[0, 1\), but got -0.1'),
     (dict(interval=0), ValueError, 'interval should be .* >= 1, but got 0'),
@@ -434,3 +437,13 @@ def test_by_epoch_needs_epochs(train, dskd_config):
     dskd_config.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=9)
     with pytest.raises(ValueError, match='by_epoch=True needs training by'):
         train(by_epoch=True)
+
+
+def test_strategies_may_be_objects():
+    mine = UniformStrategy()
+    hook = LossWeightSchedulerHook(strategy=mine)
+    assert set(hook.strategies) == {'logit', 'feat', 'label'}
+    assert all(strategy is mine for strategy in hook.strategies.values())
+    hook = LossWeightSchedulerHook(strategy=dict(logit='dwa', feat=mine))
+    assert type(hook.strategies['logit']).__name__ == 'DWAStrategy'
+    assert hook.strategies['feat'] is mine

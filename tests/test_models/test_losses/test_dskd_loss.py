@@ -322,7 +322,7 @@ def test_want_of_memory_stays_what_it_is():
         build(logit_loss=Huge())(branches, **teacher)
 
 
-@pytest.mark.parametrize('num_branches', [0, -1, 1.5, [1]])
+@pytest.mark.parametrize('num_branches', [0, -1, 1.5, [1], True])
 def test_wrong_number_of_branches(num_branches):
     with pytest.raises(ValueError, match='num_branches should be'):
         DSKDLoss(num_branches=num_branches, logit_loss=KL)
@@ -421,6 +421,7 @@ def test_rule_per_term():
 
 @pytest.mark.parametrize('arguments, error, message', [
     ((dict(feat=proportional), ), KeyError, "has none for 'logit'"),
+    (('softmax', ), TypeError, "SoftmaxStrategy.*but got 'softmax'"),
     ((proportional, 1.), ValueError, r'ema_decay should be in \[0, 1\)'),
     ((proportional, 0., 2), ValueError, r'strength should be in \[0, 1\]'),
 ])
@@ -428,3 +429,40 @@ def test_wrong_update(arguments, error, message):
     loss = build(logit_loss=KL, feat_loss=MSE)
     with pytest.raises(error, match=message):
         loss.update_weights(*arguments)
+
+
+@pytest.mark.parametrize('cfg', [
+    'KLDivergence', nn.MSELoss, nn.functional.mse_loss,
+    ['KLDivergence'] * L
+])
+def test_loss_that_is_no_config(cfg):
+    with pytest.raises(TypeError, match=r'logit_loss should be the config of'):
+        build(logit_loss=cfg)
+
+
+def test_plain_loss_of_pytorch():
+    branches, given = data()
+    branches = [Branch(branch.feat) for branch in branches]
+    ours = build(feat_loss=nn.MSELoss())(branches, **given)
+    assert torch.equal(ours, build(feat_loss=MSE)(branches, **given))
+
+
+@pytest.mark.parametrize('wrong, found', [
+    (lambda branches: [b.logits for b in branches], 'a list with Tensor'),
+    (lambda branches: branches[0].logits, 'a Tensor with Tensor'),
+    (lambda branches: branches[0], 'a Branch with Tensor'),
+    (lambda branches: [tuple(b) for b in branches], 'a list with tuple'),
+])
+def test_branches_that_are_none(wrong, found):
+    branches, given = data()
+    with pytest.raises(TypeError, match=f'branches should be .*{found}$'):
+        build(logit_loss=KL)(wrong(branches), **given)
+
+
+@pytest.mark.parametrize('name', ['preds_T', 'feat_T'])
+def test_teacher_that_gives_several_outputs(name):
+    branches, given = data()
+    given[name] = (given[name], )
+    with pytest.raises(TypeError, match=f'{name} should be a tensor, but got '
+                       'a tuple; .* data_idx'):
+        build(logit_loss=KL, feat_loss=MSE)(branches, **given)

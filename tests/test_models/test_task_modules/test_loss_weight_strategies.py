@@ -86,11 +86,11 @@ def test_equal_losses_have_equal_weights(strategy):
 
 
 @pytest.mark.parametrize('strategy', [SoftmaxStrategy, DWAStrategy])
-@pytest.mark.parametrize('temperature', [0, -1])
+@pytest.mark.parametrize('temperature', [0, -1, float('nan'), '2'])
 def test_temperature_must_be_positive(strategy, temperature):
     with pytest.raises(
             ValueError,
-            match=f'temperature should be > 0, but got {temperature}'):
+            match=f'temperature should be > 0, but got {temperature!r}'):
         strategy(temperature=temperature)
 
 

@@ -151,6 +151,32 @@ def test_hooks_can_be_removed_and_attached_anew():
     assert shapes(recorder) == [3, 4]
 
 
+def test_a_second_model_takes_the_place_of_the_first():
+    first, second = Net(), Net()
+    recorder = recorder_of(first, 'a', 'b')
+    for model in (first, second, second):
+        recorder.initialize(model)
+        with recorder:
+            model(torch.ones(1, 5))
+        assert shapes(recorder) == [3, 4]
+    assert not first.a._forward_hooks
+    assert len(second.a._forward_hooks) == 1
+
+
+def test_nothing_is_recorded_outside_of_the_context():
+    model = Net()
+    recorder = recorder_of(model, 'a', 'b')
+    model(torch.ones(1, 5))
+    with pytest.raises(RuntimeError, match='with recorder: model'):
+        recorder.get_record_data()
+    with recorder:
+        model(torch.ones(1, 5))
+    assert recorder.get_record_data(data_idx=1).shape == (1, 4)
+    recorder.reset_data_buffer()
+    with pytest.raises(RuntimeError, match='gone after reset_data_buffer'):
+        recorder.get_record_data()
+
+
 class Recorded(nn.Module):
     """A model that carries its recorder, as MMRazor's algorithms do."""
 

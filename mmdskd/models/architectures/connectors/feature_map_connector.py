@@ -32,6 +32,7 @@ class FeatureMapConnector(BaseConnector):
 
     Examples:
         >>> import torch
+        >>> from mmdskd.models import FeatureMapConnector
         >>> connector = FeatureMapConnector(
         ...     dict(order='NLC', num_extra_tokens=1))
         >>> connector(torch.rand(2, 50, 192)).shape

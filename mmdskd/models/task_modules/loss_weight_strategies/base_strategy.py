@@ -67,8 +67,9 @@ def check_temperature(temperature: float) -> float:
     """Return ``temperature``.
 
     Raises:
-        ValueError: If it is not positive.
+        ValueError: If it is not a positive number.
     """
-    if temperature <= 0:
-        raise ValueError(f'temperature should be > 0, but got {temperature}')
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise ValueError('temperature should be > 0, but got '
+                         f'{temperature!r}')
     return temperature

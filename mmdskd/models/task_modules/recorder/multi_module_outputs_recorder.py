@@ -44,7 +44,7 @@ class MultiModuleOutputsRecorder(BaseRecorder):
     """
 
     def __init__(self, sources: Sequence[str]) -> None:
-        if isinstance(sources, str) or not all(
+        if not isinstance(sources, (list, tuple)) or not all(
                 isinstance(source, str) for source in sources):
             raise TypeError('sources should be a list of module names, but '
                             f'got {sources!r}')
@@ -65,7 +65,8 @@ class MultiModuleOutputsRecorder(BaseRecorder):
         self._handles: List = []
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
-        """Register a forward hook on every source.
+        """Register a forward hook on every source, and take off those that
+        were registered before.
 
         Args:
             model (nn.Module): The model whose modules are recorded.
@@ -87,6 +88,7 @@ class MultiModuleOutputsRecorder(BaseRecorder):
                         f'{[name for name, _ in model.named_children()]}')
                 raise KeyError(f'{source!r} is not a module of '
                                f'{type(model).__name__}; {hint}')
+        self.remove_hooks()
         # A partial of a bound method follows its recorder through copies and
         # pickles of the model; a closure would keep the original.
         self._handles = [
@@ -110,6 +112,30 @@ class MultiModuleOutputsRecorder(BaseRecorder):
                 'Name its parent or a module within it instead')
         self._outputs[source] = outputs
         self._versions[source] = _version(outputs)
+
+    def get_record_data(self,
+                        record_idx: int = 0,
+                        data_idx: Optional[int] = None) -> Any:
+        """Get what was recorded.
+
+        Args:
+            record_idx (int): Only 0, as there is one record. Defaults to 0.
+            data_idx (int, optional): Position in ``sources`` of the one
+                output to get. Defaults to None, for all.
+
+        Returns:
+            list[Any] or Any: The outputs of the sources, in their order, or
+            one of them.
+
+        Raises:
+            RuntimeError: If nothing is recorded.
+        """
+        if not self._data_buffer:
+            raise RuntimeError(
+                'Nothing is recorded: run the model in the context of its '
+                'recorder ("with recorder: model(images)"). What was recorded '
+                'before is gone after reset_data_buffer')
+        return super().get_record_data(record_idx, data_idx)
 
     def reset_data_buffer(self) -> None:
         """Let go of all recorded outputs."""
