@@ -12,6 +12,7 @@ from mmengine.config.lazy import LazyObject
 from mmengine.utils import get_installed_path
 
 from mmdskd.engine import StudentCheckpointHook
+from mmdskd.utils import resolve_auto
 from mmdskd.utils.student import make_student_config, student_path
 from mmdskd.utils.type_name import type_name
 
@@ -367,3 +368,25 @@ def test_runs_of_both_styles_are_of_one_recipe(run_tool, tmp_path):
     (result, ) = json.loads(out.read_text())['results']
     assert result['other_settings'] == ['train_cfg.max_epochs=1']
     assert len(result['runs']) == 2
+
+
+def test_shapes_are_found(tmp_path, build_runner):
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        'from mmengine.config import read_base\n'
+        'from mmdskd.models import ConvHead\n'
+        'with read_base():\n'
+        '    from mmdskd.configs.dskd.digits.'
+        'dskd_resnet20_resnet8_thin_1xb64_digits import *\n'
+        'distiller = model.distiller\n'
+        "distiller.connectors.heads = dict(\n"
+        "    type=distiller.connectors.heads.type, in_channels='auto',\n"
+        '    head=dict(type=ConvHead))\n'
+        "distiller.distill_losses.loss_dskd.num_branches = 'auto'\n")
+    cfg = resolve_auto(Config.fromfile(path))
+    heads = cfg.model.distiller.connectors.heads
+    assert (heads.in_channels, heads.strides, heads.out_channels,
+            heads.num_classes) == ([4, 8], [4, 2], 64, 10)
+    assert cfg.model.distiller.distill_losses.loss_dskd.num_branches == 2
+    runner = build_runner(make_small(cfg, tmp_path / 'run'))
+    assert len(runner.model.distiller.connectors['heads'].heads) == 2

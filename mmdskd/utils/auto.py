@@ -41,9 +41,10 @@ def resolve_auto(
         ValueError: If the shape of the images is not known, a module gives no
             feature, or an "auto" can't be found where it is.
 
-    Examples:
-        >>> cfg = Config.fromfile('my_config.py')
-        >>> runner = Runner.from_cfg(resolve_auto(cfg))
+    Examples::
+
+        cfg = Config.fromfile('my_config.py')
+        runner = Runner.from_cfg(resolve_auto(cfg))
     """
     model = cfg.get('model')
     distiller = model.get('distiller') if isinstance(model, dict) else None
@@ -119,19 +120,18 @@ class _Resolver:
                                     self.teacher.num_classes)
         if not (loss.get('logit_loss') or loss.get('label_loss')):
             found['num_classes'] = None
-        given = {
-            key: value
-            for key, value in connector.items() if value != AUTO
-        }
-        if {'strides', 'out_size'} & set(given):
+        for key in [k for k, value in connector.items() if value == AUTO]:
+            del connector[key]
+        if {'strides', 'out_size'} & set(connector):
             found = {
                 key: value
                 for key, value in found.items()
                 if key not in ('strides', 'out_size')
             }
-        for key in set(connector) - set(given):
-            del connector[key]
-        connector.update({**found, **given})
+        # What is given is not touched: a class in a pure-Python config could
+        # not be dumped any more, once it is looked up and written back.
+        for key, value in found.items():
+            connector.setdefault(key, value)
 
     def _target(self, mapping: dict, loss_name: str) -> Feature:
         """Feature of the teacher that a loss takes."""

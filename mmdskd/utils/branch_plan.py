@@ -68,8 +68,9 @@ def infer_branches(
             differ, or a module gives no feature.
 
     Examples:
-        >>> from mmpretrain import get_model
         >>> from mmdskd.models import DSKDConnector
+        >>> from mmdskd.utils import infer_branches
+        >>> from mmpretrain import get_model
         >>> plan = infer_branches(
         ...     get_model('resnet18_8xb16_cifar10'),
         ...     get_model('resnet34_8xb16_cifar10'), (3, 32, 32))
