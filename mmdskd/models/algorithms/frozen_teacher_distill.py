@@ -139,7 +139,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                  teacher_channels_last: bool = False,
                  teacher_autocast_dtype: Optional[str] = None,
                  teacher_compile: Union[bool, dict] = False,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         for name, value, valid in (('teacher_trainable', teacher_trainable,
                                     False), ('teacher_norm_eval',
                                              teacher_norm_eval, True)):
