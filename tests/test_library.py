@@ -20,6 +20,7 @@ from mmdskd.models import (AugmentingDataPreprocessor, Branch, DSKDConnector,
                            DSKDLoss, MultiModuleOutputsRecorder,
                            ProportionalStrategy)
 from mmdskd.models.losses.dskd_loss import DSKDLoss as SAME_LOSS
+from mmdskd.registry import MODELS, TASK_UTILS
 from mmdskd.utils.type_name import type_name
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs/library.md'
@@ -29,6 +30,15 @@ MODULES = [
     for module in pkgutil.walk_packages(mmdskd.__path__, 'mmdskd.')
     if '>>> ' in inspect.getsource(importlib.import_module(module.name))
 ]
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What examples register is gone after them."""
+    for registry in (MODELS, TASK_UTILS):
+        registry.import_from_location()
+        monkeypatch.setattr(registry, '_module_dict',
+                            dict(registry.module_dict))
 
 
 def blocks(section):
