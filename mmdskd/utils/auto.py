@@ -88,19 +88,19 @@ class _Resolver:
         connectors = self.distiller.get('connectors') or {}
         losses = self.distiller.get('distill_losses') or {}
         for name, connector in connectors.items():
-            if is_type(connector, FeatureMapConnector):
-                if connector.get('layout') == AUTO:
-                    _, record = self._find_use(name)
-                    connector.layout = self._feature(record).layout.config
+            if (is_type(connector, FeatureMapConnector)
+                    and connector.get('layout') == AUTO):
+                _, record = self._find_use(name)
+                connector.layout = self._feature(record).layout.config
         for name, connector in connectors.items():
-            if is_type(connector, DSKDConnector):
-                if AUTO in connector.values():
-                    self._resolve_heads(name, connector)
+            if (is_type(connector, DSKDConnector)
+                    and AUTO in connector.values()):
+                self._resolve_heads(name, connector)
         for name, loss in losses.items():
-            if is_type(loss, DSKDLoss):
-                if loss.get('num_branches', AUTO) == AUTO:
-                    record = self._mapping(name)['branches']
-                    loss.num_branches = len(self._sources(record))
+            if (is_type(loss, DSKDLoss)
+                    and loss.get('num_branches', AUTO) == AUTO):
+                record = self._mapping(name)['branches']
+                loss.num_branches = len(self._sources(record))
         left = list(_unresolved(self.distiller))
         if left:
             raise ValueError(

@@ -3,6 +3,8 @@ from typing import Any, Iterator, Optional, Tuple
 from mmengine.config import Config
 from mmengine.utils import to_2tuple
 
+from .type_name import type_name
+
 # How transforms name the size of what they return.
 SIZE_KEYS = {
     'RandomResizedCrop': 'scale',
@@ -57,7 +59,7 @@ def _dataset_sizes(dataset: Any) -> Iterator[Tuple[int, int]]:
     yield from _sizes(dataset.get('pipeline'))
     for key in ('dataset', 'datasets'):
         yield from _dataset_sizes(dataset.get(key))
-    edge = DATASET_EDGES.get(_name(dataset.get('type')))
+    edge = DATASET_EDGES.get(type_name(dataset))
     if edge:
         yield edge, edge
 
@@ -65,13 +67,8 @@ def _dataset_sizes(dataset: Any) -> Iterator[Tuple[int, int]]:
 def _sizes(transforms: Any) -> Iterator[Tuple[int, int]]:
     """Sizes (height, width) that transforms make, the last one first."""
     for transform in reversed(transforms or []):
-        key = SIZE_KEYS.get(_name(transform.get('type')))
+        key = SIZE_KEYS.get(type_name(transform))
         if key and transform.get(key) is not None:
             size = to_2tuple(transform[key])
             # A scale is width and height.
             yield size[::-1] if key == 'scale' else size
-
-
-def _name(kind: Any) -> str:
-    """Name of a type, without its scope."""
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]

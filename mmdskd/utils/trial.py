@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .cli import without_teacher_weights
+from .type_name import type_name
 
 # Hooks that want data or checkpoints.
-LEFT_OUT = ('mmdskd.StudentCheckpointHook', 'mmdskd.TeacherEvaluationHook')
+LEFT_OUT = ('StudentCheckpointHook', 'TeacherEvaluationHook')
 
 
 class _Probe(Hook):
@@ -103,7 +104,7 @@ def try_training(cfg: Config,
             default_hooks=dict(checkpoint=None),
             custom_hooks=[
                 hook for hook in cfg.get('custom_hooks') or []
-                if hook.get('type') not in LEFT_OUT
+                if type_name(hook) not in LEFT_OUT
             ] + [probe],
             default_scope=cfg.get('default_scope', 'mmpretrain'),
             log_level='ERROR',

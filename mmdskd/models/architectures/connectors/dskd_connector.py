@@ -9,6 +9,7 @@ from mmdskd.utils.auto import check_resolved
 
 from ...utils.feature_layout import FeatureLayout, unpack_feature
 from ..heads import BaseBranchHead, Branch
+from ..heads.base_branch_head import is_ratio
 
 
 @MODELS.register_module()
@@ -106,7 +107,7 @@ class DSKDConnector(BaseConnector):
                 f'{len(in_channels)} as in_channels={list(in_channels)} do, '
                 f'but got {strides}')
         for stride in strides:
-            if not _is_ratio(stride):
+            if not is_ratio(stride):
                 raise ValueError(
                     'strides should be whole numbers n >= 1, or 1/n such as '
                     f'0.5, but got {strides}')
@@ -126,7 +127,12 @@ class DSKDConnector(BaseConnector):
             if not all(isinstance(v, int) and v >= 1 for v in values):
                 raise ValueError(f'{name} should be positive whole numbers, '
                                  f'but got {values}')
-        head = head or dict(type='mmdskd.SepConvHead')
+        if head is None:
+            head = dict(type='mmdskd.SepConvHead')
+        if not isinstance(head, dict):
+            raise TypeError(
+                'head should be the config of a BaseBranchHead, such as '
+                f"dict(type='mmdskd.ConvHead'), but got {head!r}")
         self.num_classes = num_classes
         self.heads = nn.ModuleList(
             MODELS.build(
@@ -167,11 +173,13 @@ class DSKDConnector(BaseConnector):
             ValueError: If the number of features or the shape of one is not
                 that of the heads.
         """
-        if isinstance(feature, Tensor):
-            raise TypeError(
-                'DSKDConnector takes the list of features that '
-                'mmdskd.MultiModuleOutputs records, but got one tensor of '
-                f'shape {tuple(feature.shape)}')
+        if not isinstance(feature, (list, tuple)):
+            found = (f'one tensor of shape {tuple(feature.shape)}'
+                     if isinstance(feature, Tensor) else
+                     f'a {type(feature).__name__}')
+            raise TypeError('DSKDConnector takes the list of features that '
+                            f'mmdskd.MultiModuleOutputs records, but got '
+                            f'{found}')
         if len(feature) != self.num_branches:
             raise ValueError(
                 f'DSKDConnector has {self.num_branches} branches, but got '
@@ -208,11 +216,3 @@ class DSKDConnector(BaseConnector):
                 'in_channels says, but got '
                 f'{tuple(unpack_feature(feature)[0].shape)}')
         return head(feature_map)
-
-
-def _is_ratio(stride: Union[int, float]) -> bool:
-    """Whether ``stride`` is n or 1/n, with a whole number n >= 1."""
-    if not isinstance(stride, (int, float)) or not 0 < stride < float('inf'):
-        return False
-    ratio = max(stride, 1 / stride)
-    return abs(ratio - round(ratio)) < 1e-6

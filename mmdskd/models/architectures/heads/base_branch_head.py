@@ -46,6 +46,10 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         out_size (int or tuple[int, int], optional): Height and width of the
             teacher's last feature; it takes the place of ``stride``.
             Defaults to None.
+
+    Raises:
+        ValueError: If ``stride`` is neither n nor 1/n, or ``out_size`` not
+            one or two whole numbers >= 1.
     """
 
     def __init__(self,
@@ -55,6 +59,13 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
                  stride: Union[int, float] = 1,
                  out_size: Union[int, Tuple[int, int], None] = None) -> None:
         super().__init__()
+        if not is_ratio(stride):
+            raise ValueError('stride should be a whole number n >= 1, or 1/n '
+                             f'such as 0.5, but got {stride!r}')
+        edges = (1, ) if out_size is None else to_2tuple(out_size)
+        if not all(isinstance(edge, int) and edge >= 1 for edge in edges):
+            raise ValueError('out_size should be one or two whole numbers '
+                             f'>= 1, but got {out_size!r}')
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
@@ -113,3 +124,18 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         if self.upsample > 1:
             feat = F.interpolate(feat, scale_factor=self.upsample)
         return Branch(feat, logits)
+
+
+def is_ratio(stride: Union[int, float]) -> bool:
+    """Whether a stride is n or 1/n.
+
+    Args:
+        stride (int or float): The stride.
+
+    Returns:
+        bool: Whether it is, with a whole number n >= 1.
+    """
+    if not isinstance(stride, (int, float)) or not 0 < stride < float('inf'):
+        return False
+    ratio = max(stride, 1 / stride)
+    return abs(ratio - round(ratio)) < 1e-6

@@ -1,3 +1,5 @@
+from typing import Optional, Tuple, Union
+
 from torch import nn
 
 from mmdskd.registry import MODELS
@@ -11,21 +13,33 @@ class ConvHead(BaseBranchHead):
     convolution with BN and ReLU to the teacher's channels.
 
     Args:
-        *args: See :class:`BaseBranchHead`.
+        in_channels (int): See :class:`BaseBranchHead`, as for the next four.
+        out_channels (int): Channels of the teacher's last feature.
+        num_classes (int, optional): Number of classes. Defaults to None.
+        stride (int or float): Size of the feature over that of the teacher's.
+            Defaults to 1.
+        out_size (int or tuple[int, int], optional): Size of the teacher's
+            feature, in place of ``stride``. Defaults to None.
         kernel_size (int): Kernel of the convolution, odd. 1 is the usual
             regressor of feature distillation. Defaults to 3.
-        **kwargs: See :class:`BaseBranchHead`.
 
     Raises:
         ValueError: If ``kernel_size`` is not a positive odd number.
     """
 
-    def __init__(self, *args, kernel_size: int = 3, **kwargs) -> None:
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 num_classes: Optional[int] = None,
+                 stride: Union[int, float] = 1,
+                 out_size: Union[int, Tuple[int, int], None] = None,
+                 kernel_size: int = 3) -> None:
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError('kernel_size should be a positive odd number, '
                              f'but got {kernel_size}')
         self.kernel_size = kernel_size
-        super().__init__(*args, **kwargs)
+        super().__init__(in_channels, out_channels, num_classes, stride,
+                         out_size)
 
     def build_projector(self, stride: int) -> nn.Sequential:
         """Build pooling, convolution, BN and ReLU."""

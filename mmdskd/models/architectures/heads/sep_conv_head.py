@@ -1,3 +1,5 @@
+from typing import Optional, Tuple, Union
+
 from torch import nn
 
 from mmdskd.registry import MODELS
@@ -23,21 +25,33 @@ class SepConvHead(BaseBranchHead):
     fix a design.
 
     Args:
-        *args: See :class:`BaseBranchHead`.
+        in_channels (int): See :class:`BaseBranchHead`, as for the next four.
+        out_channels (int): Channels of the teacher's last feature.
+        num_classes (int, optional): Number of classes. Defaults to None.
+        stride (int or float): Size of the feature over that of the teacher's.
+            Defaults to 1.
+        out_size (int or tuple[int, int], optional): Size of the teacher's
+            feature, in place of ``stride``. Defaults to None.
         bottleneck_ratio (float): Width of the bottleneck as a share of
             ``out_channels``, > 0. Defaults to 0.5.
-        **kwargs: See :class:`BaseBranchHead`.
 
     Raises:
         ValueError: If ``bottleneck_ratio`` is not positive.
     """
 
-    def __init__(self, *args, bottleneck_ratio: float = 0.5, **kwargs) -> None:
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 num_classes: Optional[int] = None,
+                 stride: Union[int, float] = 1,
+                 out_size: Union[int, Tuple[int, int], None] = None,
+                 bottleneck_ratio: float = 0.5) -> None:
         if bottleneck_ratio <= 0:
             raise ValueError('bottleneck_ratio should be > 0, but got '
                              f'{bottleneck_ratio}')
         self.bottleneck_ratio = bottleneck_ratio
-        super().__init__(*args, **kwargs)
+        super().__init__(in_channels, out_channels, num_classes, stride,
+                         out_size)
 
     def build_projector(self, stride: int) -> nn.Sequential:
         """Build separable convolutions and 1x1 expansion."""

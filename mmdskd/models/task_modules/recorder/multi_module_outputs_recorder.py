@@ -128,8 +128,12 @@ class MultiModuleOutputsRecorder(BaseRecorder):
             one of them.
 
         Raises:
-            RuntimeError: If nothing is recorded.
+            RuntimeError: If nothing is recorded, or, within the context, as
+                on leaving it.
         """
+        # AutoSlim and DMCP compute the losses within the context.
+        if self._recording and not self._data_buffer:
+            self._collect()
         if not self._data_buffer:
             raise RuntimeError(
                 'Nothing is recorded: run the model in the context of its '
@@ -166,27 +170,6 @@ class MultiModuleOutputsRecorder(BaseRecorder):
         if exc_type is None and not self._data_buffer:
             self._collect()
         self._outputs = dict()
-
-    def get_record_data(self,
-                        record_idx: int = 0,
-                        data_idx: Optional[int] = None) -> Any:
-        """Get the record, or one output of it.
-
-        Args:
-            record_idx (int): Must be 0: there is one record. Defaults to 0.
-            data_idx (int, optional): Index of a source. None means the list
-                of all outputs. Defaults to None.
-
-        Returns:
-            Any: The outputs in the order of ``sources``, or one of them.
-
-        Raises:
-            RuntimeError: As on leaving the context.
-        """
-        # AutoSlim and DMCP compute the losses within the context.
-        if self._recording and not self._data_buffer:
-            self._collect()
-        return super().get_record_data(record_idx, data_idx)
 
     def _collect(self) -> None:
         """Make one record of the outputs."""

@@ -255,6 +255,7 @@ def test_a_head_must_be_one():
 @pytest.mark.parametrize('features, error, message', [
     (FEATURES[:1], ValueError, 'has 2 branches, but got 1 features'),
     (FEATURES[0], TypeError, r'got one tensor of shape \(2, 8, 16, 16\)'),
+    (None, TypeError, 'takes the list of features .* but got a NoneType'),
     (FEATURES[::-1], ValueError, r'Branch 0: expected a feature of shape '
      r'\(N, 8, H, W\) as in_channels says, but got \(2, 12, 8, 8\)'),
     ([FEATURES[0], torch.rand(2, 12)], ValueError,
@@ -289,6 +290,24 @@ def test_layouts_make_no_difference(layout, convert):
     expected = heads.heads[1](FEATURES[1])
     torch.testing.assert_close(branch.feat, expected.feat)
     torch.testing.assert_close(branch.logits, expected.logits)
+
+
+@pytest.mark.parametrize('head', ['mmdskd.ConvHead', ConvHead])
+def test_head_is_a_config(head):
+    with pytest.raises(TypeError, match='head should be the config of a Base'):
+        connector(head=head)
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(stride=0), 'stride should be a whole number n >= 1, or 1/n such as '
+     '0.5, but got 0'),
+    (dict(stride=1.5), 'but got 1.5'),
+    (dict(out_size='7'), "out_size should be .* but got '7'"),
+    (dict(out_size=(7, 0)), r'but got \(7, 0\)'),
+])
+def test_wrong_sizes_of_a_head(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ConvHead(4, 4, **kwargs)
 
 
 @pytest.mark.parametrize('layouts, message', [
