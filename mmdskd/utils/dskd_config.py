@@ -68,7 +68,7 @@ def load_source(name: str) -> Source:
 
     Raises:
         ValueError: If it is none of these, or not the config of a plain
-            network.
+            network with types as strings.
     """
     # It imports models, which is nothing to be done with `mmdskd`.
     from mmpretrain import list_models
@@ -101,6 +101,12 @@ def load_source(name: str) -> Source:
                            'teacher: name the config of one of these'
                            if isinstance(model, dict)
                            and 'architecture' in model else f'{model}'))
+    if not isinstance(model['type'], str):
+        raise ValueError(
+            f'{name} should name types by strings, as the config that is '
+            'written does, but it is a pure-Python config, which MMEngine '
+            'takes for the _base_ of pure-Python ones only: use '
+            'mmdskd.utils.infer_branches, or in_channels="auto"')
     return source
 
 

@@ -201,6 +201,13 @@ class TestBadInput:
                 'model is an algorithm with a student') in fail(
                     run_tool, algorithm, student)
 
+    def test_pure_python(self, run_tool, write):
+        Path('new.py').write_text(
+            'from mmpretrain.models import ImageClassifier\n'
+            'model = dict(type=ImageClassifier)\n')
+        message = fail(run_tool, 'new.py', write('resnet', RESNET))
+        assert 'new.py should name types by strings' in message
+
     def test_classes(self, run_tool, write):
         student = write('resnet', RESNET)
         other = dict(RESNET, head=dict(RESNET['head'], num_classes=100))
