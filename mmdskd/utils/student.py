@@ -335,6 +335,8 @@ def find_class(registry: Registry, config: dict,
         type, optional: The class, or the function that builds it, such as
         MMRazor's ``sub_model``, or None if there is none.
     """
+    if not isinstance(config['type'], str):  # of a pure-Python config
+        return config['type']
     with registry.switch_scope_and_registry(config.get('_scope_',
                                                        scope)) as registry:
         return registry.get(config['type'])
