@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdskd.datasets import InMemoryDataset
+from mmdskd.utils.type_name import type_name
 
 
 def check_augmentation(runner: Runner) -> None:
@@ -62,7 +63,7 @@ def _check_batch_augments(runner: Runner, model: nn.Module) -> None:
 def _check_sub_model(cfg: Config) -> None:
     """Raise if a pruned network does without the data preprocessor."""
     model = cfg.get('model') or {}
-    if str(model.get('type')).rpartition('.')[2] != 'sub_model' or \
+    if type_name(model) != 'sub_model' or \
             model['cfg'].get('data_preprocessor') is not None:
         return
     if cfg.get('data_preprocessor') or model.get('data_preprocessor'):

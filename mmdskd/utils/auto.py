@@ -9,6 +9,7 @@ from .branch_plan import connector_arguments
 from .image_shape import find_image_shape
 from .network_outline import Feature, NetworkOutline
 from .student import make_plain_model
+from .type_name import type_name
 
 AUTO = 'auto'
 
@@ -193,7 +194,7 @@ class _Resolver:
     def _feature(self, record: dict) -> Feature:
         """Feature of the module of one output."""
         recorder = self._recorder(record)
-        if recorder['type'].rpartition('.')[2] != 'ModuleOutputs':
+        if type_name(recorder) != 'ModuleOutputs':
             raise ValueError(
                 f'{record["recorder"]!r} should be a ModuleOutputs for '
                 f'{AUTO!r}, but is {dict(recorder)}')

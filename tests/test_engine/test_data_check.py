@@ -1,10 +1,12 @@
 import copy
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmrazor.registry import sub_model
 
 from mmdskd.engine.data_check import check_augmentation
 
@@ -96,3 +98,12 @@ def test_mixup_of_a_plain_network_is_used(warnings):
     found, runner = warnings(**{'model.train_cfg': MIXUP})
     assert found == []
     assert runner.model.data_preprocessor.batch_augments is not None
+
+
+@pytest.mark.parametrize('kind', ['sub_model', 'mmrazor.sub_model', sub_model])
+def test_preprocessor_beside_a_pruned_network_is_refused(kind):
+    """A pure-Python config names the function itself."""
+    network = Config.fromfile(CONFIG).model
+    model = dict(type=kind, cfg=network, data_preprocessor=dict(mean=[78.4]))
+    with pytest.raises(ValueError, match='MMRazor drops a data_preprocessor'):
+        check_augmentation(SimpleNamespace(cfg=Config(dict(model=model))))
