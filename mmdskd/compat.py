@@ -254,16 +254,18 @@ def replace_mmcls() -> None:
     placeholders that raise when they are used (mmrazor#549): neither
     ``KDSoftCELoss`` nor ``PackCRDClsInputs``, which CRD needs, can be built.
     """
-    from mmpretrain.datasets.transforms import PackInputs
-    from mmpretrain.datasets.transforms.formatting import to_tensor
-    from mmpretrain.models.losses.cross_entropy_loss import soft_cross_entropy
-    from mmpretrain.structures import DataSample
     from mmrazor.datasets.transforms import formatting
     from mmrazor.models.losses import kd_soft_ce_loss
 
+    # All of MMPretrain is imported only if it is needed.
     if _is_placeholder(kd_soft_ce_loss.soft_cross_entropy):
+        from mmpretrain.models.losses.cross_entropy_loss import \
+            soft_cross_entropy
         kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
     if _is_placeholder(formatting.PackClsInputs):
+        from mmpretrain.datasets.transforms import PackInputs
+        from mmpretrain.datasets.transforms.formatting import to_tensor
+        from mmpretrain.structures import DataSample
         formatting.PackClsInputs = PackInputs
         formatting.PackCRDClsInputs.__bases__ = (PackInputs, )
         formatting.to_tensor = to_tensor
