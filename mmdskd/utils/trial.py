@@ -2,6 +2,7 @@
 import io
 import math
 import tempfile
+import uuid
 import warnings
 from contextlib import redirect_stdout
 from typing import Any, Dict, List, Tuple
@@ -108,7 +109,7 @@ def try_training(cfg: Config,
             ] + [probe],
             default_scope=cfg.get('default_scope', 'mmpretrain'),
             log_level='ERROR',
-            experiment_name=f'trial_{id(probe)}')
+            experiment_name=uuid.uuid4().hex)
         batch = next(iter(loader))
         prepared = runner.model.data_preprocessor(batch, True)
         settle(runner.model.teacher, prepared['inputs'])
