@@ -16,7 +16,7 @@ from .flops import count_flops
 from .image_shape import find_image_shape
 from .network_outline import Feature, NetworkOutline
 from .student import make_plain_model
-from .text import shorten
+from .text import format_header, format_row, shorten
 
 # A head is narrowed until all of them cost no more than this share of the
 # student's FLOPs, or it is this wide.
@@ -263,15 +263,15 @@ class DSKDConfig:
             share = f'{flops / self.student_flops:.0%}' \
                 if self.student_flops else '?'
             parameters = sum(head.parameters for head in heads)
-            return ' | '.join((f'| {name}', shape, f'{parameters:,}',
-                               f'{flops / 1e6:,.1f} M', f'{share} |'))
+            return format_row((name, shape, f'{parameters:,}',
+                               f'{flops / 1e6:,.1f} M', share))
 
         rows = [
             row(f'`{feature.name}`', feature.shape, [head])
             for feature, head in zip(self.plan.branches, self.heads)
         ]
         return '\n'.join([
-            f'| {" | ".join(HEADER)} |', '|' + '-|' * len(HEADER), *rows,
+            format_header(HEADER), *rows,
             row('all', f'to {self.plan.target.shape}', self.heads)
         ])
 

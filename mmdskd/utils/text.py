@@ -1,4 +1,4 @@
-"""Text of messages."""
+"""Text of messages and tables."""
 from typing import Sequence
 
 
@@ -15,3 +15,27 @@ def shorten(items: Sequence[str], limit: int = 3) -> str:
     text = ', '.join(items[:limit]) or 'nothing'
     more = len(items) - limit
     return f'{text} and {more} more' if more > 0 else text
+
+
+def format_row(cells: Sequence[str]) -> str:
+    """Write a row of a table in Markdown.
+
+    Args:
+        cells (Sequence[str]): Its cells.
+
+    Returns:
+        str: The row, such as "| a | b |".
+    """
+    return f'| {" | ".join(cells)} |'
+
+
+def format_header(titles: Sequence[str]) -> str:
+    """Write the first two rows of a table in Markdown.
+
+    Args:
+        titles (Sequence[str]): Titles of its columns.
+
+    Returns:
+        str: The titles, and the line below them.
+    """
+    return f'{format_row(titles)}\n|{"-|" * len(titles)}'

@@ -28,6 +28,7 @@ from mmdskd.utils.cli import add_cfg_options, check_checkpoint, load_config
 from mmdskd.utils.files import write_json
 from mmdskd.utils.flops import count_flops, count_flops_until
 from mmdskd.utils.statistics import format_mean_std
+from mmdskd.utils.text import format_header, format_row
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 # Those of the picture
@@ -236,11 +237,7 @@ def sweep(runs: List[Outputs], costs: Costs,
 
 def print_table(header: List[str], rows: List[List[str]]) -> None:
     """Print a table in Markdown."""
-    print(f'| {" | ".join(header)} |')
-    print('|' + '-|' * len(header))
-    for row in rows:
-        print(f'| {" | ".join(row)} |')
-    print()
+    print(format_header(header), *map(format_row, rows), '', sep='\n')
 
 
 def report(names: List[str], runs: List[Outputs], costs: Costs,

@@ -18,6 +18,7 @@ from mmdskd.models import DSKDLoss
 from mmdskd.utils import resolve_auto
 from mmdskd.utils.cli import load_config, parse_shape
 from mmdskd.utils.flops import count_flops
+from mmdskd.utils.text import format_header, format_row
 
 HEADER = ('config', 'branches', "teacher's feature", 'head parameters',
           'head FLOPs', "of the student's FLOPs")
@@ -135,8 +136,7 @@ def describe(name: str, algorithm: nn.Module, branches: Branches,
 
 def main() -> None:
     args = parse_args()
-    print(f'| {" | ".join(HEADER)} |')
-    print('|' + '-|' * len(HEADER))
+    print(format_header(HEADER))
     for path in args.configs:
         try:
             algorithm = build_algorithm(path, args.shape)
@@ -155,7 +155,7 @@ def main() -> None:
                      f'{path}, but {args.shape} does not fit: {error}')
         for branches in found:
             row = describe(Path(path).stem, algorithm, branches, image)
-            print(f'| {" | ".join(row)} |', flush=True)
+            print(format_row(row), flush=True)
 
 
 if __name__ == '__main__':

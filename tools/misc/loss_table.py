@@ -10,7 +10,7 @@ import inspect
 import re
 from contextlib import redirect_stdout
 from io import StringIO
-from typing import Dict, List, NamedTuple, Sequence, Union
+from typing import Dict, List, NamedTuple, Union
 
 import torch
 from mmpretrain.structures import DataSample
@@ -20,6 +20,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import Branch, DSKDLoss
 from mmdskd.models.losses.dskd_loss import LABEL_ARGUMENTS
 from mmdskd.registry import MODELS
+from mmdskd.utils.text import format_header, format_row
 
 Connectors = Union[dict, List[dict], None]
 N, NUM_CLASSES = 8, 10  # of a batch
@@ -397,11 +398,6 @@ def run(name: str, place: str) -> Cell:
     return Cell(True, ', '.join(dict.fromkeys(types)))
 
 
-def print_row(cells: Sequence[str]) -> None:
-    """Print a row of a table in Markdown."""
-    print(f'| {" | ".join(cells)} |', flush=True)
-
-
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     results = {
@@ -409,24 +405,23 @@ def main() -> None:
                for place in PLACES}
         for name in find_losses()
     }
-    print_row(('loss', *PLACES, 'note'))
-    print('|' + '-|' * (len(PLACES) + 2))
+    print(format_header(('loss', *PLACES, 'note')))
     for name, cells in results.items():
         texts = [('yes' + f', by {cell.text}' * bool(cell.text))
                  if cell.fits else 'no' for cell in cells.values()]
-        print_row((f'`{name}`', *texts, NOTES.get(name, '')))
+        print(format_row((f'`{name}`', *texts, NOTES.get(name, ''))))
     print()
-    print_row(('loss', 'why not', 'what it does where it does not fit'))
-    print('|-|-|-|')
+    print(format_header(
+        ('loss', 'why not', 'what it does where it does not fit')))
     for name, cells in results.items():
         raised: Dict[str, List[str]] = {}
         for place, cell in cells.items():
             if not cell.fits:
                 raised.setdefault(cell.text, []).append(place)
         if raised:
-            print_row((f'`{name}`', REASONS.get(name, ''), '; '.join(
+            print(format_row((f'`{name}`', REASONS.get(name, ''), '; '.join(
                 f'{", ".join(places)}: `{text}`'
-                for text, places in raised.items())))
+                for text, places in raised.items()))))
 
 
 if __name__ == '__main__':
