@@ -15,7 +15,7 @@ from .cli import load_config
 from .flops import count_flops
 from .image_shape import find_image_shape
 from .network_outline import Feature, NetworkOutline
-from .student import make_plain_model
+from .student import add_import, make_plain_model
 from .text import format_header, format_row, shorten
 
 # A head is narrowed until all of them cost no more than this share of the
@@ -310,7 +310,9 @@ class DSKDConfig:
         base = self.data.path
         if '::' not in base:
             base = osp.relpath(base, osp.dirname(osp.abspath(path)))
-        imports = _merge_imports(self.data.cfg.get('custom_imports'))
+        imports = dict(
+            add_import(self.data.cfg.get('custom_imports')),
+            allow_failed_imports=False)
         parts = [
             _comment(f'DSKD of {self.teacher.name} to {self.student.name}, '
                      'for images of '
@@ -490,14 +492,6 @@ def _preprocessor(cfg: Config) -> dict:
     """Data preprocessor of a plain config: that of the model goes first."""
     return cfg.model.get('data_preprocessor') or cfg.get(
         'data_preprocessor') or {}
-
-
-def _merge_imports(theirs: Optional[dict]) -> dict:
-    imports = (theirs or {}).get('imports', [])
-    imports = [imports] if isinstance(imports, str) else list(imports)
-    if 'mmdskd' not in imports:
-        imports.insert(0, 'mmdskd')
-    return dict(imports=imports, allow_failed_imports=False)
 
 
 def _source(value: Any) -> str:

@@ -6,7 +6,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from .auto import is_type
-from .student import extract_student, find_class, make_student_config
+from .student import (add_import, extract_student, find_class,
+                      make_student_config)
 
 # Name of the file that goes with the multi-exit students of a folder.
 CONFIG_NAME = 'multi_exit_config.py'
@@ -118,12 +119,7 @@ def make_multi_exit_config(cfg: Config,
         exits=exits.config,
         threshold=threshold)
     # The plain student may have done without it.
-    custom_imports = student.setdefault(
-        'custom_imports', dict(imports=[], allow_failed_imports=False))
-    imports = custom_imports['imports']
-    imports = [imports] if isinstance(imports, str) else imports
-    if 'mmdskd' not in imports:
-        custom_imports['imports'] = ['mmdskd', *imports]
+    student['custom_imports'] = add_import(student.get('custom_imports'))
     return Config(student)
 
 

@@ -412,6 +412,25 @@ def _drop_needless_imports(student: dict) -> None:
         student['custom_imports'] = custom_imports
 
 
+def add_import(custom_imports: Optional[dict]) -> dict:
+    """Let a config import mmdskd, before all else.
+
+    Args:
+        custom_imports (dict, optional): What it imports.
+
+    Returns:
+        dict: The same with mmdskd, which goes first unless it is there.
+    """
+    merged = dict(
+        dict(imports=[], allow_failed_imports=False), **custom_imports or {})
+    imports = merged['imports']
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    if 'mmdskd' not in imports:
+        imports.insert(0, 'mmdskd')
+    merged['imports'] = imports
+    return merged
+
+
 def save_checkpoint_atomically(checkpoint: dict, path: str) -> None:
     """Save a checkpoint so that ``path`` never holds a half-written one.
 

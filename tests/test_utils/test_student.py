@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmdskd.utils.student import (extract_student, make_student_config,
+from mmdskd.utils.student import (add_import, extract_student,
+                                  make_student_config,
                                   save_checkpoint_atomically,
                                   save_config_atomically, student_path)
 
@@ -547,3 +548,16 @@ def test_failed_config_leaves_the_old_file(tmp_path, monkeypatch):
         save_config_atomically(Config(dict(a=2)), str(path))
     assert path.read_text() == 'a = 1'
     assert os.listdir(tmp_path) == ['student_config.py']
+
+
+@pytest.mark.parametrize('custom_imports, expected', [
+    (None, dict(imports=['mmdskd'], allow_failed_imports=False)),
+    (dict(imports='mine'),
+     dict(imports=['mmdskd', 'mine'], allow_failed_imports=False)),
+    (dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
+     dict(imports=['mine', 'mmdskd'], allow_failed_imports=True)),
+])
+def test_import_is_added_once(custom_imports, expected):
+    before = copy.deepcopy(custom_imports)
+    assert add_import(custom_imports) == expected
+    assert custom_imports == before
