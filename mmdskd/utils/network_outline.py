@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from .feature_layout import FeatureLayout, unpack_feature
 from .text import shorten
 
 # As many tokens without a position as a network may have: the class token,
@@ -30,7 +31,7 @@ class Feature(NamedTuple):
         num_layers (int): Convolutions and linear layers in the module.
     """
     name: str
-    layout: 'FeatureLayout'  # noqa: F821
+    layout: FeatureLayout
     channels: int
     grid: Tuple[int, int]
     num_layers: int
@@ -246,7 +247,6 @@ class NetworkOutline:
         return logits
 
     def _unpacked(self) -> Iterator[Tuple[Tensor, Optional[tuple]]]:
-        from mmdskd.models.utils.feature_layout import unpack_feature
         for outputs in self._outputs.values():
             try:
                 yield unpack_feature(outputs)
@@ -265,8 +265,6 @@ class NetworkOutline:
 
     def _to_feature(self, name: str, outputs: Any) -> Optional[Feature]:
         """Find channels and grid of an output, if it is a feature."""
-        from mmdskd.models.utils.feature_layout import (FeatureLayout,
-                                                        unpack_feature)
         try:
             tensor, grid = unpack_feature(outputs)
         except TypeError:

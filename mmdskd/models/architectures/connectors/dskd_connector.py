@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 from mmdskd.utils.auto import check_resolved
+from mmdskd.utils.feature_layout import FeatureLayout, unpack_feature
 
-from ...utils.feature_layout import FeatureLayout, unpack_feature
 from ..heads import BaseBranchHead, Branch
 from ..heads.base_branch_head import is_ratio
 

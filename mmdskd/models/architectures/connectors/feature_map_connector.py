@@ -6,8 +6,7 @@ from torch import Tensor
 
 from mmdskd.registry import MODELS
 from mmdskd.utils.auto import check_resolved
-
-from ...utils.feature_layout import FeatureLayout
+from mmdskd.utils.feature_layout import FeatureLayout
 
 
 @MODELS.register_module()
