@@ -8,7 +8,7 @@ from torch import nn
 from .branch_plan import connector_arguments
 from .image_shape import find_image_shape
 from .network_outline import Feature, NetworkOutline
-from .student import make_plain_model
+from .student import find_class, make_plain_model
 from .type_name import type_name
 
 AUTO = 'auto'
@@ -249,9 +249,8 @@ def is_type(cfg: Any, kind: type) -> bool:
     """
     if not isinstance(cfg, dict) or 'type' not in cfg:
         return False
-    found = cfg['type']
-    if isinstance(found, str):
-        found = MODELS.get(found)
+    # A distiller is built in the scope of MMRazor's algorithms.
+    found = find_class(MODELS, cfg, 'mmrazor')
     return isinstance(found, type) and issubclass(found, kind)
 
 

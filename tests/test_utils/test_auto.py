@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmrazor.registry import MODELS as MMRAZOR_MODELS
 
 from mmdskd.models import DSKDLoss, FeatureMapConnector
 from mmdskd.registry import MODELS
@@ -103,6 +104,15 @@ def test_types_may_be_classes(auto_config):
     distiller.distill_losses.loss_dskd['type'] = DSKDLoss
     resolve_auto(auto_config)
     assert distiller.distill_losses.loss_dskd.num_branches == 2
+
+
+def test_name_of_a_loss_in_the_scope_of_mmrazor(auto_config, monkeypatch):
+    monkeypatch.setitem(MMRAZOR_MODELS._module_dict, 'OwnLoss',
+                        type('OwnLoss', (DSKDLoss, ), {}))
+    loss = auto_config.model.distiller.distill_losses.loss_dskd
+    loss.type = 'OwnLoss'
+    resolve_auto(auto_config)
+    assert loss.num_branches == 2
 
 
 def vit():
