@@ -310,9 +310,10 @@ class NetworkOutline:
         if grid is not None:
             return (0, None) if math.prod(grid) == count else None
         for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
-            if (count - extra) in map(math.prod, self._grids):
-                known = next(g for g in self._grids
-                             if math.prod(g) == count - extra)
+            known = next(
+                (g for g in self._grids if math.prod(g) == count - extra),
+                None)
+            if known is not None:
                 return extra, None if known[0] == known[1] else known
         for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
             edge = math.isqrt(count - extra)
