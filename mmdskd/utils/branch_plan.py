@@ -149,7 +149,7 @@ def find_stride(grid: Tuple[int, int],
         up to rounding, or 1/n the other way round; or None.
     """
     if grid[0] >= target[0]:
-        stride = round(grid[0] / target[0])
+        stride = math.ceil(grid[0] / target[0])
         sizes = tuple(math.ceil(edge / stride) for edge in grid)
         return stride if sizes == target else None
     times = target[0] // grid[0]

@@ -101,6 +101,7 @@ def test_what_does_not_fit():
     ((12, 8), (4, 4), None),
     ((9, 6), (3, 2), 3),
     ((75, 75), (10, 10), 8),
+    ((65, 65), (9, 9), 8),  # three halvings of 65: 33, 17, 9
 ])
 def test_strides(grid, target, stride):
     assert find_stride(grid, target) == stride
