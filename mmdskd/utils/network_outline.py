@@ -170,7 +170,7 @@ class NetworkOutline:
             list[Feature]: The features, from shallow to deep.
 
         Raises:
-            ValueError: If the network has not so many blocks.
+            ValueError: If the network has no blocks, or not so many.
         """
         stages = self._stage_ends()
         if stages and number is None:
@@ -179,7 +179,15 @@ class NetworkOutline:
             return stages[-number:]
         # The last block is no shallow layer.
         blocks = [feature for feature in self.trunk if feature.num_layers > 1]
-        blocks = (blocks or self.trunk)[:-1]
+        # Without blocks, at least layers: norms alone are around blocks whose
+        # outputs are no features, as in RevViT.
+        blocks = (blocks or [f for f in self.trunk if f.num_layers])[:-1]
+        if not blocks:
+            raise ValueError(
+                f'{self.name}, a {type(self.network).__name__}, should have '
+                'blocks or stages that each return one feature, but none was '
+                'found in it: name the modules of the branches; choose from '
+                f'{shorten(list(self._features), 30)}')
         if number is None:
             number = min(most, len(blocks))
         if not 1 <= number <= len(blocks):
@@ -271,6 +279,8 @@ class NetworkOutline:
             return None
         if (name in self._changed or tensor.dim() not in (3, 4)
                 or tensor.size(0) != BATCH_SIZE
+                # Pooled tokens, (N, C, 1), are no C tokens of one channel.
+                or tensor.dim() == 3 and tensor.size(2) == 1
                 or not tensor.is_floating_point()):
             return None
         if tensor.dim() == 4:
@@ -353,7 +363,8 @@ class NetworkOutline:
             child = f'{name}.{child}' if name else child
             if child in self._outputs:
                 names.append(child)
-            else:
+            # A module that is in two places has one name.
+            elif child in self._modules:
                 names += self._children(child)
         order = list(self._outputs)
         return sorted(set(names), key=order.index)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from networks import ChannelsLast, Parallel, classifier, swin, vit
+from networks import ChannelsLast, Parallel, Split, classifier, swin, vit
 from torch import nn
 
 from mmdskd.models import FeatureLayout
@@ -115,6 +115,69 @@ def test_number_of_branches():
                 match=r'number of branches should be 1 to \d+ for network, '
                 rf'but got {number}; its shallow layers are backbone'):
             outline.find_branches(number)
+
+
+class TwoStreams(nn.Module):
+    """Blocks that hand on two features, as those of RevViT and TNT do."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch_embed = nn.Conv2d(3, 4, 4, 4)
+        self.blocks = nn.ModuleList(Split() for _ in range(3))
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU()
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.patch_embed(x)
+        for block in self.blocks:
+            x, _ = block(x)
+        return self.fc(self.relu(self.norm(x)).mean((2, 3)))
+
+
+def test_stem_and_norms_are_no_blocks():
+    outline = NetworkOutline(TwoStreams(), (3, 16, 16))
+    assert describe([outline.last]) == ['relu 4x4x4']
+    for number in (None, 1):
+        with pytest.raises(
+                ValueError,
+                match='network, a TwoStreams, should have blocks or stages '
+                'that each return one feature, .* choose from patch_embed, '
+                'norm, relu$'):
+            outline.find_branches(number)
+
+
+class SharedPosition(ChannelsLast):
+    """A module in two places, and pooling by a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages[0].position = nn.Sequential(nn.Identity())
+        self.position = self.stages[0].position
+        self.pool = nn.AdaptiveAvgPool1d(1)
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        for stage in self.stages:
+            x = stage(x[:, ::2, ::2])
+        x = self.pool(x.flatten(1, 2).mT)
+        return self.fc(x.flatten(1))
+
+
+def test_a_module_in_two_places():
+    network = SharedPosition()
+    assert describe(NetworkOutline(network, (3, 16, 16)).find_branches()) == [
+        'stages.0 4x8x8 (NHWC)', 'stages.1 6x4x4 (NHWC)'
+    ]
+
+
+def test_pooled_tokens_are_no_feature():
+    # (N, 9, 1) could be 9 tokens of one channel.
+    network = SharedPosition()
+    network.stages[2][2] = nn.Linear(8, 9)
+    network.fc = nn.Linear(9, 5)
+    outline = NetworkOutline(network, (3, 16, 16))
+    assert describe([outline.last]) == ['stages.2 9x2x2 (NHWC)']
 
 
 class Odd(ChannelsLast):
