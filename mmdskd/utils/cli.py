@@ -97,10 +97,16 @@ def load_config(config: str) -> Config:
         Config: The config.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or package.
     """
     if '::' in config:
-        return get_config(config)
+        try:
+            return get_config(config)
+        # Of MMEngine, for another package, and for a path without a folder.
+        except (AssertionError, OSError, ValueError) as error:
+            raise FileNotFoundError(
+                'config should be "package::folder/name.py" of a package '
+                f'that ships it, but {config!r} is not: {error}') from error
     if not osp.isfile(config):
         raise FileNotFoundError(
             f'config should be a file or "package::path", but {config!r} is '

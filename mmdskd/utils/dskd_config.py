@@ -73,7 +73,7 @@ def load_source(name: str) -> Source:
     # It imports models, which is nothing to be done with `mmdskd`.
     from mmpretrain import list_models
     from mmpretrain.apis.model import ModelHub
-    if '::' in name or osp.isfile(name):
+    if '::' in name or name.endswith('.py') or osp.isfile(name):
         stem = osp.splitext(osp.basename(name))[0]
         source = Source(stem, name, load_config(name))
         # Its metafile names most models of MMPretrain as their files.
@@ -290,6 +290,12 @@ class DSKDConfig:
                 f'{means[1]}, std {means[2]} and {means[3]}); both will get '
                 f'those of {self.data.name}: take a teacher that was trained '
                 'with them, or train it so')
+        shape = find_image_shape(self.data.cfg)
+        if shape not in (None, self.image_shape):
+            found.append(
+                f'the data of {self.data.path} have the shape {shape}, not '
+                f'{self.image_shape}, for which this config is: change their '
+                'crop and resize')
         if '://' not in self.teacher_ckpt and not osp.isfile(
                 self.teacher_ckpt):
             found.append(
@@ -485,7 +491,10 @@ def scope_of(source: Source) -> str:
     Returns:
         str: The scope.
     """
-    return source.cfg.get('default_scope') or 'mmengine'
+    # Those of MMPretrain without data leave it out.
+    package = 'mmpretrain' if source.path.startswith(
+        'mmpretrain::') else 'mmengine'
+    return source.cfg.get('default_scope') or package
 
 
 def _preprocessor(cfg: Config) -> dict:

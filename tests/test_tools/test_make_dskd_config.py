@@ -122,7 +122,7 @@ def test_cnn_from_transformer(run_tool, write, tmp_path):
     (tmp_path / 'folder').mkdir()
     student, teacher = write('resnet', RESNET), write('vit', VIT)
     run_tool('misc/make_dskd_config.py', student, teacher, '--branches',
-             'backbone.layer1,backbone.layer2.0', '--teacher-ckpt', 'any.pth',
+             'backbone.layer1, backbone.layer2.0', '--teacher-ckpt', 'any.pth',
              '--dataset-from', 'teacher', '--teacher-feature',
              'backbone.layers.3', '-o', 'folder/mine.py')
     cfg = Config.fromfile('folder/mine.py')
@@ -170,6 +170,24 @@ def test_other_normalisation_is_told(run_tool, write, capsys):
             'normalised in different ways') in capsys.readouterr().out
 
 
+def test_images_of_another_shape_are_told(run_tool, write, capsys):
+    student = write('resnet', RESNET)
+    run_tool('misc/make_dskd_config.py', student, student, '--shape',
+             '3,64,32')
+    assert ('Note: the data of resnet.py have the shape (3, 32, 32), not '
+            '(3, 64, 32), for which this config is: change their crop and '
+            'resize') in capsys.readouterr().out
+
+
+def test_models_without_a_scope():
+    from mmdskd.utils.dskd_config import Source, scope_of
+    assert scope_of(Source('', 'mmpretrain::a/b.py', Config())) == 'mmpretrain'
+    assert scope_of(Source('', 'b.py', Config())) == 'mmengine'
+    assert scope_of(
+        Source('', 'mmpretrain::a/b.py',
+               Config(dict(default_scope='mmdskd')))) == 'mmdskd'
+
+
 class TestBadInput:
 
     def test_names(self, run_tool, write):
@@ -185,8 +203,18 @@ class TestBadInput:
                 'mean backbone.layer2') in message
         message = fail(run_tool, student, student, '--branches', 'head.fc')
         assert "'head.fc' of the student gives no feature" in message
-        message = fail(run_tool, student, student, '--branches', '40')
-        assert 'The number of branches should be 1 to ' in message
+        for number in ('40', '-1'):
+            message = fail(run_tool, student, student, '--branches', number)
+            assert 'The number of branches should be 1 to ' in message
+        message = fail(run_tool, student, 'missing.py')
+        assert "but 'missing.py' is neither (looked from" in message
+        for path in ('mmpretrain::missing.py', 'mmpretrain::resnet/no.py',
+                     'missing::resnet/no.py'):
+            assert ('config should be "package::folder/name.py" of a package '
+                    f'that ships it, but {path!r} is not: ') in fail(
+                        run_tool, student, path)
+        message = fail(run_tool, student, student, '-o', 'missing/a.py')
+        assert '-o should be a file in a folder that is there' in message
 
     def test_no_classifier(self, run_tool, write):
         student = write('resnet', RESNET)
@@ -245,3 +273,13 @@ class TestBadInput:
         assert ("A module of the teacher should return the logits (N, 10), "
                 "but 'neck' does not: give --teacher-logits NAME; modules "
                 'that return this shape are head.fc, head') in message
+
+
+def test_a_config_that_does_not_train(run_tool, write):
+    # As those of LeViT and EfficientFormer, which MMPretrain does not train.
+    student = write('resnet', RESNET, optim_wrapper=dict(optimizer=dict(
+        type='SGD', lr=1e30)))
+    message = fail(run_tool, student, student)
+    assert ('dskd_resnet_resnet.py is written, but does not train: The losses '
+            'should be finite, but got') in message
+    assert Path('dskd_resnet_resnet.py').is_file()

@@ -8,7 +8,7 @@ import logging
 import os.path as osp
 import sys
 import warnings
-from typing import List, Union
+from typing import List, NoReturn, Union
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.config import Config
@@ -77,7 +77,25 @@ def parse_branches(text: str) -> Union[int, List[str], None]:
     """
     if text == 'auto':
         return None
-    return int(text) if text.isdecimal() else text.split(',')
+    try:
+        return int(text)
+    except ValueError:
+        return [name.strip() for name in text.split(',')]
+
+
+def fail(error: Exception, prefix: str = '') -> NoReturn:
+    """End with the message of an error.
+
+    Args:
+        error (Exception): The error.
+        prefix (str): What goes before its message. Defaults to "".
+
+    Raises:
+        SystemExit: Always.
+    """
+    # A KeyError would show its message quoted.
+    text = error.args[-1] if isinstance(error, KeyError) else error
+    sys.exit(f'make_dskd_config.py: {prefix}{text}')
 
 
 def main() -> None:
@@ -93,6 +111,11 @@ def main() -> None:
             raise FileExistsError(
                 f'{output} is there already, and perhaps not as it was made: '
                 'remove it, or name another file by -o')
+        folder = osp.dirname(osp.abspath(output))
+        if not osp.isdir(folder):
+            raise FileNotFoundError(
+                f'-o should be a file in a folder that is there, but {folder} '
+                'is not')
         made = DSKDConfig(
             student,
             teacher,
@@ -106,12 +129,14 @@ def main() -> None:
         print(f'{made.table}\n', flush=True)
         text = made.to_text(output)
         write_atomically(output, lambda file: file.write(text.encode()))
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        fail(error)
+    try:
         losses = try_training(
             Config.fromfile(output), made.image_shape,
             made.plan.student.num_classes)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
-        # A KeyError would show its message quoted.
-        sys.exit(f'make_dskd_config.py: {error.args[-1]}')
+        fail(error, f'{output} is written, but does not train: ')
     values = ', '.join(f'{each["loss"]:.3f}' for each in losses)
     print(f'{len(losses)} iterations on random images, with a teacher of '
           f'random weights: losses {values}, and a gradient in each parameter '
