@@ -345,7 +345,7 @@ class NetworkOutline:
                 if name in self._features
                 and not isinstance(self._modules[name], PASSING)
             ]
-            if len(trunk) >= 3:
+            if sum(not _is_pooled(feature) for feature in trunk) >= 3:
                 return level, trunk
             level = [
                 child for name in level for child in self._children(name)
@@ -373,12 +373,15 @@ class NetworkOutline:
         """Last feature that is not pooled."""
         last = next(
             feature for feature in reversed(self.trunk)
-            if feature.grid != (1, 1) or feature.num_layers or feature is
-            self.trunk[0])
+            if not _is_pooled(feature) or feature is self.trunk[0])
         later = self._level[self._level.index(last.name) + 1:]
         if any(len(_tensors(self._outputs[name])) > 1 for name in later):
             return None
         return last
+
+
+def _is_pooled(feature: Feature) -> bool:
+    return feature.grid == (1, 1) and not feature.num_layers
 
 
 def _tensors(outputs: Any) -> List[Tensor]:

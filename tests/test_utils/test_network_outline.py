@@ -171,6 +171,20 @@ def test_a_module_in_two_places():
     ]
 
 
+def test_stem_trunk_and_pooling_are_no_sequence():
+    # As in torchvision's RegNet: the stages are within the trunk.
+    def stage(i, o):
+        return nn.Sequential(nn.Conv2d(i, o, 3, 2, 1), nn.Conv2d(o, o, 1))
+
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2, 1),
+        nn.Sequential(stage(4, 4), stage(4, 6), stage(6, 8)),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    outline = NetworkOutline(network, (3, 32, 32))
+    assert describe(outline.find_branches()) == ['1.0 4x8x8', '1.1 6x4x4']
+    assert describe([outline.last]) == ['1.2 8x2x2']
+
+
 def test_pooled_tokens_are_no_feature():
     # (N, 9, 1) could be 9 tokens of one channel.
     network = SharedPosition()
