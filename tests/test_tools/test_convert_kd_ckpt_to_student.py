@@ -204,6 +204,7 @@ def test_wrong_exits_write_nothing(convert, dskd_run, kd_config):
         ((path, '--exits', '--config', config, '--threshold', '2'),
          r'threshold should be a number in \[0, 1\], or 2 of them'),
         ((student, '--exits', '--config', config), 'should hold 2 heads'),
+        ((path, '--threshold', '0.5'), 'should come with --exits'),
     ):
         error = convert(*args, ok=False)
         assert 'Traceback' not in error

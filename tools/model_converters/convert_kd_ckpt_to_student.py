@@ -46,7 +46,6 @@ def parse_args() -> argparse.Namespace:
         '--threshold',
         type=float,
         nargs='+',
-        default=[0.9],
         help='confidence in [0, 1] above which an image leaves, for all exits '
         'or one per exit (default: 0.9); '
         'tools/analysis_tools/exit_curve.py tells what it brings')
@@ -57,6 +56,9 @@ def parse_args() -> argparse.Namespace:
     if args.exits and (args.inplace or args.config is None):
         parser.error('--exits should come with --config and without '
                      '--inplace: the config tells where the heads are')
+    if not args.exits and (args.threshold or args.loss):
+        parser.error('--threshold and --loss should come with --exits, which '
+                     'keeps the heads')
     return args
 
 
@@ -104,7 +106,7 @@ def convert(args: argparse.Namespace) -> None:
     if args.exits:
         run = resolve_auto(load_config(args.config))
         exits = multi_exit.find_exits(run, args.loss)
-        threshold = args.threshold
+        threshold = args.threshold or [0.9]
         cfg = multi_exit.make_multi_exit_config(
             run, exits, threshold[0] if len(threshold) == 1 else threshold)
         student = multi_exit.extract_multi_exit(checkpoint, exits, cfg)

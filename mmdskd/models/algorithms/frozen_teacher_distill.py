@@ -3,7 +3,7 @@ import logging
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
-                    Optional, Union)
+                    Optional, Tuple, Union)
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +37,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     - The teacher is entirely in eval mode, always: dropout and drop-path are
       off, not only the updates of its batch norms.
     - It runs without gradients, and without its task loss where the
-      recorders don't need that. In-place activations are on again in it
-      where they change nothing that is recorded. After
+      recorders don't need that, or there is none. In-place activations are
+      on again in it where they change nothing that is recorded. After
       ``mmrazor.StopDistillHook`` has stopped the distillation it does not
       run at all.
     - Its checkpoint must fit: see :func:`mmdskd.utils.teacher.load_teacher`.
@@ -242,6 +242,32 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             'new run, not with load_from, but with architecture.init_cfg='
             'dict(type="Pretrained", checkpoint="..._student.pth").')
 
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """Get the depth of a parameter, for MMPretrain's layer-wise decay of
+        the learning rate.
+
+        Args:
+            param_name (str): Name of a parameter of the algorithm. The
+                student tells the depth of its own; the heads learn as its
+                deepest layer does.
+
+        Returns:
+            tuple[int, int]: The depth, and the largest depth.
+
+        Raises:
+            NotImplementedError: If the student doesn't tell.
+        """
+        if not hasattr(self.student, 'get_layer_depth'):
+            raise NotImplementedError(
+                'Layer-wise decay of the learning rate needs a student with '
+                f'get_layer_depth, but {type(self.student).__name__} has '
+                'none: leave out layer_decay_rate and the constructor of '
+                'optim_wrapper')
+        prefix = 'architecture.'
+        if param_name.startswith(prefix):
+            param_name = param_name[len(prefix):]
+        return self.student.get_layer_depth(param_name)
+
     def loss(
         self,
         batch_inputs: Tensor,
@@ -394,10 +420,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         record = partial(self._record, batch_inputs, data_samples)
         with torch.autocast(self._teacher_device, enabled=False), _no_tf32():
             self._teacher_mode = 'loss'
-            reference = record()
+            try:
+                reference = record()
+            # A network that can't be trained, such as MMPretrain's
+            # EfficientFormer, can teach all the same.
+            except Exception as error:
+                self._teacher_mode = 'tensor'
+                reference = record()
+                print_log(
+                    'The teacher has no task loss, and needs none '
+                    f'({type(error).__name__}: {error})', 'current')
             check = partial(self._try, record, reference)
-            check('going without its task loss', self._skip_loss,
-                  logging.INFO)
+            if self._teacher_mode == 'loss':
+                check('going without its task loss', self._skip_loss,
+                      logging.INFO)
             if self._inplace_names:
                 check('in-place activations',
                       partial(self._set_inplace, True), logging.INFO)

@@ -201,6 +201,58 @@ def test_recorder_that_needs_the_task_loss(build):
     assert_same_losses(losses_of(algorithm), expected, 1e-5)
 
 
+def test_teacher_without_a_task_loss(build, monkeypatch):
+    expected = losses_of(build())
+    algorithm = build()
+
+    def refuse(*args, **kwargs):
+        raise NotImplementedError('not to be trained')
+
+    monkeypatch.setattr(algorithm.teacher.head, 'loss', refuse)
+    assert_same_losses(losses_of(algorithm), expected, 0)
+
+
+def test_layer_wise_decay_of_the_learning_rate(build):
+    algorithm = build()
+    with pytest.raises(
+            NotImplementedError, match="doesn't support `get_layer_depth`"):
+        algorithm.get_layer_depth('architecture.backbone.conv1.weight')
+    student = build_vit()
+    algorithm.architecture = student
+    depths = {
+        name: algorithm.get_layer_depth(name)
+        for name in ('architecture.backbone.patch_embed.projection.weight',
+                     'architecture.backbone.layers.1.ln1.weight',
+                     'architecture.head.layers.head.weight',
+                     'distiller.connectors.heads.heads.0.classifier.weight')
+    }
+    # Stem, two blocks, and what comes after them.
+    assert list(depths.values()) == [(0, 4), (2, 4), (3, 4), (3, 4)]
+    algorithm.architecture = torch.nn.Linear(2, 2)
+    with pytest.raises(NotImplementedError, match='but Linear has none'):
+        algorithm.get_layer_depth('architecture.weight')
+
+
+def build_vit():
+    return MODELS.build(
+        dict(
+            type='ImageClassifier',
+            _scope_='mmpretrain',
+            backbone=dict(
+                type='VisionTransformer',
+                arch=dict(
+                    embed_dims=8,
+                    num_layers=2,
+                    num_heads=2,
+                    feedforward_channels=8),
+                img_size=16,
+                patch_size=4),
+            head=dict(
+                type='VisionTransformerClsHead',
+                num_classes=10,
+                in_channels=8)))
+
+
 def test_recorder_that_records_nothing(build):
     algorithm = build(
         distiller__teacher_recorders__feat__source='data_preprocessor')
