@@ -12,6 +12,7 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
 
 from mmdskd.models import BaseLossWeightStrategy, DSKDLoss
+from mmdskd.models.losses.branch_weights import add_over_ranks
 from mmdskd.registry import HOOKS, TASK_UTILS
 
 from ..distillation_check import check_distillation
@@ -182,14 +183,16 @@ class LossWeightSchedulerHook(Hook):
         recorded tensors."""
         step = self._step(runner)
         active = step >= self.begin and (self.end is None or step < self.end)
+        collected = []
         for name, loss in self._losses.items():
             if loss.last_losses is self._seen[name]:
                 continue  # it did not run, e.g. after StopDistillHook
             self._seen[name] = loss.last_losses
             for term, losses in loss.last_losses.items():
                 self._log_rows.setdefault(f'{name}.{term}', []).append(losses)
-            if active:
-                loss.collect_losses()
+                collected.append((loss.allocation[term], losses))
+        if active:
+            add_over_ranks(collected)
         if active and not self.by_epoch:
             self._update(step + 1)
         if any(

@@ -1,6 +1,7 @@
-from typing import Callable
+from typing import Callable, Sequence, Tuple
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 
@@ -101,3 +102,25 @@ class BranchWeights(nn.Module):
         self.num_updates += valid
         self.num_nonfinite += num_nonfinite
         self.pending.zero_()
+
+
+def add_over_ranks(
+        collected: Sequence[Tuple[BranchWeights, Tensor]]) -> None:
+    """Take in the losses of an iteration on all ranks, in one message.
+
+    The sum is made at each iteration, not at each update, so that what is
+    pending is the same on every rank: a checkpoint holds that of one.
+
+    Args:
+        collected (Sequence[tuple[BranchWeights, Tensor]]): Weights, and the
+            losses of their branches before their ``loss_weight``, (L, ); on
+            all ranks alike.
+    """
+    rows = [BranchWeights.to_row(losses) for _, losses in collected]
+    if rows and get_world_size() > 1:
+        lengths = [len(row) for row in rows]
+        flat = torch.cat(rows)
+        all_reduce(flat)
+        rows = flat.split(lengths)
+    for (weights, _), row in zip(collected, rows):
+        weights.add(row)

@@ -3,7 +3,6 @@ from typing import (Callable, Dict, List, Mapping, Optional, Sequence, Type,
                     Union)
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from mmrazor.models import losses as mmrazor_losses
 from torch import Tensor, nn
 
@@ -11,7 +10,7 @@ from mmdskd.registry import MODELS
 from mmdskd.utils.auto import check_resolved
 
 from ..architectures.heads import Branch
-from .branch_weights import BranchWeights
+from .branch_weights import BranchWeights, add_over_ranks
 
 Criterion = Union[nn.Module, Type[nn.Module]]
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
@@ -141,23 +140,11 @@ class DSKDLoss(nn.Module):
         """Take in the losses of the last forward, for the next update of the
         weights.
 
-        To be called after each iteration, on all ranks alike: their losses
-        are summed in one message. It is done now, not at the update, so that
-        what is pending is the same on every rank: a checkpoint holds that of
-        one.
+        To be called after each iteration, on all ranks alike: see
+        :func:`add_over_ranks`.
         """
-        if not self.last_losses:
-            return
-        rows = [
-            BranchWeights.to_row(losses)
-            for losses in self.last_losses.values()
-        ]
-        if get_world_size() > 1:
-            flat = torch.cat(rows)
-            all_reduce(flat)
-            rows = flat.split([len(row) for row in rows])
-        for term, row in zip(self.last_losses, rows):
-            self.allocation[term].add(row)
+        add_over_ranks([(self.allocation[term], losses)
+                        for term, losses in self.last_losses.items()])
 
     def update_weights(self,
                        strategy: Union[Strategy, Mapping[str, Strategy]],

@@ -3,6 +3,7 @@ import torch
 
 from mmdskd.models import (BaseLossWeightStrategy, BranchWeights,
                            ProportionalStrategy, UniformStrategy)
+from mmdskd.models.losses import branch_weights
 
 PROPORTIONAL = ProportionalStrategy()
 
@@ -99,3 +100,22 @@ def test_state_is_saved_and_reset():
     twin.reset()
     for name, value in BranchWeights(2).state_dict().items():
         assert twin.state_dict()[name].tolist() == value.tolist()
+
+
+def test_all_weights_go_over_the_ranks_in_one_message(monkeypatch):
+    messages = []
+
+    def sum_of_two_ranks(row):
+        messages.append(row.clone())
+        row *= 2
+
+    monkeypatch.setattr(branch_weights, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(branch_weights, 'all_reduce', sum_of_two_ranks)
+    first, second = BranchWeights(2), BranchWeights(1)
+    branch_weights.add_over_ranks([(first, torch.tensor([1., 3.])),
+                                   (second, torch.tensor([float('nan')]))])
+    # Sums of the losses, how many are in them, and how many are left out.
+    assert first.pending.tolist() == [2, 6, 2, 0]
+    assert second.pending.tolist() == [0, 0, 2]
+    branch_weights.add_over_ranks([])
+    assert [len(message) for message in messages] == [7]
