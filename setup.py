@@ -30,7 +30,8 @@ class BuildPyWithMim(build_py):
                 shutil.copytree(
                     source,
                     mim / name,
-                    ignore=shutil.ignore_patterns('__pycache__'))
+                    ignore=shutil.ignore_patterns('__pycache__'),
+                )
             else:
                 shutil.copy2(source, mim / name)
 
@@ -42,7 +43,7 @@ def read_version() -> str:
     return scope['__version__']
 
 
-def read_requirements(name: str) -> List[str]:
+def read_requirements(name: str) -> list[str]:
     """Get the lines of a file in ``requirements/``, without comments."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
     return [line for line in lines if line and not line.startswith('#')]
@@ -75,4 +76,5 @@ setup(
         'optional': read_requirements('optional'),
         'tests': read_requirements('tests'),
     },
-    cmdclass={'build_py': BuildPyWithMim})
+    cmdclass={'build_py': BuildPyWithMim},
+)

@@ -6,6 +6,7 @@ the upstream issue, does nothing where it is not needed, and may run twice.
 ``import mmdskd`` runs them all, and must come before
 ``import mmrazor.models``.
 """
+
 import importlib.util
 import os.path as osp
 import sys
@@ -18,18 +19,28 @@ from typing import Any, NoReturn
 import torch
 from mmengine.utils import digit_version
 
-from .utils.checkpoint import (MMENGINE_GLOBALS, MapLocation,
-                               load_checkpoint_file)
+from .utils.checkpoint import (
+    MMENGINE_GLOBALS,
+    MapLocation,
+    load_checkpoint_file,
+)
 
 MIN_TORCH = '1.13'
 MAX_TORCH = '2.14'
 # What MMRazor's `structures.quantization` exports.
 QUANTIZATION_NAMES = (
-    'BackendConfigs', 'QConfigHandler', 'QSchemeHandler',
-    'get_academic_backend_config', 'get_academic_backend_config_dict',
-    'get_native_backend_config', 'get_native_backend_config_dict',
-    'get_openvino_backend_config', 'get_openvino_backend_config_dict',
-    'get_tensorrt_backend_config', 'get_tensorrt_backend_config_dict')
+    'BackendConfigs',
+    'QConfigHandler',
+    'QSchemeHandler',
+    'get_academic_backend_config',
+    'get_academic_backend_config_dict',
+    'get_native_backend_config',
+    'get_native_backend_config_dict',
+    'get_openvino_backend_config',
+    'get_openvino_backend_config_dict',
+    'get_tensorrt_backend_config',
+    'get_tensorrt_backend_config_dict',
+)
 
 
 def apply_patches() -> None:
@@ -55,12 +66,14 @@ def check_torch_version() -> None:
     version = digit_version(torch.__version__)
     if version < digit_version(MIN_TORCH):
         raise ImportError(
-            f'torch should be >= {MIN_TORCH}, but got {torch.__version__}')
+            f'torch should be >= {MIN_TORCH}, but got {torch.__version__}'
+        )
     if version[:2] > digit_version(MAX_TORCH)[:2]:
         warnings.warn(
             f'mmdskd was tested on torch {MIN_TORCH} to {MAX_TORCH}, not on '
             f'{torch.__version__}. If something breaks, try '
-            f'`pip install "torch<={MAX_TORCH}.*" torchvision`.')
+            f'`pip install "torch<={MAX_TORCH}.*" torchvision`.'
+        )
 
 
 def is_installed(package: str) -> bool:
@@ -104,7 +117,8 @@ def get_installed_path(package: str) -> str:
     if spec.origin is None:
         raise RuntimeError(
             f'"{package}" should be a regular package, but it is a '
-            'namespace package, which has no folder of its own')
+            'namespace package, which has no folder of its own'
+        )
     return osp.dirname(spec.origin)
 
 
@@ -133,6 +147,7 @@ def add_mmdskd_config_paths() -> None:
     MMEngine takes only the packages of a fixed table.
     """
     from mmengine.config.utils import MODULE2PACKAGE
+
     MODULE2PACKAGE['mmdskd'] = 'mmdskd'
 
 
@@ -148,8 +163,7 @@ def allow_mmengine_checkpoints() -> None:
         torch.serialization.add_safe_globals(list(MMENGINE_GLOBALS.values()))
 
 
-def load_from_local(filename: str,
-                    map_location: MapLocation = None) -> dict:
+def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     """Load a checkpoint from a local path, for MMEngine.
 
     Args:
@@ -172,6 +186,7 @@ def load_local_checkpoints_safely() -> None:
     are still loaded as MMEngine does.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
+
     CheckpointLoader.register_scheme('', load_from_local, force=True)
 
 
@@ -179,7 +194,8 @@ def _refuse_quantization(*args, **kwargs) -> NoReturn:
     raise RuntimeError(
         'The quantization of MMRazor 1.0.0 needs torch 1.13, but got torch '
         f'{torch.__version__}. Distillation, pruning and NAS work; to '
-        'quantize, use an environment with `pip install "torch<2"`.')
+        'quantize, use an environment with `pip install "torch<2"`.'
+    )
 
 
 class _Unavailable:
@@ -212,13 +228,15 @@ def replace_quantization() -> None:
 
     from mmrazor.models import quantizers
     from mmrazor.models.algorithms import MMArchitectureQuant
+
     MMArchitectureQuant.__init__ = _refuse_quantization
     for name in quantizers.__all__:
         getattr(quantizers, name).__init__ = _refuse_quantization
 
 
-def set_module_inplace_false(self, architecture: torch.nn.Module,
-                             varstr: str) -> None:
+def set_module_inplace_false(
+    self, architecture: torch.nn.Module, varstr: str
+) -> None:
     """Set ``inplace`` of every module that has it to False.
 
     Args:
@@ -239,6 +257,7 @@ def disable_inplace_modules() -> None:
     ``ConvModule``, whose activation stays in-place.
     """
     from mmrazor.models.algorithms.base import BaseAlgorithm
+
     BaseAlgorithm.set_module_inplace_false = set_module_inplace_false
 
 
@@ -259,15 +278,18 @@ def replace_mmcls() -> None:
 
     # All of MMPretrain is imported only if it is needed.
     if _is_placeholder(kd_soft_ce_loss.soft_cross_entropy):
-        from mmpretrain.models.losses.cross_entropy_loss import \
-            soft_cross_entropy
+        from mmpretrain.models.losses.cross_entropy_loss import (
+            soft_cross_entropy,
+        )
+
         kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
     if _is_placeholder(formatting.PackClsInputs):
         from mmpretrain.datasets.transforms import PackInputs
         from mmpretrain.datasets.transforms.formatting import to_tensor
         from mmpretrain.structures import DataSample
+
         formatting.PackClsInputs = PackInputs
-        formatting.PackCRDClsInputs.__bases__ = (PackInputs, )
+        formatting.PackCRDClsInputs.__bases__ = (PackInputs,)
         formatting.to_tensor = to_tensor
         formatting.ClsDataSample = DataSample
 
@@ -285,7 +307,7 @@ def allow_classes_of_any_size() -> None:
     if parse.__module__ == __name__:
         return
 
-    @wraps(parse, assigned=('__doc__', ))
+    @wraps(parse, assigned=('__doc__',))
     def parse_any_size(self) -> None:
         try:
             parse(self)
@@ -296,9 +318,9 @@ def allow_classes_of_any_size() -> None:
     CRDDataset._parse_fullset_contrast_info = parse_any_size
 
 
-def group_fisher_config_template(self,
-                                 with_init_args: bool = False,
-                                 with_channels: bool = False) -> dict:
+def group_fisher_config_template(
+    self, with_init_args: bool = False, with_channels: bool = False
+) -> dict:
     """Describe a unit by what builds it anew.
 
     Args:
@@ -310,13 +332,16 @@ def group_fisher_config_template(self,
         dict: ``choice``, the width, and what was asked for.
     """
     from mmrazor.models.mutables import L1MutableChannelUnit
-    config = L1MutableChannelUnit.config_template(self, with_init_args,
-                                                  with_channels)
+
+    config = L1MutableChannelUnit.config_template(
+        self, with_init_args, with_channels
+    )
     if with_init_args:
         config['init_args'] = dict(
             num_channels=self.num_channels,
             normalization_type=self.delta_type,
-            mutate_linear=self.mutate_linear)
+            mutate_linear=self.mutate_linear,
+        )
     return config
 
 
@@ -327,6 +352,8 @@ def name_arguments_of_group_fisher_units() -> None:
     take by name. So what MMRazor exports as ``fix_subnet.json`` can't be
     loaded. (No issue of it is known.)
     """
-    from mmrazor.implementations.pruning.group_fisher import \
-        GroupFisherChannelUnit
+    from mmrazor.implementations.pruning.group_fisher import (
+        GroupFisherChannelUnit,
+    )
+
     GroupFisherChannelUnit.config_template = group_fisher_config_template

@@ -4,16 +4,33 @@ Run as ``python -m mmdskd.doctor``. It reads the metadata of the installed
 packages and imports none of them, so it works where ``import mmdskd`` does
 not. The standard library is enough to run it.
 """
+
 import re
 import sys
 from importlib import metadata
 from typing import List, NamedTuple, Optional, Tuple
 
-OPENCV = ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
-          'opencv-contrib-python-headless')
-PACKAGES = ('mmdskd', 'torch', 'torchvision', 'numpy', *OPENCV, 'mmengine',
-            'mmcv', 'mmcv-lite', 'mmpretrain', 'mmrazor', 'joblib',
-            'scikit-learn', 'matplotlib')
+OPENCV = (
+    'opencv-python',
+    'opencv-python-headless',
+    'opencv-contrib-python',
+    'opencv-contrib-python-headless',
+)
+PACKAGES = (
+    'mmdskd',
+    'torch',
+    'torchvision',
+    'numpy',
+    *OPENCV,
+    'mmengine',
+    'mmcv',
+    'mmcv-lite',
+    'mmpretrain',
+    'mmrazor',
+    'joblib',
+    'scikit-learn',
+    'matplotlib',
+)
 INSTALL_MMCV_LITE = 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'
 # What `import mmdskd` needs: package, range (None: any), command
 REQUIRED = (
@@ -36,6 +53,7 @@ class Finding(NamedTuple):
         message (str): What is wrong.
         command (str): The command that mends it.
     """
+
     level: str
     message: str
     command: str
@@ -56,7 +74,7 @@ def installed_version(package: str) -> Optional[str]:
         return None
 
 
-def _release(version: str) -> Tuple[int, ...]:
+def _release(version: str) -> tuple[int, ...]:
     """Get the first three numbers of a version: '2.1+cpu' is (2, 1, 0)."""
     numbers = re.match(r'[\d.]*', version)[0].split('.')
     return tuple(int(number or 0) for number in (numbers + ['0', '0'])[:3])
@@ -79,19 +97,19 @@ def satisfies(version: str, specifier: str) -> bool:
         operator, limit = re.match(r'\s*([<>=!~]+)\s*(\S+)', clause).groups()
         have, want = _release(version), _release(limit)
         if not {
-                '==': have == want,
-                '!=': have != want,
-                '>=': have >= want,
-                '<=': have <= want,
-                '>': have > want,
-                '<': have < want,
-                '~=': have >= want and have[0] == want[0],
+            '==': have == want,
+            '!=': have != want,
+            '>=': have >= want,
+            '<=': have <= want,
+            '>': have > want,
+            '<': have < want,
+            '~=': have >= want and have[0] == want[0],
         }[operator]:
             return False
     return True
 
 
-def check_required() -> List[Finding]:
+def check_required() -> list[Finding]:
     """Find packages that are missing or of a version that cannot work.
 
     Returns:
@@ -109,12 +127,16 @@ def check_required() -> List[Finding]:
         findings.append(Finding('error', message, command))
     if not any(map(installed_version, OPENCV)):
         findings.append(
-            Finding('error', 'opencv-python is missing',
-                    'pip install opencv-python'))
+            Finding(
+                'error',
+                'opencv-python is missing',
+                'pip install opencv-python',
+            )
+        )
     return findings
 
 
-def check_mmcv() -> List[Finding]:
+def check_mmcv() -> list[Finding]:
     """Find a missing or wrong mmcv, or two that overwrite one another.
 
     Returns:
@@ -126,27 +148,33 @@ def check_mmcv() -> List[Finding]:
             Finding(
                 'warning',
                 'mmcv and mmcv-lite are both installed, and overwrite one '
-                'another\'s files',
-                f'pip uninstall -y mmcv mmcv-lite && {INSTALL_MMCV_LITE}')
+                "another's files",
+                f'pip uninstall -y mmcv mmcv-lite && {INSTALL_MMCV_LITE}',
+            )
         ]
     version = full or lite
     if version is None:
         return [
-            Finding('error', 'mmcv is missing; mmcv-lite is all that is '
-                    'needed here', INSTALL_MMCV_LITE)
+            Finding(
+                'error',
+                'mmcv is missing; mmcv-lite is all that is needed here',
+                INSTALL_MMCV_LITE,
+            )
         ]
     if not satisfies(version, '>=2.0.0,<=2.1.0'):
         package = 'mmcv' if full else 'mmcv-lite'
         return [
             Finding(
-                'error', f'{package} should be >=2.0.0rc1,<=2.1.0 for '
+                'error',
+                f'{package} should be >=2.0.0rc1,<=2.1.0 for '
                 f'mmrazor 1.0.0, but got {version}',
-                f'pip install "{package}>=2.0.0,<=2.1.0"')
+                f'pip install "{package}>=2.0.0,<=2.1.0"',
+            )
         ]
     return []
 
 
-def check_torchvision() -> List[Finding]:
+def check_torchvision() -> list[Finding]:
     """Find a torchvision that was built for another torch.
 
     Returns:
@@ -163,30 +191,37 @@ def check_torchvision() -> List[Finding]:
                     'error',
                     f'torchvision {installed_version("torchvision")} needs '
                     f'torch{match[1].strip()}, but got {torch}',
-                    f'pip install torch=={torch} torchvision')
+                    f'pip install torch=={torch} torchvision',
+                )
             ]
     return []
 
 
-def check_numpy() -> List[Finding]:
+def check_numpy() -> list[Finding]:
     """Find a numpy 2 beside a torch that was built for numpy 1.
 
     Returns:
         list[Finding]: None or one.
     """
     torch, numpy = installed_version('torch'), installed_version('numpy')
-    if (torch and numpy and satisfies(torch, '<2.3')
-            and satisfies(numpy, '>=2')):
+    if (
+        torch
+        and numpy
+        and satisfies(torch, '<2.3')
+        and satisfies(numpy, '>=2')
+    ):
         return [
             Finding(
-                'warning', f'torch {torch} was built for numpy 1, but got '
+                'warning',
+                f'torch {torch} was built for numpy 1, but got '
                 f'numpy {numpy}: tensors and arrays do not convert',
-                'pip install "numpy<2" "opencv-python<4.12"')
+                'pip install "numpy<2" "opencv-python<4.12"',
+            )
         ]
     return []
 
 
-def check_python() -> List[Finding]:
+def check_python() -> list[Finding]:
     """Find a Python that mmdskd was not tested on.
 
     Returns:
@@ -196,25 +231,31 @@ def check_python() -> List[Finding]:
         return []
     return [
         Finding(
-            'warning', 'mmdskd was tested on Python 3.9 to 3.12, not on '
+            'warning',
+            'mmdskd was tested on Python 3.9 to 3.12, not on '
             f'{sys.version_info[0]}.{sys.version_info[1]}',
-            'python3.12 -m venv .venv')
+            'python3.12 -m venv .venv',
+        )
     ]
 
 
-def diagnose() -> List[Finding]:
+def diagnose() -> list[Finding]:
     """Run all checks.
 
     Returns:
         list[Finding]: What is wrong, errors first.
     """
     findings = (
-        check_required() + check_mmcv() + check_torchvision() +
-        check_numpy() + check_python())
+        check_required()
+        + check_mmcv()
+        + check_torchvision()
+        + check_numpy()
+        + check_python()
+    )
     return sorted(findings, key=lambda finding: finding.level)
 
 
-def format_findings(findings: List[Finding]) -> str:
+def format_findings(findings: list[Finding]) -> str:
     """Write findings with their commands, one below the other.
 
     Args:
@@ -223,8 +264,10 @@ def format_findings(findings: List[Finding]) -> str:
     Returns:
         str: The text, without a newline at its end.
     """
-    return '\n'.join(f'{finding.level}: {finding.message}\n'
-                     f'    {finding.command}' for finding in findings)
+    return '\n'.join(
+        f'{finding.level}: {finding.message}\n    {finding.command}'
+        for finding in findings
+    )
 
 
 def explain(error: Exception) -> str:
@@ -237,9 +280,11 @@ def explain(error: Exception) -> str:
         str: The message for the user.
     """
     findings = format_findings(diagnose())
-    return (f'mmdskd cannot be imported: {type(error).__name__}: {error}\n' +
-            (findings or 'The installed versions are not the reason; '
-             '`python -m mmdskd.doctor` lists them.'))
+    return f'mmdskd cannot be imported: {type(error).__name__}: {error}\n' + (
+        findings
+        or 'The installed versions are not the reason; '
+        '`python -m mmdskd.doctor` lists them.'
+    )
 
 
 def main() -> int:

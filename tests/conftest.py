@@ -1,4 +1,5 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
+
 import hashlib
 import os
 import pickle
@@ -8,9 +9,8 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 import cv2
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain import datasets
+
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
@@ -36,13 +38,16 @@ def resnet(channels: int) -> dict:
             depth=8,
             in_channels=1,
             stem_channels=channels,
-            stage_channels=(channels, 2 * channels, 4 * channels)),
+            stage_channels=(channels, 2 * channels, 4 * channels),
+        ),
         neck=dict(type='GlobalAveragePooling'),
         head=dict(
             type='LinearClsHead',
             num_classes=10,
             in_channels=4 * channels,
-            loss=dict(type='CrossEntropyLoss')))
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
 
 
 def dataloader(split: str, indices: int, shuffle: bool) -> dict:
@@ -55,9 +60,11 @@ def dataloader(split: str, indices: int, shuffle: bool) -> dict:
             indices=indices,
             pipeline=[
                 dict(type='mmpretrain.Resize', scale=16),
-                dict(type='mmpretrain.PackInputs')
-            ]),
-        sampler=dict(type='DefaultSampler', shuffle=shuffle))
+                dict(type='mmpretrain.PackInputs'),
+            ],
+        ),
+        sampler=dict(type='DefaultSampler', shuffle=shuffle),
+    )
 
 
 @pytest.fixture
@@ -68,7 +75,8 @@ def kd_config(tmp_path) -> Config:
         dict(
             default_scope='mmpretrain',
             custom_imports=dict(
-                imports=['mmdskd'], allow_failed_imports=False),
+                imports=['mmdskd'], allow_failed_imports=False
+            ),
             teacher_ckpt='/no/such/teacher.pth',
             model=dict(
                 type='mmrazor.SingleTeacherDistill',
@@ -76,23 +84,31 @@ def kd_config(tmp_path) -> Config:
                 data_preprocessor=dict(
                     type='mmpretrain.ClsDataPreprocessor',
                     mean=[77.7],
-                    std=[33.3]),
+                    std=[33.3],
+                ),
                 architecture=resnet(4),
                 teacher=resnet(8),
                 distiller=dict(
                     type='ConfigurableDistiller',
                     student_recorders=dict(
-                        logits=dict(type='ModuleOutputs', source='head.fc')),
+                        logits=dict(type='ModuleOutputs', source='head.fc')
+                    ),
                     teacher_recorders=dict(
-                        logits=dict(type='ModuleOutputs', source='head.fc')),
+                        logits=dict(type='ModuleOutputs', source='head.fc')
+                    ),
                     distill_losses=dict(
-                        loss_kd=dict(type='KLDivergence', loss_weight=0.1)),
+                        loss_kd=dict(type='KLDivergence', loss_weight=0.1)
+                    ),
                     loss_forward_mappings=dict(
                         loss_kd=dict(
-                            preds_S=dict(
-                                from_student=True, recorder='logits'),
+                            preds_S=dict(from_student=True, recorder='logits'),
                             preds_T=dict(
-                                from_student=False, recorder='logits'))))),
+                                from_student=False, recorder='logits'
+                            ),
+                        )
+                    ),
+                ),
+            ),
             train_dataloader=dataloader('train', 100, shuffle=True),
             val_dataloader=dataloader('test', 50, shuffle=False),
             test_dataloader=dataloader('test', 50, shuffle=False),
@@ -102,13 +118,17 @@ def kd_config(tmp_path) -> Config:
             val_cfg=dict(),
             test_cfg=dict(),
             optim_wrapper=dict(
-                optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
+                optimizer=dict(type='SGD', lr=0.05, momentum=0.9)
+            ),
             default_hooks=dict(
-                checkpoint=dict(type='CheckpointHook', interval=1)),
+                checkpoint=dict(type='CheckpointHook', interval=1)
+            ),
             custom_hooks=[dict(type='mmdskd.StudentCheckpointHook')],
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
             randomness=dict(seed=0),
-            work_dir=str(tmp_path / 'run')))
+            work_dir=str(tmp_path / 'run'),
+        )
+    )
 
 
 @pytest.fixture
@@ -134,14 +154,14 @@ def run_tool(monkeypatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def run_two_ranks(tmp_path) -> Callable[[Config, str], List[dict]]:
+def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
     """Run a script on two processes with gloo; return what each has saved.
 
     The script gets the paths of the config and of a folder, in which it
     leaves ``rank0.pth`` and ``rank1.pth``.
     """
 
-    def run(cfg: Config, source: str) -> List[dict]:
+    def run(cfg: Config, source: str) -> list[dict]:
         config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
         cfg.dump(config)
         script.write_text(source)
@@ -158,10 +178,13 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], List[dict]]:
                     WORLD_SIZE='2',
                     MASTER_ADDR='127.0.0.1',
                     MASTER_PORT=str(port),
-                    PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
+                    PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+                ),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True) for rank in range(2)
+                text=True,
+            )
+            for rank in range(2)
         ]
         try:
             for process in processes:
@@ -185,28 +208,36 @@ def dskd_config(kd_config) -> Config:
     distiller.student_recorders.update(
         shallow=dict(
             type='mmdskd.MultiModuleOutputs',
-            sources=['backbone.layer1', 'backbone.layer2']),
-        gt_labels=dict(type='ModuleInputs', source='head.loss_module'))
+            sources=['backbone.layer1', 'backbone.layer2'],
+        ),
+        gt_labels=dict(type='ModuleInputs', source='head.loss_module'),
+    )
     distiller.teacher_recorders.feat = dict(
-        type='ModuleOutputs', source='backbone.layer3')
+        type='ModuleOutputs', source='backbone.layer3'
+    )
     distiller.connectors = dict(
         heads=dict(
             type='mmdskd.DSKDConnector',
             in_channels=[4, 8],
             strides=[4, 2],
             out_channels=32,
-            num_classes=10))
+            num_classes=10,
+        )
+    )
     distiller.distill_losses.loss_dskd = dict(
         type='mmdskd.DSKDLoss',
         num_branches=2,
         logit_loss=dict(type='KLDivergence', tau=4),
-        feat_loss=dict(type='L2Loss', normalize=False, div_element=True))
+        feat_loss=dict(type='L2Loss', normalize=False, div_element=True),
+    )
     distiller.loss_forward_mappings.loss_dskd = dict(
         branches=dict(
-            from_student=True, recorder='shallow', connector='heads'),
+            from_student=True, recorder='shallow', connector='heads'
+        ),
         preds_T=dict(from_student=False, recorder='logits'),
         feat_T=dict(from_student=False, recorder='feat'),
-        gt_labels=dict(from_student=True, recorder='gt_labels', data_idx=1))
+        gt_labels=dict(from_student=True, recorder='gt_labels', data_idx=1),
+    )
     kd_config.custom_hooks = [dict(type='mmdskd.LossWeightSchedulerHook')]
     return kd_config
 
@@ -234,12 +265,14 @@ def tiny_imagenet_folder(tmp_path) -> Callable[..., Path]:
         for i in range(classes * images):
             write_image(root / f'val/images/val_{i}.JPEG')
             annotations.append(
-                f'val_{i}.JPEG\t{wnids[i % classes]}\t0\t0\t62\t62\n')
+                f'val_{i}.JPEG\t{wnids[i % classes]}\t0\t0\t62\t62\n'
+            )
         (root / 'val/val_annotations.txt').write_text(''.join(annotations))
         (root / 'wnids.txt').write_text('\n'.join(wnids))
         names = [f'{wnid}\tclass {int(wnid[1:])}, thing' for wnid in wnids]
-        (root / 'words.txt').write_text('\n'.join(
-            [*names, 'n99999999\tin no image']))
+        (root / 'words.txt').write_text(
+            '\n'.join([*names, 'n99999999\tin no image'])
+        )
         return root
 
     return write
@@ -262,11 +295,14 @@ def cifar_folder(tmp_path, monkeypatch) -> Callable[..., Path]:
         for files in ('train_list', 'test_list'):
             checksums = []
             for file, _ in getattr(cifar, files):
-                content = pickle.dumps({
-                    'data': random.randint(
-                        0, 256, (images, 3072), dtype=np.uint8),
-                    key: random.randint(0, classes, images).tolist()
-                })
+                content = pickle.dumps(
+                    {
+                        'data': random.randint(
+                            0, 256, (images, 3072), dtype=np.uint8
+                        ),
+                        key: random.randint(0, classes, images).tolist(),
+                    }
+                )
                 (folder / file).write_bytes(content)
                 checksums.append([file, hashlib.md5(content).hexdigest()])
             monkeypatch.setattr(cifar, files, checksums)

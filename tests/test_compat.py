@@ -28,7 +28,8 @@ STUDENT = dict(
     _scope_='mmpretrain',
     backbone=dict(type='ResNet', depth=18),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', num_classes=10, in_channels=512))
+    head=dict(type='LinearClsHead', num_classes=10, in_channels=512),
+)
 
 
 def distill(student=STUDENT, **kwargs):
@@ -38,7 +39,8 @@ def distill(student=STUDENT, **kwargs):
         architecture=student,
         teacher=student,
         distiller=dict(type='ConfigurableDistiller'),
-        **kwargs)
+        **kwargs,
+    )
 
 
 # ---------------------------------------------------------------------------
@@ -47,7 +49,8 @@ def distill(student=STUDENT, **kwargs):
 def test_old_torch_is_refused(monkeypatch):
     monkeypatch.setattr(torch, '__version__', '1.12.1+cpu')
     with pytest.raises(
-            ImportError, match='torch should be >= 1.13, but got 1.12.1'):
+        ImportError, match='torch should be >= 1.13, but got 1.12.1'
+    ):
         compat.check_torch_version()
 
 
@@ -90,6 +93,7 @@ def test_every_user_of_the_package_functions_is_patched():
     from mmengine.config import config
     from mmengine.hub import hub
     from mmengine.utils import package_utils
+
     for module in (mmengine.utils, config, package_utils):
         assert module.is_installed is compat.is_installed
     for module in (mmengine.utils, config, package_utils, hub):
@@ -105,6 +109,7 @@ def test_is_installed():
 
 def test_get_installed_path(tmp_path, monkeypatch):
     import mmrazor
+
     assert compat.get_installed_path('mmrazor') == mmrazor.__path__[0]
 
     # A package whose module has another name
@@ -122,7 +127,8 @@ def test_get_installed_path(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match='"namespace" .* namespace package'):
         compat.get_installed_path('namespace')
     with pytest.raises(
-            ModuleNotFoundError, match='"no_such_package" is not installed'):
+        ModuleNotFoundError, match='"no_such_package" is not installed'
+    ):
         compat.get_installed_path('no_such_package')
 
 
@@ -130,7 +136,6 @@ def test_get_installed_path(tmp_path, monkeypatch):
 # Checkpoints of MMEngine
 # ---------------------------------------------------------------------------
 class TinyModel(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(2, 1)
@@ -141,24 +146,26 @@ class TinyModel(BaseModel):
 
 
 def tiny_runner(work_dir, max_epochs, **kwargs):
-    data = [dict(inputs=torch.full((2, ), float(i))) for i in range(4)]
+    data = [dict(inputs=torch.full((2,), float(i))) for i in range(4)]
     return Runner(
         TinyModel(),
         work_dir=str(work_dir),
         train_dataloader=dict(
             batch_size=2,
             dataset=data,
-            sampler=dict(type='DefaultSampler', shuffle=True)),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.1, end=1),
             dict(type='MultiStepLR', milestones=[1, 2]),
-            dict(type='CosineAnnealingLR', T_max=3)
+            dict(type='CosineAnnealingLR', T_max=3),
         ],
         custom_hooks=[dict(type='EMAHook')],
         experiment_name=f'tiny_{max_epochs}_{len(kwargs)}',
-        **kwargs)
+        **kwargs,
+    )
 
 
 class Witness(Hook):
@@ -175,7 +182,8 @@ def test_resume_of_a_real_run(tmp_path):
     first.train()
     witness = Witness()
     runner = tiny_runner(
-        tmp_path, 2, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
+        tmp_path, 2, resume=True, load_from=str(tmp_path / 'epoch_1.pth')
+    )
     runner.register_hook(witness, priority='LOWEST')
     runner.train()
     assert witness.progress == (1, 2)
@@ -186,7 +194,8 @@ def test_resume_of_a_real_run(tmp_path):
 
 @pytest.mark.skipif(
     not hasattr(torch.serialization, 'add_safe_globals'),
-    reason='torch < 2.4 has no list of allowed classes')
+    reason='torch < 2.4 has no list of allowed classes',
+)
 def test_plain_torch_load_of_a_real_run(tmp_path):
     tiny_runner(tmp_path, 1).train()
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
@@ -195,12 +204,11 @@ def test_plain_torch_load_of_a_real_run(tmp_path):
 
 
 class RunsCode:
-
     def __init__(self, folder):
         self.folder = folder
 
     def __reduce__(self):
-        return os.mkdir, (self.folder, )
+        return os.mkdir, (self.folder,)
 
 
 def bad_checkpoint(tmp_path, kind):
@@ -213,11 +221,14 @@ def bad_checkpoint(tmp_path, kind):
     return str(path)
 
 
-@pytest.mark.parametrize('kind, error, message', [
-    ('missing', FileNotFoundError, 'missing.pth" does not exist'),
-    ('truncated', CheckpointError, 'truncated.pth" cannot be read'),
-    ('code', CheckpointError, 'was not loaded: it would run code'),
-])
+@pytest.mark.parametrize(
+    'kind, error, message',
+    [
+        ('missing', FileNotFoundError, 'missing.pth" does not exist'),
+        ('truncated', CheckpointError, 'truncated.pth" cannot be read'),
+        ('code', CheckpointError, 'was not loaded: it would run code'),
+    ],
+)
 def test_bad_checkpoint_of_teacher_and_resume(tmp_path, kind, error, message):
     path = bad_checkpoint(tmp_path, kind)
     with pytest.raises(error, match=message):
@@ -231,26 +242,36 @@ def test_bad_checkpoint_of_teacher_and_resume(tmp_path, kind, error, message):
 # Quantization
 # ---------------------------------------------------------------------------
 @pytest.mark.skipif(OLD_TORCH, reason='works on torch < 2')
-@pytest.mark.parametrize('use', [
-    'BackendConfigs["academic"]', '"academic" in BackendConfigs',
-    'QConfigHandler({})', 'QConfigHandler.check_qconfig({})',
-    'get_native_backend_config()'
-])
+@pytest.mark.parametrize(
+    'use',
+    [
+        'BackendConfigs["academic"]',
+        '"academic" in BackendConfigs',
+        'QConfigHandler({})',
+        'QConfigHandler.check_qconfig({})',
+        'get_native_backend_config()',
+    ],
+)
 def test_use_of_quantization_says_why_not(use):
     from mmrazor import structures
+
     with pytest.raises(
-            RuntimeError,
-            match='quantization of MMRazor 1.0.0 needs torch 1.13, but got '
-            'torch 2'):
+        RuntimeError,
+        match='quantization of MMRazor 1.0.0 needs torch 1.13, but got '
+        'torch 2',
+    ):
         eval(use, vars(structures))
 
 
 @pytest.mark.skipif(OLD_TORCH, reason='works on torch < 2')
-@pytest.mark.parametrize('config', [
-    dict(type='OpenVINOQuantizer', global_qconfig={}),
-    dict(type='AcademicQuantizer', qconfig_mapping={}),
-    dict(type='MMArchitectureQuant', architecture=STUDENT, quantizer=None)
-])
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='OpenVINOQuantizer', global_qconfig={}),
+        dict(type='AcademicQuantizer', qconfig_mapping={}),
+        dict(type='MMArchitectureQuant', architecture=STUDENT, quantizer=None),
+    ],
+)
 def test_building_quantization_says_why_not(config):
     with pytest.raises(RuntimeError, match='Distillation, pruning and NAS'):
         MODELS.build(dict(config, _scope_='mmrazor'))
@@ -259,6 +280,7 @@ def test_building_quantization_says_why_not(config):
 @pytest.mark.skipif(not OLD_TORCH, reason='gone on torch >= 2')
 def test_quantization_is_left_alone_on_old_torch():
     from mmrazor.structures.quantization import BackendConfigs
+
     assert not isinstance(BackendConfigs, compat._Unavailable)
     assert 'academic' in BackendConfigs
 
@@ -266,6 +288,7 @@ def test_quantization_is_left_alone_on_old_torch():
 @pytest.mark.parametrize('tracer', ['BackwardTracer', 'FxTracer'])
 def test_pruning_still_works(tracer):
     from mmrazor.structures import export_fix_subnet
+
     model = MODELS.build(STUDENT)
     with DefaultScope.overwrite_default_scope('mmrazor'):
         mutator = MODELS.build(
@@ -273,11 +296,15 @@ def test_pruning_still_works(tracer):
                 type='ChannelMutator',
                 channel_unit_cfg=dict(
                     type='L1MutableChannelUnit',
-                    default_args=dict(choice_mode='ratio')),
+                    default_args=dict(choice_mode='ratio'),
+                ),
                 parse_cfg=dict(
                     type='ChannelAnalyzer',
                     demo_input=(1, 3, 32, 32),
-                    tracer_type=tracer)))
+                    tracer_type=tracer,
+                ),
+            )
+        )
         mutator.prepare_from_supernet(model)
     mutator.set_choices({unit.name: 0.5 for unit in mutator.mutable_units})
     _, pruned = export_fix_subnet(model, slice_weight=True)
@@ -290,7 +317,6 @@ def test_pruning_still_works(tracer):
 # In-place modules
 # ---------------------------------------------------------------------------
 class InplaceStudent(BaseModel):
-
     def __init__(self):
         super().__init__()
         self.bn = nn.BatchNorm2d(3)
@@ -302,13 +328,16 @@ class InplaceStudent(BaseModel):
 
 def test_recorded_batch_norm_has_negatives():
     from mmrazor.models.task_modules import ModuleOutputsRecorder
+
     model = MODELS.build(
         dict(
             type='SingleTeacherDistill',
             _scope_='mmrazor',
             architecture=InplaceStudent(),
             teacher=InplaceStudent(),
-            distiller=dict(type='ConfigurableDistiller')))
+            distiller=dict(type='ConfigurableDistiller'),
+        )
+    )
     for network in (model.architecture, model.teacher):
         recorder = ModuleOutputsRecorder(source='bn')
         recorder.initialize(network)
@@ -322,14 +351,18 @@ def test_the_guard_reaches_activations_inside_of_modules():
     student = dict(
         STUDENT,
         backbone=dict(type='MobileNetV2'),
-        head=dict(type='LinearClsHead', num_classes=10, in_channels=1280))
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=1280),
+    )
     plain = MODELS.build(student)
     assert any(
-        module.inplace for module in plain.modules()
-        if isinstance(module, nn.ReLU6))
+        module.inplace
+        for module in plain.modules()
+        if isinstance(module, nn.ReLU6)
+    )
     model = MODELS.build(distill(student))
     assert not any(
-        getattr(module, 'inplace', False) for module in model.modules())
+        getattr(module, 'inplace', False) for module in model.modules()
+    )
 
 
 # ---------------------------------------------------------------------------
@@ -345,16 +378,20 @@ def test_kd_soft_ce_loss_is_cross_entropy(mult_tem_square):
             type='mmrazor.KDSoftCELoss',
             tau=4,
             mult_tem_square=mult_tem_square,
-            loss_weight=0.5))
+            loss_weight=0.5,
+        )
+    )
     p, q = (teacher / 4).softmax(1), (student / 4).softmax(1)
     expected = -(p * q.log()).sum(1).mean() * 0.5
     assert loss(student, teacher).item() == pytest.approx(
-        (16 if mult_tem_square else 1) * expected.item())
+        (16 if mult_tem_square else 1) * expected.item()
+    )
 
 
 def test_functions_of_an_installed_mmcls_stay(monkeypatch):
     from mmrazor.datasets.transforms import formatting
     from mmrazor.models.losses import kd_soft_ce_loss
+
     monkeypatch.setattr(kd_soft_ce_loss, 'soft_cross_entropy', len)
     monkeypatch.setattr(formatting, 'to_tensor', len)
     compat.replace_mmcls()
@@ -374,7 +411,10 @@ def crd_data():
             dataset=dict(
                 type='mmdskd.Digits',
                 indices=22,
-                pipeline=[dict(type='mmrazor.PackCRDClsInputs')])))
+                pipeline=[dict(type='mmrazor.PackCRDClsInputs')],
+            ),
+        )
+    )
 
 
 def test_crd_dataset_takes_classes_of_different_sizes(crd_data):
@@ -405,12 +445,14 @@ def test_crd_samples_get_to_the_device(crd_data):
     """Of MMEngine's preprocessor, as MMPretrain's moves labels only."""
     batch = dict(
         inputs=[crd_data[0]['inputs']],
-        data_samples=[crd_data[0]['data_samples']])
+        data_samples=[crd_data[0]['data_samples']],
+    )
     for scope, moves in (('mmengine', True), ('mmpretrain', False)):
         type_ = 'ImgDataPreprocessor' if moves else 'ClsDataPreprocessor'
         preprocessor = MODELS.build(
-            dict(type=f'{scope}.{type_}', mean=[0.], std=[1.]))
-        (sample, ) = preprocessor.to('meta')(batch)['data_samples']
+            dict(type=f'{scope}.{type_}', mean=[0.0], std=[1.0])
+        )
+        (sample,) = preprocessor.to('meta')(batch)['data_samples']
         assert sample.sample_idx.is_meta is moves
         assert sample.contrast_sample_idxs.is_meta is moves
 
@@ -419,37 +461,42 @@ def test_crd_samples_get_to_the_device(crd_data):
 # The whole import
 # ---------------------------------------------------------------------------
 def run(code):
-    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
-                          capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_mmrazor_may_be_imported_first():
-    result = run('import mmrazor, mmdskd, mmrazor.models, mmrazor.engine\n'
-                 'print("done")')
+    result = run(
+        'import mmrazor, mmdskd, mmrazor.models, mmrazor.engine\nprint("done")'
+    )
     assert result.stdout.endswith('done\n'), result.stderr
 
 
 def test_import_alone_builds_mmpretrain_models_in_mmrazor():
-    result = run('import mmdskd\n'
-                 'from mmengine.registry import MODELS\n'
-                 f'model = MODELS.build({distill()!r})\n'
-                 'print(type(model.architecture).__module__)')
+    result = run(
+        'import mmdskd\n'
+        'from mmengine.registry import MODELS\n'
+        f'model = MODELS.build({distill()!r})\n'
+        'print(type(model.architecture).__module__)'
+    )
     assert result.stdout.endswith('mmpretrain.models.classifiers.image\n'), (
-        result.stderr)
+        result.stderr
+    )
 
 
 def test_broken_stack_is_explained():
-    result = run('import sys\n'
-                 'sys.modules["mmrazor"] = None\n'
-                 'import mmdskd')
+    result = run('import sys\nsys.modules["mmrazor"] = None\nimport mmdskd')
     assert result.returncode == 1
     assert 'ImportError: mmdskd cannot be imported: ' in result.stderr
     assert 'python -m mmdskd.doctor' in result.stderr
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 10), reason='Python 3.9 has no sys.orig_argv')
+    sys.version_info < (3, 10), reason='Python 3.9 has no sys.orig_argv'
+)
 def test_patches_are_applied_under_dash_m_of_another_package(tmp_path):
     package = tmp_path / 'user_package'
     package.mkdir()
@@ -458,10 +505,12 @@ def test_patches_are_applied_under_dash_m_of_another_package(tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'user_package.run'],
         cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None,
-                                                               sys.path))),
+        env=dict(
+            os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))
+        ),
         capture_output=True,
-        text=True)
+        text=True,
+    )
     assert result.stdout.endswith('done\n'), result.stderr
 
 
@@ -471,14 +520,19 @@ def test_patches_are_applied_under_dash_m_of_another_package(tmp_path):
 def test_group_fisher_units_can_be_built_from_what_they_tell():
     unit_class = MODELS.get('GroupFisherChannelUnit')
     unit = unit_class(
-        num_channels=8, normalization_type='act', mutate_linear=True)
+        num_channels=8, normalization_type='act', mutate_linear=True
+    )
     unit.mutable_channel.mask[:3] = 0
     config = unit.config_template(with_init_args=True)
     assert config == dict(
         init_args=dict(
-            num_channels=8, normalization_type='act', mutate_linear=True),
-        choice=5)
+            num_channels=8, normalization_type='act', mutate_linear=True
+        ),
+        choice=5,
+    )
     again = unit_class(**config['init_args'])
-    assert again.config_template(
-        with_init_args=True)['init_args'] == config['init_args']
+    assert (
+        again.config_template(with_init_args=True)['init_args']
+        == config['init_args']
+    )
     assert 'init_args' not in unit.config_template()

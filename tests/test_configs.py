@@ -1,4 +1,5 @@
 """Every config trains, and the config of the design as it stands."""
+
 import re
 import subprocess
 import sys
@@ -22,7 +23,8 @@ CONFIGS = sorted(
     path.relative_to(ROOT / 'configs')
     for method in ('vanilla', 'kd', 'dskd', 'mix')
     for path in (ROOT / 'configs' / method).rglob('*.py')
-    if not re.search('prune-|-l1_|-fisher_', path.name))
+    if not re.search('prune-|-l1_|-fisher_', path.name)
+)
 
 
 def test_there_are_configs():
@@ -53,11 +55,12 @@ BATCH = 4
 def config_param(path):
     quick = path.stem in QUICK or path.stem.endswith('digits')
     return pytest.param(
-        path, id=path.stem, marks=() if quick else pytest.mark.slow)
+        path, id=path.stem, marks=() if quick else pytest.mark.slow
+    )
 
 
 def test_quick_configs_exist():
-    assert QUICK <= {path.stem for path in CONFIGS}
+    assert {path.stem for path in CONFIGS} >= QUICK
 
 
 @pytest.fixture(scope='session')
@@ -124,7 +127,8 @@ def test_config_trains(config, build_runner, tmp_path, data):
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
     cfg.default_hooks.checkpoint = None  # up to 250 MB, and tested elsewhere
     cfg.custom_hooks = [
-        hook for hook in cfg.get('custom_hooks', [])
+        hook
+        for hook in cfg.get('custom_hooks', [])
         if hook.type != 'mmdskd.StudentCheckpointHook'
     ]
     distils = 'teacher' in cfg.model
@@ -141,7 +145,8 @@ def test_config_trains(config, build_runner, tmp_path, data):
     for name, param in model.named_parameters():
         if param.requires_grad:
             param.register_hook(
-                lambda grad, name=name: gradients.update({name: grad}))
+                lambda grad, name=name: gradients.update({name: grad})
+            )
     runner.train()
 
     for name, param in model.named_parameters():
@@ -158,32 +163,51 @@ def test_config_trains(config, build_runner, tmp_path, data):
         assert np.isfinite(scalars[key].data[0]).all(), key
     assert 0 <= scalars['val/accuracy/top1'].current() <= 100
     if config.stem.startswith('dskd'):
-        (loss, ) = [
-            module for module in model.distiller.distill_losses.values()
+        (loss,) = [
+            module
+            for module in model.distiller.distill_losses.values()
             if isinstance(module, DSKDLoss)
         ]
         last = loss.num_branches - 1
-        assert {f'train/dskd.logit_{last}', f'train/dskd.weight_feat_{last}'
-                } <= set(scalars)
-        assert model.student.head.num_classes == \
-            model.distiller.connectors['heads'].num_classes
+        assert {
+            f'train/dskd.logit_{last}',
+            f'train/dskd.weight_feat_{last}',
+        } <= set(scalars)
+        assert (
+            model.student.head.num_classes
+            == model.distiller.connectors['heads'].num_classes
+        )
 
 
 PAIRS = dict(
     cifar100={
-        'resnet56_resnet20', 'resnet110_resnet20', 'resnet110_resnet32',
-        'resnet32x4_resnet8x4', 'wrn40-2_wrn16-2', 'wrn40-2_wrn40-1',
-        'vgg13_vgg8', 'resnet32x4_vgg8', 'vgg13_mobilenetv2',
-        'resnet50_mobilenetv2', 'resnet50_vgg8', 'wrn40-2_mobilenetv2',
-        'resnet32x4_shufflenetv1', 'resnet32x4_shufflenetv2',
-        'wrn40-2_shufflenetv1'
+        'resnet56_resnet20',
+        'resnet110_resnet20',
+        'resnet110_resnet32',
+        'resnet32x4_resnet8x4',
+        'wrn40-2_wrn16-2',
+        'wrn40-2_wrn40-1',
+        'vgg13_vgg8',
+        'resnet32x4_vgg8',
+        'vgg13_mobilenetv2',
+        'resnet50_mobilenetv2',
+        'resnet50_vgg8',
+        'wrn40-2_mobilenetv2',
+        'resnet32x4_shufflenetv1',
+        'resnet32x4_shufflenetv2',
+        'wrn40-2_shufflenetv1',
     },
     tiny_imagenet={
-        'resnet110_resnet20', 'resnet32x4_resnet8x4', 'wrn40-2_wrn16-2',
-        'vgg13_vgg8', 'vgg13_mobilenetv2', 'resnet32x4_shufflenetv2'
+        'resnet110_resnet20',
+        'resnet32x4_resnet8x4',
+        'wrn40-2_wrn16-2',
+        'vgg13_vgg8',
+        'vgg13_mobilenetv2',
+        'resnet32x4_shufflenetv2',
     },
     imagenet={'resnet34_resnet18', 'resnet50_mobilenetv2'},
-    digits32={'resnet32x4_resnet8x4', 'wrn40-2_shufflenetv1'})
+    digits32={'resnet32x4_resnet8x4', 'wrn40-2_shufflenetv1'},
+)
 
 
 @pytest.mark.parametrize('data_set', PAIRS)
@@ -191,16 +215,20 @@ def test_pairs_of_the_field(data_set):
     for method in ('kd', 'dskd'):
         assert PAIRS[data_set] == {
             '_'.join(path.stem.split('_')[1:3])
-            for path in CONFIGS if path.parts[:2] == (method, data_set)
+            for path in CONFIGS
+            if path.parts[:2] == (method, data_set)
         }
 
 
 @pytest.mark.parametrize(
-    'config', [
-        path for path in CONFIGS
+    'config',
+    [
+        path
+        for path in CONFIGS
         if path.parts[0] == 'kd' and path.parts[1] != 'imagenet'
     ],
-    ids=lambda path: path.stem)
+    ids=lambda path: path.stem,
+)
 def test_parts_are_those_of_the_plain_configs(config):
     """The teacher is what its config leaves at its end, and the student is
     trained as without a teacher."""
@@ -215,57 +243,80 @@ def test_parts_are_those_of_the_plain_configs(config):
     assert cfg.model.architecture == plain[student].model
     epochs = plain[teacher].train_cfg.max_epochs
     assert cfg.model.teacher_ckpt == (
-        f'work_dirs/{"_".join([teacher, *ending])}/epoch_{epochs}.pth')
-    for key in ('train_dataloader', 'val_dataloader', 'data_preprocessor',
-                'optim_wrapper', 'param_scheduler', 'train_cfg',
-                'auto_scale_lr'):
+        f'work_dirs/{"_".join([teacher, *ending])}/epoch_{epochs}.pth'
+    )
+    for key in (
+        'train_dataloader',
+        'val_dataloader',
+        'data_preprocessor',
+        'optim_wrapper',
+        'param_scheduler',
+        'train_cfg',
+        'auto_scale_lr',
+    ):
         assert cfg[key] == plain[student][key], key
 
 
 @pytest.mark.parametrize(
-    'config', [path for path in CONFIGS if path.parts[0] == 'dskd'],
-    ids=lambda path: path.stem)
+    'config',
+    [path for path in CONFIGS if path.parts[0] == 'dskd'],
+    ids=lambda path: path.stem,
+)
 def test_kd_is_dskd_without_its_parts(config):
     """Student, teacher, data and schedule of both are the same."""
     name = re.sub('dskd(-[a-z]+)?_', 'kd_', config.name, count=1)
     dskd = Config.fromfile(ROOT / 'configs' / config).to_dict()
-    kd = Config.fromfile(ROOT / 'configs/kd' / config.parts[1] /
-                         name).to_dict()
+    kd = Config.fromfile(
+        ROOT / 'configs/kd' / config.parts[1] / name
+    ).to_dict()
     distiller = dskd['model']['distiller']
-    for part, component in (('student_recorders', 'shallow'),
-                            ('student_recorders', 'gt_labels'),
-                            ('teacher_recorders', 'feat'),
-                            ('distill_losses', 'loss_dskd'),
-                            ('loss_forward_mappings', 'loss_dskd')):
+    for part, component in (
+        ('student_recorders', 'shallow'),
+        ('student_recorders', 'gt_labels'),
+        ('teacher_recorders', 'feat'),
+        ('distill_losses', 'loss_dskd'),
+        ('loss_forward_mappings', 'loss_dskd'),
+    ):
         del distiller[part][component]
     del distiller['connectors']
-    assert dskd['custom_hooks'].pop(0)['type'] == \
-        'mmdskd.LossWeightSchedulerHook'
+    assert (
+        dskd['custom_hooks'].pop(0)['type'] == 'mmdskd.LossWeightSchedulerHook'
+    )
     assert dskd == kd
 
 
 @pytest.mark.parametrize(
-    'config', [
-        path for path in CONFIGS
+    'config',
+    [
+        path
+        for path in CONFIGS
         if path.parts[0] == 'mix' and 'dskd-self' not in path.stem
     ],
-    ids=lambda path: path.stem)
+    ids=lambda path: path.stem,
+)
 def test_mix_is_dskd_with_other_losses(config):
     """Student, teacher, branches and schedule of both are the same, and data
     and augmentation where CRD does not need others."""
     name = re.sub('dskd-[a-z]+_', 'dskd_', config.name, count=1)
     mix = Config.fromfile(ROOT / 'configs' / config).to_dict()
-    dskd = Config.fromfile(ROOT / 'configs/dskd' / config.parts[1] /
-                           name).to_dict()
+    dskd = Config.fromfile(
+        ROOT / 'configs/dskd' / config.parts[1] / name
+    ).to_dict()
     assert mix != dskd
     mapping = mix['model']['distiller']['loss_forward_mappings']['loss_dskd']
     distiller = dskd['model']['distiller']
     assert mapping == distiller['loss_forward_mappings']['loss_dskd']
     if 'dskd-crd' in config.stem:
-        for part in ('student_recorders', 'teacher_recorders', 'connectors',
-                     'distill_losses'):
-            assert distiller[part].items() <= \
-                mix['model']['distiller'][part].items()
+        for part in (
+            'student_recorders',
+            'teacher_recorders',
+            'connectors',
+            'distill_losses',
+        ):
+            assert (
+                distiller[part].items()
+                <= mix['model']['distiller'][part].items()
+            )
         for key in ('data_preprocessor', 'train_dataloader'):
             del mix[key], dskd[key]
     for cfg in (mix, dskd):
@@ -277,14 +328,17 @@ def test_mix_is_dskd_with_other_losses(config):
 def test_data_of_crd(data_set):
     """Augmented as the others are, of the length and with the negatives that
     the loss is told, and moved to the device by the preprocessor."""
-    (path, ) = (ROOT / 'configs/mix' / data_set).glob('dskd-crd_*.py')
+    (path,) = (ROOT / 'configs/mix' / data_set).glob('dskd-crd_*.py')
     cfg = Config.fromfile(path)
-    data = next((ROOT / 'configs/_base_/datasets').glob(
-        f'{data_set}_bs64_per_image.py'))
+    data = next(
+        (ROOT / 'configs/_base_/datasets').glob(
+            f'{data_set}_bs64_per_image.py'
+        )
+    )
     plain = Config.fromfile(data)
     assert source(cfg.train_dataloader).pipeline == [
         *plain.train_pipeline[:-1],
-        dict(type='mmrazor.PackCRDClsInputs')
+        dict(type='mmrazor.PackCRDClsInputs'),
     ]
     for key in ('mean', 'std'):
         assert cfg.data_preprocessor[key] == plain.data_preprocessor[key]
@@ -292,8 +346,10 @@ def test_data_of_crd(data_set):
     assert loss.neg_num == cfg.train_dataloader.dataset.neg_num
     assert loss.sample_n == dict(digits=898, cifar100=50000)[data_set]
     connectors = cfg.model.distiller.connectors
-    for connector, network in (('crd_S', cfg.model.architecture),
-                               ('crd_T', cfg.model.teacher)):
+    for connector, network in (
+        ('crd_S', cfg.model.architecture),
+        ('crd_T', cfg.model.teacher),
+    ):
         assert connectors[connector].dim_in == network.head.in_channels
         assert connectors[connector].dim_out == 128
 
@@ -304,15 +360,18 @@ def small(path):
 
 
 @pytest.mark.parametrize(
-    'config', [path for path in CONFIGS if path.parts[1] == 'cifar100'],
-    ids=lambda path: path.stem)
+    'config',
+    [path for path in CONFIGS if path.parts[1] == 'cifar100'],
+    ids=lambda path: path.stem,
+)
 def test_recipe_of_cifar100(config):
     cfg = Config.fromfile(ROOT / 'configs' / config)
     assert cfg.optim_wrapper.optimizer == dict(
         type='SGD',
         lr=0.01 if small(config) else 0.05,
         momentum=0.9,
-        weight_decay=5e-4)
+        weight_decay=5e-4,
+    )
     assert cfg.param_scheduler.milestones == [150, 180, 210]
     assert cfg.param_scheduler.gamma == 0.1
     assert cfg.train_cfg.max_epochs == 240
@@ -321,27 +380,34 @@ def test_recipe_of_cifar100(config):
 
 
 @pytest.mark.parametrize(
-    'config', [path for path in CONFIGS if path.parts[1] == 'tiny_imagenet'],
-    ids=lambda path: path.stem)
+    'config',
+    [path for path in CONFIGS if path.parts[1] == 'tiny_imagenet'],
+    ids=lambda path: path.stem,
+)
 def test_recipe_of_tiny_imagenet(config):
     cfg = Config.fromfile(ROOT / 'configs' / config)
     assert cfg.optim_wrapper.optimizer == dict(
-        type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4)
+        type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4
+    )
     assert cfg.param_scheduler.milestones == [60, 120, 160]
     assert cfg.train_cfg.max_epochs == 200
     assert cfg.train_dataloader.batch_size == 256
     assert cfg.auto_scale_lr.base_batch_size == 256
 
 
-@pytest.mark.parametrize('network, path', [
-    ('resnet18', 'resnet/resnet18_8xb32_in1k.py'),
-    ('resnet34', 'resnet/resnet34_8xb32_in1k.py'),
-    ('resnet50', 'resnet/resnet50_8xb32_in1k.py'),
-    ('mobilenetv2', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
-])
+@pytest.mark.parametrize(
+    'network, path',
+    [
+        ('resnet18', 'resnet/resnet18_8xb32_in1k.py'),
+        ('resnet34', 'resnet/resnet34_8xb32_in1k.py'),
+        ('resnet50', 'resnet/resnet50_8xb32_in1k.py'),
+        ('mobilenetv2', 'mobilenet_v2/mobilenet-v2_8xb32_in1k.py'),
+    ],
+)
 def test_networks_of_imagenet_are_mmpretrains(network, path):
-    ours = Config.fromfile(ROOT / 'configs/_base_/models/imagenet' /
-                           f'{network}.py')[network]
+    ours = Config.fromfile(
+        ROOT / 'configs/_base_/models/imagenet' / f'{network}.py'
+    )[network]
     theirs = get_config(f'mmpretrain::{path}').model
     theirs._scope_ = 'mmpretrain'
     ours, theirs = MODELS.build(ours), MODELS.build(theirs)
@@ -359,27 +425,33 @@ def test_protocols_differ_in_one_line(method, tmp_path):
     def weights(cfg):
         model = cfg.model
         loss = MODELS.build(
-            dict(model.architecture.head.loss, _scope_='mmpretrain'))
-        return (loss.loss_weight,
-                model.distiller.distill_losses.loss_kd.loss_weight)
+            dict(model.architecture.head.loss, _scope_='mmpretrain')
+        )
+        return (
+            loss.loss_weight,
+            model.distiller.distill_losses.loss_kd.loss_weight,
+        )
 
-    path = ROOT / (f'configs/{method}/cifar100/{method}_resnet32x4_resnet8x4_'
-                   '1xb64_cifar100.py')
+    path = ROOT / (
+        f'configs/{method}/cifar100/{method}_resnet32x4_resnet8x4_'
+        '1xb64_cifar100.py'
+    )
     cfg = Config.fromfile(path)
     assert weights(cfg) == (1, 1)
     text = path.read_text()
     assert text.count(f'/{method}.py') == 1
     other = path.with_name('other.py').name
     text = text.replace(f'/{method}.py', f'/{method}_crd.py')
-    (tmp_path / other).write_text(
-        text.replace('../..', str(ROOT / 'configs')))
+    (tmp_path / other).write_text(text.replace('../..', str(ROOT / 'configs')))
     crd = Config.fromfile(tmp_path / other)
     assert weights(crd) == (0.1, 0.9)
     # On the command line it is the same.
-    cfg.merge_from_dict({
-        'model.architecture.head.loss.loss_weight': 0.1,
-        'model.distiller.distill_losses.loss_kd.loss_weight': 0.9
-    })
+    cfg.merge_from_dict(
+        {
+            'model.architecture.head.loss.loss_weight': 0.1,
+            'model.distiller.distill_losses.loss_kd.loss_weight': 0.9,
+        }
+    )
     assert cfg.model == crd.model
 
 
@@ -466,15 +538,23 @@ def test_config_of_the_design_in_a_script(tmp_path):
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
             default_hooks=dict(logger=dict(type='LoggerHook', interval=1)))
         runner.train()
-        """))
-    result = subprocess.run([sys.executable, script],
-                            cwd=tmp_path,
-                            capture_output=True,
-                            text=True,
-                            timeout=300)
+        """)
+    )
+    result = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     output = result.stdout + result.stderr
     assert result.returncode == 0, output[-3000:]
     assert 'Epoch(train) [1][2/2]' in output
-    for key in ('distill.loss_kd', 'distill.loss_dskd', 'dskd.logit_0',
-                'dskd.logit_1', 'dskd.weight_feat_1'):
+    for key in (
+        'distill.loss_kd',
+        'distill.loss_dskd',
+        'dskd.logit_0',
+        'dskd.logit_1',
+        'dskd.weight_feat_1',
+    ):
         assert f'{key}: ' in output

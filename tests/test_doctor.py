@@ -35,11 +35,13 @@ def install(folder, packages, requires=REQUIRES):
 def run(folder, *arguments):
     """Run Python with ``folder`` in place of all installed packages."""
     env = dict(os.environ, PYTHONPATH=f'{folder}{os.pathsep}{ROOT}')
-    return subprocess.run([sys.executable, '-S', *arguments],
-                          env=env,
-                          cwd=folder,
-                          capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, '-S', *arguments],
+        env=env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture
@@ -51,19 +53,22 @@ def installed(monkeypatch):
     return packages
 
 
-@pytest.mark.parametrize('version, specifier, expected', [
-    ('2.14.1+cu130', '==2.14.1', True),
-    ('2.14.1', '>=1.13', True),
-    ('1.12', '>=1.13', False),
-    ('2.1', '<=2.1.0', True),
-    ('2.1.1', '>=2.0.0,<=2.1.0', False),
-    ('0.10.7', '>=0.10,<1.0', True),
-    ('2.2', '!=2.2.0', False),
-    ('2.2', '~=2.1', True),
-    ('3.0', '~=2.1', False),
-    ('2.10', '>2.9', True),
-    ('2.0.0rc4', '>=2.0.0', True),
-])
+@pytest.mark.parametrize(
+    'version, specifier, expected',
+    [
+        ('2.14.1+cu130', '==2.14.1', True),
+        ('2.14.1', '>=1.13', True),
+        ('1.12', '>=1.13', False),
+        ('2.1', '<=2.1.0', True),
+        ('2.1.1', '>=2.0.0,<=2.1.0', False),
+        ('0.10.7', '>=0.10,<1.0', True),
+        ('2.2', '!=2.2.0', False),
+        ('2.2', '~=2.1', True),
+        ('3.0', '~=2.1', False),
+        ('2.10', '>2.9', True),
+        ('2.0.0rc4', '>=2.0.0', True),
+    ],
+)
 def test_satisfies(version, specifier, expected):
     assert doctor.satisfies(version, specifier) is expected
 
@@ -77,52 +82,81 @@ def test_nothing_wrong(installed, capsys):
     assert output.endswith('All is well.\n')
 
 
-@pytest.mark.parametrize('package, command', [
-    ('torch', 'pip install --upgrade torch torchvision'),
-    ('torchvision', 'pip install torchvision'),
-    ('numpy', 'pip install numpy'),
-    ('mmengine', 'pip install "mmengine>=0.10,<1.0"'),
-    ('mmcv-lite', 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
-    ('mmpretrain', 'pip install "mmpretrain>=1.1"'),
-    ('mmrazor', 'pip install mmrazor==1.0.0'),
-    ('joblib', 'pip install joblib'),
-    ('opencv-python-headless', 'pip install opencv-python'),
-])
+@pytest.mark.parametrize(
+    'package, command',
+    [
+        ('torch', 'pip install --upgrade torch torchvision'),
+        ('torchvision', 'pip install torchvision'),
+        ('numpy', 'pip install numpy'),
+        ('mmengine', 'pip install "mmengine>=0.10,<1.0"'),
+        ('mmcv-lite', 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
+        ('mmpretrain', 'pip install "mmpretrain>=1.1"'),
+        ('mmrazor', 'pip install mmrazor==1.0.0'),
+        ('joblib', 'pip install joblib'),
+        ('opencv-python-headless', 'pip install opencv-python'),
+    ],
+)
 def test_missing_package(installed, package, command):
     del installed[package]
-    finding, = doctor.diagnose()
+    (finding,) = doctor.diagnose()
     assert finding.level == 'error'
     assert 'is missing' in finding.message
     assert finding.command == command
 
 
-@pytest.mark.parametrize('changes, level, message, command', [
-    (dict(torch='1.12.1', torchvision=None, numpy='1.26.4'), 'error',
-     'torch should be >=1.13, but got 1.12.1',
-     'pip install --upgrade torch torchvision'),
-    ({'mmcv': '2.1.0'}, 'warning',
-     'mmcv and mmcv-lite are both installed, and overwrite one another',
-     'pip uninstall -y mmcv mmcv-lite && '
-     'pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
-    ({'mmcv-lite': '2.2.0'}, 'error',
-     'mmcv-lite should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 2.2.0',
-     'pip install "mmcv-lite>=2.0.0,<=2.1.0"'),
-    ({'mmcv-lite': None, 'mmcv': '1.7.2'}, 'error',
-     'mmcv should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 1.7.2',
-     'pip install "mmcv>=2.0.0,<=2.1.0"'),
-    (dict(mmengine='0.9.1'), 'error',
-     'mmengine should be >=0.10,<1.0, but got 0.9.1',
-     'pip install "mmengine>=0.10,<1.0"'),
-    (dict(mmrazor='0.3.1'), 'error',
-     'mmrazor should be ==1.0.0, but got 0.3.1', 'pip install mmrazor==1.0.0'),
-    (dict(torch='2.13.0'), 'error',
-     'torchvision 0.29.1+cpu needs torch==2.14.1, but got 2.13.0',
-     'pip install torch==2.13.0 torchvision'),
-])
+@pytest.mark.parametrize(
+    'changes, level, message, command',
+    [
+        (
+            dict(torch='1.12.1', torchvision=None, numpy='1.26.4'),
+            'error',
+            'torch should be >=1.13, but got 1.12.1',
+            'pip install --upgrade torch torchvision',
+        ),
+        (
+            {'mmcv': '2.1.0'},
+            'warning',
+            'mmcv and mmcv-lite are both installed, and overwrite one another',
+            'pip uninstall -y mmcv mmcv-lite && '
+            'pip install "mmcv-lite>=2.0.0,<=2.1.0"',
+        ),
+        (
+            {'mmcv-lite': '2.2.0'},
+            'error',
+            'mmcv-lite should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 2.2.0',
+            'pip install "mmcv-lite>=2.0.0,<=2.1.0"',
+        ),
+        (
+            {'mmcv-lite': None, 'mmcv': '1.7.2'},
+            'error',
+            'mmcv should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 1.7.2',
+            'pip install "mmcv>=2.0.0,<=2.1.0"',
+        ),
+        (
+            dict(mmengine='0.9.1'),
+            'error',
+            'mmengine should be >=0.10,<1.0, but got 0.9.1',
+            'pip install "mmengine>=0.10,<1.0"',
+        ),
+        (
+            dict(mmrazor='0.3.1'),
+            'error',
+            'mmrazor should be ==1.0.0, but got 0.3.1',
+            'pip install mmrazor==1.0.0',
+        ),
+        (
+            dict(torch='2.13.0'),
+            'error',
+            'torchvision 0.29.1+cpu needs torch==2.14.1, but got 2.13.0',
+            'pip install torch==2.13.0 torchvision',
+        ),
+    ],
+)
 def test_clash(installed, changes, level, message, command):
     installed.update(changes)
     findings = [
-        finding for finding in doctor.diagnose()
+        finding
+        for finding in doctor.diagnose()
         if finding.message != 'torchvision is missing'
     ]
     assert len(findings) == 1
@@ -134,12 +168,16 @@ def test_clash(installed, changes, level, message, command):
 
 def test_numpy_2_with_a_torch_of_numpy_1(installed, monkeypatch):
     installed.update(torch='2.2.2', torchvision='0.17.2')
-    monkeypatch.setattr(doctor.metadata, 'requires',
-                        lambda _: ['torch==2.2.2'])
-    finding, = doctor.diagnose()
-    assert finding == ('warning', 'torch 2.2.2 was built for numpy 1, but got '
-                       'numpy 2.4.6: tensors and arrays do not convert',
-                       'pip install "numpy<2" "opencv-python<4.12"')
+    monkeypatch.setattr(
+        doctor.metadata, 'requires', lambda _: ['torch==2.2.2']
+    )
+    (finding,) = doctor.diagnose()
+    assert finding == (
+        'warning',
+        'torch 2.2.2 was built for numpy 1, but got '
+        'numpy 2.4.6: tensors and arrays do not convert',
+        'pip install "numpy<2" "opencv-python<4.12"',
+    )
     installed['numpy'] = '1.26.4'
     assert doctor.diagnose() == []
 
@@ -147,15 +185,17 @@ def test_numpy_2_with_a_torch_of_numpy_1(installed, monkeypatch):
 @pytest.mark.parametrize('version', [(3, 8, 1), (3, 13, 0)])
 def test_untested_python(installed, monkeypatch, version):
     monkeypatch.setattr(doctor.sys, 'version_info', version)
-    finding, = doctor.diagnose()
+    (finding,) = doctor.diagnose()
     assert finding.level == 'warning'
     assert f'not on 3.{version[1]}' in finding.message
 
 
 def test_errors_come_first(installed):
     installed.update({'mmcv': '2.1.0', 'joblib': None})
-    assert [finding.level
-            for finding in doctor.diagnose()] == ['error', 'warning']
+    assert [finding.level for finding in doctor.diagnose()] == [
+        'error',
+        'warning',
+    ]
 
 
 def test_explains_a_failed_import(installed):
@@ -173,7 +213,8 @@ def test_report_without_any_package(tmp_path):
     assert result.stderr == ''
     assert 'mmrazor         -\n' in result.stdout
     assert 'error: mmrazor is missing\n    pip install mmrazor==1.0.0\n' in (
-        result.stdout)
+        result.stdout
+    )
 
 
 def test_report_from_metadata_alone(tmp_path):

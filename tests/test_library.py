@@ -1,5 +1,6 @@
 """Without a runner and a config: docs/library.md, and the examples of all
 docstrings."""
+
 import doctest
 import importlib
 import inspect
@@ -7,7 +8,6 @@ import pkgutil
 import re
 from pathlib import Path
 
-import mmdskd
 import pytest
 import torch
 from mmengine.config import Config
@@ -15,10 +15,16 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn import functional as F
 
+import mmdskd
 from mmdskd.datasets import Digits, InMemoryDataset
-from mmdskd.models import (AugmentingDataPreprocessor, Branch, DSKDConnector,
-                           DSKDLoss, MultiModuleOutputsRecorder,
-                           ProportionalStrategy)
+from mmdskd.models import (
+    AugmentingDataPreprocessor,
+    Branch,
+    DSKDConnector,
+    DSKDLoss,
+    MultiModuleOutputsRecorder,
+    ProportionalStrategy,
+)
 from mmdskd.models.losses.dskd_loss import DSKDLoss as SAME_LOSS
 from mmdskd.registry import MODELS, TASK_UTILS
 from mmdskd.utils.type_name import type_name
@@ -37,8 +43,9 @@ def registries(monkeypatch):
     """What examples register is gone after them."""
     for registry in (MODELS, TASK_UTILS):
         registry.import_from_location()
-        monkeypatch.setattr(registry, '_module_dict',
-                            dict(registry.module_dict))
+        monkeypatch.setattr(
+            registry, '_module_dict', dict(registry.module_dict)
+        )
 
 
 def blocks(section):
@@ -65,8 +72,10 @@ def test_loop_prints_what_it_should(loop):
     teacher, student = map(float, re.findall(r'0\.\d+', accuracy))
     assert teacher > 0.85
     assert student > 0.85
-    assert [line.split(':')[0] for line in weights
-            ] == ['weights of logit', 'weights of feat']
+    assert [line.split(':')[0] for line in weights] == [
+        'weights of logit',
+        'weights of feat',
+    ]
     for line in weights:
         first, second = map(float, re.findall(r'\d\.\d+', line))
         assert first + second == pytest.approx(2)
@@ -106,8 +115,10 @@ def test_shapes_are_found(loop):
     names = dict(loop[0])
     exec(code, names)
     assert names['plan'].sources == ['stage1', 'stage2']
-    assert names['heads'].state_dict().keys() == \
-        loop[0]['heads'].state_dict().keys()
+    assert (
+        names['heads'].state_dict().keys()
+        == loop[0]['heads'].state_dict().keys()
+    )
     for name, value in names['heads'].state_dict().items():
         assert value.shape == loop[0]['heads'].state_dict()[name].shape, name
 
@@ -117,7 +128,7 @@ def test_heads_are_thrown_away(loop, tmp_path, monkeypatch):
     student = names['student']
     assert any(module._forward_hooks for module in student.modules())
     monkeypatch.chdir(tmp_path)
-    (code, ) = blocks('Throw the heads away')
+    (code,) = blocks('Throw the heads away')
     exec(code, dict(names))
     assert not any(module._forward_hooks for module in student.modules())
     plain = names['network'](width=4)
@@ -150,7 +161,7 @@ def test_components_of_ones_own(loop):
 
 
 def test_config_of_the_page(tmp_path):
-    (code, ) = blocks('Pure-Python configs')
+    (code,) = blocks('Pure-Python configs')
     path = tmp_path / 'config.py'
     path.write_text(code)
     distiller = Config.fromfile(path).model.distiller
@@ -159,8 +170,10 @@ def test_config_of_the_page(tmp_path):
     assert loss.logit_loss == dict(type=loss.logit_loss.type)
     built = DSKDLoss(**{k: v for k, v in loss.items() if k != 'type'})
     assert [
-        type(criteria[0]).__module__.split('.')[0] + '.' +
-        type(criteria[0]).__name__ for criteria in built.criteria.values()
+        type(criteria[0]).__module__.split('.')[0]
+        + '.'
+        + type(criteria[0]).__name__
+        for criteria in built.criteria.values()
     ] == ['mmrazor.DISTLoss', 'mmrazor.L2Loss', 'mmpretrain.CrossEntropyLoss']
 
 
@@ -207,22 +220,26 @@ torch.save(dict(seen=seen, loss=dskd_loss.state_dict(),
 @pytest.mark.slow
 def test_two_processes(run_two_ranks):
     """By the code of the page, they stay alike, and share the weights."""
-    setup, = blocks('Several processes, half precision, checkpoints')
+    (setup,) = blocks('Several processes, half precision, checkpoints')
     first, second = run_two_ranks(Config(), RANK.format(setup=setup))
     for part in ('loss', 'student', 'heads'):
         for name, value in first[part].items():
             if part != 'heads' or 'running' not in name:
                 assert torch.equal(value, second[part][name]), name
     for term in ('logit', 'feat'):
-        losses = torch.stack([
-            losses[term] for rank in (first, second)
-            for losses in rank['seen']
-        ])
+        losses = torch.stack(
+            [
+                losses[term]
+                for rank in (first, second)
+                for losses in rank['seen']
+            ]
+        )
         assert losses.unique().numel() == losses.numel()
         mean = losses.mean(dim=0)
         torch.testing.assert_close(
             first['loss'][f'allocation.{term}.weights'],
-            ProportionalStrategy()(mean, mean))
+            ProportionalStrategy()(mean, mean),
+        )
 
 
 def test_half_precision():
@@ -233,7 +250,8 @@ def test_half_precision():
     recorder = MultiModuleOutputsRecorder(['0'])
     recorder.initialize(student)
     heads = DSKDConnector(
-        in_channels=[4], strides=[1], out_channels=8, num_classes=3)
+        in_channels=[4], strides=[1], out_channels=8, num_classes=3
+    )
     loss = DSKDLoss(1, dict(type='KLDivergence'), nn.MSELoss())
     images, preds_T = torch.rand(8, 1, 8, 8), torch.rand(8, 3)
     feat_T = torch.rand(8, 8, 6, 6)
@@ -242,7 +260,8 @@ def test_half_precision():
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
             with recorder:
                 assert student(images).dtype is (
-                    torch.bfloat16 if enabled else torch.float32)
+                    torch.bfloat16 if enabled else torch.float32
+                )
             value = loss(heads(recorder.get_record_data()), preds_T, feat_T)
         assert value.dtype is torch.float32
         assert loss.last_losses['feat'].dtype is torch.float32
@@ -269,13 +288,16 @@ def test_parts_are_found_in_every_scope(scope):
         loss = DSKDLoss(
             1,
             logit_loss=dict(type='KLDivergence'),
-            label_loss=dict(type='mmpretrain.CrossEntropyLoss'))
+            label_loss=dict(type='mmpretrain.CrossEntropyLoss'),
+        )
         AugmentingDataPreprocessor(augments=[dict(type='BatchRandomFlip')])
         InMemoryDataset(
             dict(
                 type='mmdskd.Digits',
                 indices=2,
-                pipeline=[dict(type='mmpretrain.PackInputs')]))
+                pipeline=[dict(type='mmpretrain.PackInputs')],
+            )
+        )
     finally:
         registry.clear()
         registry.update(before)
@@ -294,8 +316,12 @@ def test_bare_names_are_ours_without_a_scope():
             dict(
                 type='Digits',
                 indices=2,
-                pipeline=[dict(type='Resize', scale=16),
-                          dict(type='PackInputs')]))
+                pipeline=[
+                    dict(type='Resize', scale=16),
+                    dict(type='PackInputs'),
+                ],
+            )
+        )
     finally:
         registry.update(before)
     assert images[0]['inputs'].shape == (1, 16, 16)
@@ -309,14 +335,14 @@ def test_weights_may_be_updated_before_the_backward():
         torch.manual_seed(0)
         logits = torch.rand(2, 8, 3, requires_grad=True)
         loss = DSKDLoss(2, dict(type='KLDivergence'))
-        value = loss([Branch(logits=row) for row in logits],
-                     torch.rand(8, 3))
+        value = loss([Branch(logits=row) for row in logits], torch.rand(8, 3))
         if early:
             loss.collect_losses()
             loss.update_weights(ProportionalStrategy())
-            loss.ramp.fill_(0.)
-            assert not torch.equal(loss.allocation['logit'].weights,
-                                   torch.ones(2))
+            loss.ramp.fill_(0.0)
+            assert not torch.equal(
+                loss.allocation['logit'].weights, torch.ones(2)
+            )
         value.backward()
         gradients.append(logits.grad)
     assert gradients[0].abs().sum() > 0
@@ -330,7 +356,8 @@ def test_docstring_examples(name):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     output = []
     for test in doctest.DocTestFinder(exclude_empty=True).find(
-            module, name, globs={}):
+        module, name, globs={}
+    ):
         runner.run(test, out=output.append)
     assert runner.tries > 0
     assert runner.failures == 0, ''.join(output)

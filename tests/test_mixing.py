@@ -1,4 +1,5 @@
 """Every combination of docs/mixing.md, as it stands there."""
+
 import copy
 import inspect
 import re
@@ -35,18 +36,24 @@ def section(title):
 @HOOKS.register_module()
 class Look(Hook):
     """Notes gradients, labels and parameters of each iteration."""
+
     priority = 'LOWEST'
 
     def before_train(self, runner):
         self.labels = []
         self.learning = []  # per iteration, the parameters of the heads
         runner.model.architecture.head.loss_module.register_forward_pre_hook(
-            lambda module, args: self.labels.append(args[1]))
-        for name, param in runner.model.distiller.connectors.named_parameters(
-        ):
+            lambda module, args: self.labels.append(args[1])
+        )
+        for (
+            name,
+            param,
+        ) in runner.model.distiller.connectors.named_parameters():
             param.register_hook(
-                lambda grad, name=name: self.learning[-1].add(name)
-                if grad.any() else None)
+                lambda grad, name=name: (
+                    self.learning[-1].add(name) if grad.any() else None
+                )
+            )
 
     def before_train_iter(self, runner, *args, **kwargs):
         self.learning.append(set())
@@ -96,8 +103,9 @@ def scalars(runner, key):
 def test_every_block_is_tested():
     """Each section that has one is named in a test below."""
     source = Path(__file__).read_text()
-    for title, text in re.findall('^## (.*?)\n(.*?)(?=^## |\\Z)', PAGE,
-                                  re.DOTALL | re.MULTILINE):
+    for title, text in re.findall(
+        '^## (.*?)\n(.*?)(?=^## |\\Z)', PAGE, re.DOTALL | re.MULTILINE
+    ):
         assert ('```python' in text) == (f'section({title!r})' in source)
 
 
@@ -124,7 +132,8 @@ def pruned_by_l1(tmp_path_factory):
     """The folder of a pruning run, and the network that it left."""
     folder = tmp_path_factory.mktemp('l1')
     runner = prune(
-        folder, Path(PRUNED).name, epochs=2, **{'model.prune_times': 2})
+        folder, Path(PRUNED).name, epochs=2, **{'model.prune_times': 2}
+    )
     runner.model.eval()
     return folder / PRUNED, runner.model
 
@@ -165,8 +174,9 @@ def test_pruned_by_l1(tmp_path, start, build_runner, pruned_by_l1):
         assert torch.equal(ours[name], value), name
 
 
-def test_plain_fine_tuning_of_the_pruned(tmp_path, start, build_runner,
-                                         pruned_by_l1):
+def test_plain_fine_tuning_of_the_pruned(
+    tmp_path, start, build_runner, pruned_by_l1
+):
     folder, pruned = pruned_by_l1
     shutil.copytree(folder, tmp_path / PRUNED)
     name = 'finetune_resnet20-l1_1xb64_digits'
@@ -188,7 +198,8 @@ def test_plain_fine_tuning_of_the_pruned(tmp_path, start, build_runner,
 
     del cfg.model.cfg['data_preprocessor']
     with pytest.raises(
-            ValueError, match='MMRazor drops a data_preprocessor beside'):
+        ValueError, match='MMRazor drops a data_preprocessor beside'
+    ):
         check_augmentation(build_runner(cfg))
 
 
@@ -206,9 +217,11 @@ def test_pruned_by_group_fisher(tmp_path, monkeypatch, build_runner):
     inputs = []
     conv = runner.model.architecture.backbone.layer2[1].conv2
     handle = conv.register_forward_pre_hook(
-        lambda module, args: args[0].retain_grad() or inputs.append(args[0]))
+        lambda module, args: args[0].retain_grad() or inputs.append(args[0])
+    )
     batch = runner.model.data_preprocessor(
-        next(iter(runner.train_dataloader)), training=True)
+        next(iter(runner.train_dataloader)), training=True
+    )
     mutator.start_record_info()
     runner.model(**batch, mode='loss')['loss'].backward()
     mutator.end_record_info()
@@ -231,30 +244,40 @@ def test_pruned_by_group_fisher(tmp_path, monkeypatch, build_runner):
         torch.testing.assert_close(student(images), runner.model(images))
     assert cfg.model.distiller.connectors.heads.in_channels == [
         student.backbone.layer1[-1].conv2.out_channels,
-        student.backbone.layer2[-1].conv2.out_channels
+        student.backbone.layer2[-1].conv2.out_channels,
     ]
     dskd.train()
     assert len(scalars(dskd, 'distill.loss_dskd')) == 2
 
 
 @pytest.mark.slow
-def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
-                             cifar_folder):
+def test_configs_of_cifar100(
+    tmp_path, monkeypatch, build_runner, cifar_folder
+):
     """Prune, recover in three ways, and distil without a teacher."""
     monkeypatch.chdir(tmp_path)
     folder = ROOT / 'configs/mix/cifar100'
     data_root = str(cifar_folder())
-    channels = {'dskd_resnet32x4_resnet32x4-l1': (32, 64, 128),
-                'prune-fisher_resnet32x4': (64, 128, 256)}
-    names = ('prune-l1_resnet32x4', 'finetune_resnet32x4-l1',
-             'kd_resnet32x4_resnet32x4-l1', 'dskd_resnet32x4_resnet32x4-l1',
-             'prune-fisher_resnet32x4', 'finetune_resnet32x4-fisher',
-             'dskd_resnet32x4_resnet32x4-fisher', 'dskd-self_resnet8x4')
+    channels = {
+        'dskd_resnet32x4_resnet32x4-l1': (32, 64, 128),
+        'prune-fisher_resnet32x4': (64, 128, 256),
+    }
+    names = (
+        'prune-l1_resnet32x4',
+        'finetune_resnet32x4-l1',
+        'kd_resnet32x4_resnet32x4-l1',
+        'dskd_resnet32x4_resnet32x4-l1',
+        'prune-fisher_resnet32x4',
+        'finetune_resnet32x4-fisher',
+        'dskd_resnet32x4_resnet32x4-fisher',
+        'dskd-self_resnet8x4',
+    )
     for name in names:
         cfg = Config.fromfile(folder / f'{name}_1xb64_cifar100.py')
         shorten(cfg, batch_size=4, data_root=data_root)
         cfg.custom_hooks = [
-            hook for hook in cfg.custom_hooks if 'mmdskd' in hook.type]
+            hook for hook in cfg.custom_hooks if 'mmdskd' in hook.type
+        ]
         if 'prune' in name:
             del cfg.model.architecture.init_cfg
             cfg.train_cfg.val_interval = 1
@@ -265,13 +288,17 @@ def test_configs_of_cifar100(tmp_path, monkeypatch, build_runner,
         check_distillation(runner.model)
         check_augmentation(runner)
         runner.train()
-        assert 0 <= runner.message_hub.get_scalar(
-            'val/accuracy/top1').current() <= 100
+        assert (
+            0
+            <= runner.message_hub.get_scalar('val/accuracy/top1').current()
+            <= 100
+        )
         if name in channels:
             backbone = runner.model.architecture.backbone
             assert channels[name] == tuple(
                 getattr(backbone, layer)[-1].conv2.out_channels
-                for layer in ('layer1', 'layer2', 'layer3'))
+                for layer in ('layer1', 'layer2', 'layer3')
+            )
         if name == 'prune-fisher_resnet32x4':
             units = runner.model.mutator.mutable_units
             assert sum(unit.num_channels for unit in units) == 2464
@@ -292,22 +319,29 @@ def test_own_last_layer_as_teacher(start):
     # The last layer teaches, and is not taught: with the distillation alone,
     # it gets no gradient.
     batch = model.data_preprocessor(
-        next(iter(runner.train_dataloader)), training=True)
+        next(iter(runner.train_dataloader)), training=True
+    )
     model.zero_grad()
     model(**batch, mode='loss')['distill.loss_dskd'].backward()
     backbone = model.student.backbone
-    for module, learns in ((backbone.layer2, True), (backbone.layer3, False),
-                           (model.student.head, False)):
+    for module, learns in (
+        (backbone.layer2, True),
+        (backbone.layer3, False),
+        (model.student.head, False),
+    ):
         for param in module.parameters():
             assert bool(param.grad is not None and param.grad.any()) == learns
 
 
 def test_evaluation_of_no_teacher_is_refused(start):
     [block] = section('Without a teacher')
-    runner = start(block + "custom_hooks.append("
-                   "dict(type='mmdskd.TeacherEvaluationHook'))")
+    runner = start(
+        block + 'custom_hooks.append('
+        "dict(type='mmdskd.TeacherEvaluationHook'))"
+    )
     with pytest.raises(
-            TypeError, match='has a "teacher", but got SelfDistill: remove'):
+        TypeError, match='has a "teacher", but got SelfDistill: remove'
+    ):
         runner.train()
 
 
@@ -325,8 +359,9 @@ def test_several_losses_heads_and_hooks(start):
     weights = losses['loss_dskd'].allocation['logit'].weights
     assert weights.sum().item() == pytest.approx(2)
     assert not torch.equal(weights, torch.ones(2))
-    assert torch.equal(losses['loss_feat'].allocation['feat'].weights,
-                       torch.ones(1))
+    assert torch.equal(
+        losses['loss_feat'].allocation['feat'].weights, torch.ones(1)
+    )
     for key in ('distill.loss_dskd', 'distill.loss_feat'):
         assert len(scalars(runner, key)) == 4
     for key in ('dskd.weight_logit_1', 'feat.feat_0'):
@@ -339,7 +374,6 @@ def test_several_losses_heads_and_hooks(start):
 
 @MODELS.register_module()
 class TwoTeachers(BaseModel):
-
     def __init__(self, first, second):
         super().__init__()
         self.first = MODELS.build(first)
@@ -350,12 +384,15 @@ class TwoTeachers(BaseModel):
         return self.second(*args, **kwargs)
 
 
-@pytest.mark.parametrize('algorithm', [
-    'mmdskd.FrozenTeacherDistill', 'mmrazor.SingleTeacherDistill'])
+@pytest.mark.parametrize(
+    'algorithm',
+    ['mmdskd.FrozenTeacherDistill', 'mmrazor.SingleTeacherDistill'],
+)
 def test_two_teachers_in_one_model(start, tmp_path, algorithm):
     """As the page says: a model of one's own may run them."""
-    path = ROOT / ('configs/dskd/digits/'
-                   'dskd_resnet20_resnet8-thin_1xb64_digits.py')
+    path = ROOT / (
+        'configs/dskd/digits/dskd_resnet20_resnet8-thin_1xb64_digits.py'
+    )
     distiller = Config.fromfile(path).model.distiller.to_dict()
     teacher = Config.fromfile(path).model.teacher.to_dict()
     other = copy.deepcopy(teacher)
@@ -363,19 +400,23 @@ def test_two_teachers_in_one_model(start, tmp_path, algorithm):
     weights = MODELS.build(other).state_dict()
     torch.save(weights, tmp_path / 'second.pth')
     other['init_cfg'] = dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'second.pth'))
+        type='Pretrained', checkpoint=str(tmp_path / 'second.pth')
+    )
 
     recorders = distiller['teacher_recorders']
     distiller['teacher_recorders'] = {
         f'{name}_{which}': dict(
-            recorder, source=f'{which}.{recorder["source"]}')
+            recorder, source=f'{which}.{recorder["source"]}'
+        )
         for which in ('first', 'second')
         for name, recorder in recorders.items()
     }
     heads = distiller['connectors'].pop('heads')
     loss = distiller['distill_losses'].pop('loss_dskd')
-    for part in (distiller['distill_losses'],
-                 distiller['loss_forward_mappings']):
+    for part in (
+        distiller['distill_losses'],
+        distiller['loss_forward_mappings'],
+    ):
         part.pop('loss_kd')
     mapping = distiller['loss_forward_mappings'].pop('loss_dskd')
     for which in ('first', 'second'):
@@ -387,23 +428,28 @@ def test_two_teachers_in_one_model(start, tmp_path, algorithm):
         ours['feat_T']['recorder'] = f'feat_{which}'
         distiller['loss_forward_mappings'][f'loss_{which}'] = ours
     runner = start(
-        f'_base_ = {str(path)!r}', **{
+        f'_base_ = {str(path)!r}',
+        **{
             'model.type': algorithm,
             'model.teacher': dict(
-                _delete_=True, type='TwoTeachers', first=teacher,
-                second=other),
+                _delete_=True, type='TwoTeachers', first=teacher, second=other
+            ),
             'model.distiller': dict(distiller, _delete_=True),
-            'custom_hooks.0.loss': None
-        })
+            'custom_hooks.0.loss': None,
+        },
+    )
     runner.train()
     for name, value in weights.items():
-        assert torch.equal(runner.model.teacher.second.state_dict()[name],
-                           value), name
+        assert torch.equal(
+            runner.model.teacher.second.state_dict()[name], value
+        ), name
     ours, theirs = (
         runner.model.distiller.distill_losses[f'loss_{which}']
-        for which in ('first', 'second'))
-    assert not torch.equal(ours.last_losses['feat'],
-                           theirs.last_losses['feat'])
+        for which in ('first', 'second')
+    )
+    assert not torch.equal(
+        ours.last_losses['feat'], theirs.last_losses['feat']
+    )
     assert scalars(runner, 'first.weight_feat_1')
     assert scalars(runner, 'second.weight_feat_1')
 
@@ -413,19 +459,15 @@ def test_two_teachers_in_one_model(start, tmp_path, algorithm):
 # ---------------------------------------------------------------------------
 def test_stopped_distillation(start):
     [block] = section('Stopping the distillation')
-    runner = start(
-        block.replace('stop_epoch=20', 'stop_epoch=1'),
-        epochs=2)
+    runner = start(block.replace('stop_epoch=20', 'stop_epoch=1'), epochs=2)
     heads = runner.model.distiller.connectors
     kept = {}
 
     class Keep(Hook):
-
         def after_train_epoch(self, runner):
             kept.setdefault(
-                'heads',
-                {k: v.clone()
-                 for k, v in heads.state_dict().items()})
+                'heads', {k: v.clone() for k, v in heads.state_dict().items()}
+            )
 
     runner.register_hook(Keep())
     runner.train()
@@ -440,10 +482,13 @@ def test_stopped_distillation(start):
 
 def test_self_distillation_can_not_be_stopped(start):
     [block] = section('Without a teacher')
-    runner = start(block + "custom_hooks.append("
-                   "dict(type='mmrazor.StopDistillHook', stop_epoch=1))")
+    runner = start(
+        block + 'custom_hooks.append('
+        "dict(type='mmrazor.StopDistillHook', stop_epoch=1))"
+    )
     with pytest.raises(
-            ValueError, match='SelfDistill can not be stopped to distil'):
+        ValueError, match='SelfDistill can not be stopped to distil'
+    ):
         runner.train()
 
 
@@ -467,7 +512,8 @@ def test_averaged_weights(start, build_runner):
 def test_hooks_of_mmpretrain(start):
     [block] = section('Hooks of MMPretrain')
     runner = start(
-        block.replace('action_epoch=25', 'action_epoch=2'), epochs=2)
+        block.replace('action_epoch=25', 'action_epoch=2'), epochs=2
+    )
     seen = {}
 
     class Note(Hook):
@@ -476,39 +522,45 @@ def test_hooks_of_mmpretrain(start):
         def before_train_iter(self, runner, *args, **kwargs):
             model = runner.model
             seen.setdefault('weight', []).append(
-                model.distiller.distill_losses['loss_dskd'].loss_weight)
+                model.distiller.distill_losses['loss_dskd'].loss_weight
+            )
 
         def after_train_epoch(self, runner):
             seen['heads'] = {
                 name: value.clone()
-                for name, value in
-                runner.model.distiller.connectors.named_buffers()
+                for name, value in runner.model.distiller.connectors.named_buffers()
             }
-            seen['student'] = \
+            seen['student'] = (
                 runner.model.student.backbone.bn1.running_mean.clone()
+            )
 
     runner.register_hook(Note())
     runner.train()
     # Warmed up in 5 epochs of 2 iterations; seen before that of the iteration.
-    assert seen['weight'] == pytest.approx([1., 0., 0.1, 0.2])
-    mixed = [(labels > 0).sum(dim=1).max().item()
-             for labels in look(runner).labels]
+    assert seen['weight'] == pytest.approx([1.0, 0.0, 0.1, 0.2])
+    mixed = [
+        (labels > 0).sum(dim=1).max().item() for labels in look(runner).labels
+    ]
     # Two iterations, two of PreciseBNHook
     assert mixed == [2, 2, 1, 1]
     for name, value in runner.model.distiller.connectors.named_buffers():
         assert torch.equal(value, seen['heads'][name]), name
-    assert not torch.equal(runner.model.student.backbone.bn1.running_mean,
-                           seen['student'])
+    assert not torch.equal(
+        runner.model.student.backbone.bn1.running_mean, seen['student']
+    )
     images = list(Path('work_dirs/block').rglob('vis_image/*.png'))
     assert len(images) == 4  # images 0 and 100 of each validation
 
 
 def test_another_loss_is_refused(start):
     [block] = section('Hooks of MMPretrain')
-    runner = start(block + """
+    runner = start(
+        block
+        + """
 custom_hooks = [dict(type='SwitchRecipeHook', schedule=[
     dict(action_epoch=1, loss=dict(type='mmpretrain.CrossEntropyLoss'))])]
-""")
+"""
+    )
     with pytest.raises(RuntimeError, match='Cannot access the `loss_module`'):
         runner.train()
 
@@ -519,15 +571,15 @@ def test_check_of_the_number_of_classes(start):
     with pytest.raises(AssertionError, match=r'\(None\) in ClsDataPreproc'):
         start(block).train()
     start(
-        block, **{
-            'model.architecture.data_preprocessor': dict(num_classes=10)
-        }).train()
+        block, **{'model.architecture.data_preprocessor': dict(num_classes=10)}
+    ).train()
 
 
 def test_adaptive_margins_do_not_work(start):
     [block] = section('Averaged weights')
     runner = start(
-        block + "custom_hooks.append(dict(type='SetAdaptiveMarginsHook'))\n")
+        block + "custom_hooks.append(dict(type='SetAdaptiveMarginsHook'))\n"
+    )
     with pytest.raises(AttributeError, match="no attribute 'head'"):
         runner.train()
 
@@ -535,22 +587,28 @@ def test_adaptive_margins_do_not_work(start):
 # ---------------------------------------------------------------------------
 # Mixup, and the optimizer
 # ---------------------------------------------------------------------------
-@pytest.mark.parametrize('kind', ['AugmentingDataPreprocessor',
-                                  'ClsDataPreprocessor'])
+@pytest.mark.parametrize(
+    'kind', ['AugmentingDataPreprocessor', 'ClsDataPreprocessor']
+)
 def test_mixup_and_cutmix(start, kind):
     [block] = section('Mixup and CutMix')
     changes = {
-        'model.distiller.distill_losses.loss_dskd.label_loss':
-        dict(type='mmpretrain.CrossEntropyLoss'),
-        'custom_hooks.2.enabled': False
+        'model.distiller.distill_losses.loss_dskd.label_loss': dict(
+            type='mmpretrain.CrossEntropyLoss'
+        ),
+        'custom_hooks.2.enabled': False,
     }
     if kind == 'ClsDataPreprocessor':
         changes['data_preprocessor'] = dict(
-            type='mmpretrain.ClsDataPreprocessor', _delete_=True,
-            num_classes=10, mean=[78.4], std=[81.7],
+            type='mmpretrain.ClsDataPreprocessor',
+            _delete_=True,
+            num_classes=10,
+            mean=[78.4],
+            std=[81.7],
             batch_augments=Config.fromstring(
-                block.replace('_base_', 'base'),
-                '.py').data_preprocessor.batch_augments)
+                block.replace('_base_', 'base'), '.py'
+            ).data_preprocessor.batch_augments,
+        )
     runner = start(block, **changes)
     preprocessor = runner.model.data_preprocessor
     assert type(preprocessor).__name__ == kind
@@ -558,7 +616,8 @@ def test_mixup_and_cutmix(start, kind):
     images = {'student': [], 'teacher': []}
     for name, seen in images.items():
         getattr(runner.model, name).backbone.register_forward_pre_hook(
-            lambda module, args, seen=seen: seen.append(args[0]))
+            lambda module, args, seen=seen: seen.append(args[0])
+        )
     runner.train()
     assert torch.equal(images['student'][0], images['teacher'][0])
     for labels in look(runner).labels[:2]:
@@ -571,13 +630,18 @@ def test_mixup_and_cutmix(start, kind):
 def test_mixup_with_a_loss_of_class_indices(start):
     [block] = section('Mixup and CutMix')
     runner = start(
-        block, **{
-            'model.distiller.distill_losses.loss_dskd.logit_loss':
-            dict(type='DKDLoss', tau=4, _delete_=True)
-        })
+        block,
+        **{
+            'model.distiller.distill_losses.loss_dskd.logit_loss': dict(
+                type='DKDLoss', tau=4, _delete_=True
+            )
+        },
+    )
     with pytest.raises(
-            ValueError, match=r'DKDLoss takes class indices \(N, \), but got '
-            r'labels \(64, 10\), as mixup and CutMix make them'):
+        ValueError,
+        match=r'DKDLoss takes class indices \(N, \), but got '
+        r'labels \(64, 10\), as mixup and CutMix make them',
+    ):
         runner.train()
 
 
@@ -597,7 +661,7 @@ def test_parameters_of_the_heads(start):
         assert group['weight_decay'] == (0 if is_head else 5e-4)
     assert seen == {
         True: len(heads),
-        False: len(list(model.student.parameters()))
+        False: len(list(model.student.parameters())),
     }
     # It has no effect on the plain student.
     text = (Path('work_dirs/block') / 'student_config.py').read_text()
@@ -608,19 +672,25 @@ def test_parameters_of_the_heads(start):
 # Varying widths
 # ---------------------------------------------------------------------------
 
+
 def test_autoslim_with_heads_on_layers_of_fixed_width(start):
     [block] = section('While the widths vary')
     runner = start(block)
     widths = set()
     backbone = runner.model.architecture.backbone
-    for module in (backbone.layer1, backbone.layer1[0].conv1,
-                   backbone.layer3[0].conv1):
-        module.register_forward_hook(lambda module, args, output, name=type(
-            module).__name__: widths.add((name, output.shape[1])))
+    for module in (
+        backbone.layer1,
+        backbone.layer1[0].conv1,
+        backbone.layer3[0].conv1,
+    ):
+        module.register_forward_hook(
+            lambda module, args, output, name=type(module).__name__: (
+                widths.add((name, output.shape[1]))
+            )
+        )
     before = {
         name: value.clone()
-        for name, value in
-        runner.model.distiller.connectors.named_parameters()
+        for name, value in runner.model.distiller.connectors.named_parameters()
     }
     runner.train()
     assert {width for name, width in widths if name == 'ResLayer'} == {4}
@@ -634,12 +704,12 @@ def test_autoslim_with_heads_on_layers_of_fixed_width(start):
 def test_heads_on_layers_of_varying_width_are_refused(start):
     [block] = section('While the widths vary')
     with pytest.raises(
-            ValueError,
-            match="AutoSlim varies the width of 'backbone.layer2' from step "
-            r"to step.*units=\{'backbone.layer2.0.conv2_\(0, 8\)_8': "
-            r"dict\(init_args=dict\(candidate_choices=\[1.0\], "):
-        start(
-            block.replace("'backbone.layer2.0.conv2_(0, 8)_8': fixed", ''))
+        ValueError,
+        match="AutoSlim varies the width of 'backbone.layer2' from step "
+        r"to step.*units=\{'backbone.layer2.0.conv2_\(0, 8\)_8': "
+        r'dict\(init_args=dict\(candidate_choices=\[1.0\], ',
+    ):
+        start(block.replace("'backbone.layer2.0.conv2_(0, 8)_8': fixed", ''))
 
 
 DMCP = """
@@ -655,21 +725,27 @@ model['mutator_cfg'] = dict(
 def test_dmcp_is_refused(start):
     [block] = section('While the widths vary')
     with pytest.raises(
-            ValueError, match="DMCP varies the width of 'backbone.layer1'"):
+        ValueError, match="DMCP varies the width of 'backbone.layer1'"
+    ):
         start(block + DMCP)
 
 
 def test_slimmable_networks_take_no_distiller(start):
     [block] = section('While the widths vary')
-    block += ("model['type'] = 'SlimmableNetwork'\n"
-              "model['mutator']['type'] = 'SlimmableChannelMutator'\n")
+    block += (
+        "model['type'] = 'SlimmableNetwork'\n"
+        "model['mutator']['type'] = 'SlimmableChannelMutator'\n"
+    )
     with pytest.raises(
-            TypeError, match="unexpected keyword argument 'distiller'"):
+        TypeError, match="unexpected keyword argument 'distiller'"
+    ):
         start(block)
 
 
 def test_data_free_distillation_would_not_train_the_heads():
     """MMRazor's algorithm of several teachers steps two optimizers only."""
     source = inspect.getsource(DataFreeDistillation.train_step)
-    assert set(re.findall(r"optim_wrapper\['(.*?)'\]",
-                          source)) == {'architecture', 'generator'}
+    assert set(re.findall(r"optim_wrapper\['(.*?)'\]", source)) == {
+        'architecture',
+        'generator',
+    }

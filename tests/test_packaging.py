@@ -11,10 +11,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = ('vanilla', 'kd', 'dskd', 'mix')
-PACKED = ('mmdskd', 'configs', 'docs', 'tools', 'requirements', 'setup.py',
-          'setup.cfg', 'pyproject.toml', 'MANIFEST.in', 'Makefile',
-          'model-index.yml', 'README.md', 'LICENSE')
-LOAD_CONFIGS = '''
+PACKED = (
+    'mmdskd',
+    'configs',
+    'docs',
+    'tools',
+    'requirements',
+    'setup.py',
+    'setup.cfg',
+    'pyproject.toml',
+    'MANIFEST.in',
+    'Makefile',
+    'model-index.yml',
+    'README.md',
+    'LICENSE',
+)
+LOAD_CONFIGS = """
 import site
 import sys
 site.addsitedir({site!r})
@@ -30,13 +42,15 @@ with open('leaf.py', 'w') as file:
     file.write('_base_ = ' + repr({name!r}))
 assert Config.fromfile('leaf.py').model
 print(get_config('mmpretrain::resnet/resnet18_8xb32_in1k.py').model.type)
-'''
+"""
 
 
 def pip(*arguments, cwd):
-    subprocess.run([sys.executable, '-m', 'pip', '--quiet', *arguments],
-                   check=True,
-                   cwd=cwd)
+    subprocess.run(
+        [sys.executable, '-m', 'pip', '--quiet', *arguments],
+        check=True,
+        cwd=cwd,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +62,8 @@ def source(tmp_path_factory):
             shutil.copytree(
                 ROOT / name,
                 source / name,
-                ignore=shutil.ignore_patterns('.mim', '__pycache__'))
+                ignore=shutil.ignore_patterns('.mim', '__pycache__'),
+            )
         else:
             shutil.copy(ROOT / name, source / name)
     return source
@@ -57,14 +72,16 @@ def source(tmp_path_factory):
 @pytest.fixture(scope='module')
 def wheel(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')
-    pip('wheel',
+    pip(
+        'wheel',
         '--no-deps',
         '--no-build-isolation',
         '--wheel-dir',
         str(folder),
         '.',
-        cwd=source)
-    path, = folder.glob('mmdskd-*.whl')
+        cwd=source,
+    )
+    (path,) = folder.glob('mmdskd-*.whl')
     return path
 
 
@@ -77,21 +94,27 @@ def load_configs(tmp_path, site, place):
             path for path in sys.path if not Path(path, 'mmdskd').exists()
         ],
         name=f'mmdskd::dskd/digits/{config.name}',
-        place=str(place))
+        place=str(place),
+    )
     env = {key: os.environ[key] for key in os.environ if key != 'PYTHONPATH'}
     # -S: an mmdskd that is installed in editable mode would come first.
-    result = subprocess.run([sys.executable, '-S', '-W', 'ignore', '-c', code],
-                            cwd=tmp_path,
-                            env=env,
-                            capture_output=True,
-                            text=True)
+    result = subprocess.run(
+        [sys.executable, '-S', '-W', 'ignore', '-c', code],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout.endswith('ImageClassifier\n'), result.stderr
 
 
 def test_wheel_holds_all_files(wheel, source):
     packed = set(zipfile.ZipFile(wheel).namelist())
-    for folder, start in (('mmdskd', ''), ('configs', 'mmdskd/.mim/'),
-                          ('tools', 'mmdskd/.mim/')):
+    for folder, start in (
+        ('mmdskd', ''),
+        ('configs', 'mmdskd/.mim/'),
+        ('tools', 'mmdskd/.mim/'),
+    ):
         files = {
             start + path.relative_to(source).as_posix()
             for pattern in ('*.py', '*.yml', '*.sh')
@@ -103,11 +126,19 @@ def test_wheel_holds_all_files(wheel, source):
 
 
 def test_source_archive_holds_what_tests_read(source, tmp_path):
-    subprocess.run([
-        sys.executable, 'setup.py', '--quiet', 'sdist', '--dist-dir',
-        str(tmp_path)
-    ], check=True, cwd=source)
-    (archive, ) = tmp_path.iterdir()
+    subprocess.run(
+        [
+            sys.executable,
+            'setup.py',
+            '--quiet',
+            'sdist',
+            '--dist-dir',
+            str(tmp_path),
+        ],
+        check=True,
+        cwd=source,
+    )
+    (archive,) = tmp_path.iterdir()
     with tarfile.open(archive) as file:
         names = {name.partition('/')[2] for name in file.getnames()}
     assert {'docs/branches.md', 'Makefile', 'configs/dskd/README.md'} <= names
@@ -115,9 +146,12 @@ def test_source_archive_holds_what_tests_read(source, tmp_path):
 
 def test_wheel_forces_no_mmcv(wheel):
     archive = zipfile.ZipFile(wheel)
-    name, = (name for name in archive.namelist() if name.endswith('METADATA'))
+    (name,) = (
+        name for name in archive.namelist() if name.endswith('METADATA')
+    )
     required = [
-        line for line in archive.read(name).decode().splitlines()
+        line
+        for line in archive.read(name).decode().splitlines()
         if line.startswith('Requires-Dist') and 'extra' not in line
     ]
     assert any('mmrazor==1.0.0' in line for line in required)
@@ -127,32 +161,33 @@ def test_wheel_forces_no_mmcv(wheel):
 
 def test_configs_of_a_wheel(wheel, tmp_path):
     site = tmp_path / 'site'
-    pip('install',
-        '--no-deps',
-        '--target',
-        str(site),
-        str(wheel),
-        cwd=tmp_path)
+    pip(
+        'install', '--no-deps', '--target', str(site), str(wheel), cwd=tmp_path
+    )
     load_configs(tmp_path, site, site)
 
 
 def test_configs_of_an_editable_install(source, tmp_path):
     site = tmp_path / 'site'
-    pip('install',
+    pip(
+        'install',
         '--no-deps',
         '--no-build-isolation',
         '--target',
         str(site),
         '--editable',
         '.',
-        cwd=source)
+        cwd=source,
+    )
     assert (source / 'mmdskd' / '.mim' / 'configs').resolve() == (
-        source / 'configs').resolve()
+        source / 'configs'
+    ).resolve()
     load_configs(tmp_path, site, source)
 
 
 def load_metafiles():
     from mmengine.fileio import load
+
     return {
         metafile: load(ROOT / metafile)
         for metafile in load(ROOT / 'model-index.yml')['Import']
@@ -162,12 +197,13 @@ def load_metafiles():
 def configs_of(method):
     return sorted(
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / 'configs' / method).rglob('*.py'))
+        for path in (ROOT / 'configs' / method).rglob('*.py')
+    )
 
 
 def test_model_index_names_files_that_exist():
     for metafile, content in load_metafiles().items():
-        collection, = content['Collections']
+        (collection,) = content['Collections']
         assert (ROOT / collection['README']).parent == (ROOT / metafile).parent
         for model in content['Models']:
             assert model['In Collection'] == collection['Name']
@@ -178,8 +214,10 @@ def test_model_index_names_files_that_exist():
                 if network in model['Metadata']
             ]
             for config in configs:
-                assert (config.startswith('mmpretrain::')
-                        or (ROOT / config).is_file()), config
+                assert (
+                    config.startswith('mmpretrain::')
+                    or (ROOT / config).is_file()
+                ), config
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -195,19 +233,27 @@ def test_every_config_has_one_row_in_the_readme(method):
     for line in (folder / 'README.md').read_text().splitlines():
         if line.startswith('|'):
             linked += re.findall(r'\]\(([^)]+\.py)\)', line)
-    assert sorted(f'configs/{method}/{path}'
-                  for path in linked) == configs_of(method)
+    assert sorted(f'configs/{method}/{path}' for path in linked) == configs_of(
+        method
+    )
 
 
-@pytest.mark.parametrize('page', [
-    'README.md',
-    *[f'docs/{page.name}' for page in sorted((ROOT / 'docs').glob('*.md'))],
-    *[f'configs/{method}/README.md' for method in METHODS]
-])
+@pytest.mark.parametrize(
+    'page',
+    [
+        'README.md',
+        *[
+            f'docs/{page.name}'
+            for page in sorted((ROOT / 'docs').glob('*.md'))
+        ],
+        *[f'configs/{method}/README.md' for method in METHODS],
+    ],
+)
 def test_links_of_a_page(page):
     page = ROOT / page
     for path, heading in re.findall(
-            r'\]\((?!http)([^)#]*)(?:#([^)]+))?\)', page.read_text()):
+        r'\]\((?!http)([^)#]*)(?:#([^)]+))?\)', page.read_text()
+    ):
         target = page.parent / path if path else page
         assert target.exists(), path
         if heading:

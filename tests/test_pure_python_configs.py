@@ -1,4 +1,5 @@
 """Configs in MMEngine's pure-Python style do what the others do."""
+
 import json
 import shutil
 import subprocess
@@ -19,10 +20,8 @@ from mmdskd.utils.type_name import type_name
 ROOT = Path(__file__).resolve().parents[1]
 # Which config mirrors which.
 PAIRS = {
-    'digits/dskd_resnet20_resnet8_thin_1xb64_digits.py':
-    'digits/dskd_resnet20_resnet8-thin_1xb64_digits.py',
-    'cifar100/dskd_resnet32x4_resnet8x4_1xb64_cifar100.py':
-    'cifar100/dskd_resnet32x4_resnet8x4_1xb64_cifar100.py'
+    'digits/dskd_resnet20_resnet8_thin_1xb64_digits.py': 'digits/dskd_resnet20_resnet8-thin_1xb64_digits.py',
+    'cifar100/dskd_resnet32x4_resnet8x4_1xb64_cifar100.py': 'cifar100/dskd_resnet32x4_resnet8x4_1xb64_cifar100.py',
 }
 DIGITS, CIFAR100 = PAIRS
 # Variables of old-style bases that only their own files read.
@@ -30,14 +29,20 @@ UNUSED = {'collate_fn', 'dataset_type', 'in_memory', 'train_pipeline'}
 
 
 def path_of(name, pure=True):
-    return ROOT / ('mmdskd/configs/dskd' if pure else
-                   'configs/dskd') / (name if pure else PAIRS[name])
+    return (
+        ROOT
+        / ('mmdskd/configs/dskd' if pure else 'configs/dskd')
+        / (name if pure else PAIRS[name])
+    )
 
 
 def make_small(cfg, work_dir, data_root=None):
     """An epoch of three iterations."""
-    for loader in (cfg.train_dataloader, cfg.val_dataloader,
-                   cfg.test_dataloader):
+    for loader in (
+        cfg.train_dataloader,
+        cfg.val_dataloader,
+        cfg.test_dataloader,
+    ):
         dataset = loader.dataset.get('dataset', loader.dataset)
         dataset.indices = 12
         if data_root is not None:
@@ -61,7 +66,8 @@ def small(request, tmp_path):
         if name == CIFAR100 and not roots:
             roots.append(str(request.getfixturevalue('cifar_folder')()))
         return make_small(
-            Config.fromfile(path_of(name, pure)), tmp_path / work_dir, *roots)
+            Config.fromfile(path_of(name, pure)), tmp_path / work_dir, *roots
+        )
 
     return load
 
@@ -80,7 +86,8 @@ def plain(node):
     if isinstance(node, dict):
         return {
             key: type_name(node) if key == 'type' else plain(value)
-            for key, value in node.items() if key != '_scope_'
+            for key, value in node.items()
+            if key != '_scope_'
         }
     if isinstance(node, (list, tuple)):
         return [plain(item) for item in node]
@@ -133,7 +140,7 @@ def test_types_are_classes(name):
         f'{distiller}.student_recorders.shallow',
         f'{distiller}.student_recorders.gt_labels',
         f'{distiller}.teacher_recorders.logits',
-        f'{distiller}.teacher_recorders.feat'
+        f'{distiller}.teacher_recorders.feat',
     }
 
 
@@ -148,8 +155,11 @@ def test_trains_like_the_old_style_config(name, small, build_runner):
         runners.append(build_runner(cfg))
         runners[-1].train()  # a new runner sets the seed
     ours, theirs = map(losses_of, runners)
-    assert {'train/distill.loss_kd', 'train/distill.loss_dskd',
-            'train/dskd.weight_feat_1'} <= set(ours)
+    assert {
+        'train/distill.loss_kd',
+        'train/distill.loss_dskd',
+        'train/dskd.weight_feat_1',
+    } <= set(ours)
     assert len(set(ours['train/distill.loss_dskd'])) == 3  # iterations
     assert ours == theirs
     accuracies = [
@@ -165,8 +175,11 @@ def test_copy_in_the_work_dir_trains_alike(small, build_runner, tmp_path):
     cfg = small(DIGITS)
     runner = build_runner(cfg)
     runner.train()
-    (copy, ) = (path for path in Path(cfg.work_dir).glob('*.py')
-                if path.name != 'student_config.py')
+    (copy,) = (
+        path
+        for path in Path(cfg.work_dir).glob('*.py')
+        if path.name != 'student_config.py'
+    )
     assert copy.name == DIGITS.rpartition('/')[2]
     again = Config.fromfile(copy)
     # MMEngine's Runner adds them.
@@ -199,7 +212,8 @@ def test_resumes(small, build_runner):
 
 
 @pytest.mark.parametrize(
-    'name', [DIGITS, pytest.param(CIFAR100, marks=pytest.mark.slow)])
+    'name', [DIGITS, pytest.param(CIFAR100, marks=pytest.mark.slow)]
+)
 def test_student_is_exported(name, small, build_runner, run_tool, tmp_path):
     cfg = small(name)
     runner = build_runner(cfg)
@@ -217,7 +231,7 @@ def test_student_is_exported(name, small, build_runner, run_tool, tmp_path):
 
     checkpoint = student_path(str(Path(cfg.work_dir) / 'epoch_1.pth'))
     run_tool('test.py', config, checkpoint, '--work-dir', tmp_path / 'test')
-    (log, ) = (tmp_path / 'test').glob('*/*.json')
+    (log,) = (tmp_path / 'test').glob('*/*.json')
     assert json.loads(log.read_text())['accuracy/top1'] == logged
     # It is trained further.
     student.load_from = checkpoint
@@ -236,8 +250,7 @@ def test_student_is_exported(name, small, build_runner, run_tool, tmp_path):
 def test_student_of_what_is_not_built_yet():
     """Types are imported only when they are looked up."""
     cfg = Config.fromfile(path_of(DIGITS))
-    assert isinstance(
-        dict.get(cfg.custom_hooks[1], 'type'), LazyObject)
+    assert isinstance(dict.get(cfg.custom_hooks[1], 'type'), LazyObject)
     assert cfg.custom_hooks[1].type is StudentCheckpointHook
     student = make_student_config(cfg)
     assert student.model.type == 'mmpretrain.models.ImageClassifier'
@@ -250,9 +263,12 @@ def test_student_that_begins_with_weights(tmp_path):
     loaded."""
     text = path_of(DIGITS).read_text()
     text = text.replace('..._base_', 'mmdskd.configs._base_').replace(
-        'model.update(', 'from mmengine.model import PretrainedInit\n\n'
-        "resnet8_thin.update(dict(init_cfg=dict(type=PretrainedInit, "
-        "checkpoint='student.pth')))\nmodel.update(", 1)
+        'model.update(',
+        'from mmengine.model import PretrainedInit\n\n'
+        'resnet8_thin.update(dict(init_cfg=dict(type=PretrainedInit, '
+        "checkpoint='student.pth')))\nmodel.update(",
+        1,
+    )
     path = tmp_path / 'config.py'
     path.write_text(text)
     cfg = Config.fromfile(path)
@@ -270,7 +286,8 @@ def test_config_of_a_user(tmp_path, build_runner):
         '    from mmdskd.configs.dskd.digits.'
         'dskd_resnet20_resnet8_thin_1xb64_digits import *\n'
         'model.update(dict(distiller=dict(connectors=dict(heads=dict(\n'
-        '    head=dict(type=ConvHead, kernel_size=1))))))\n')
+        '    head=dict(type=ConvHead, kernel_size=1))))))\n'
+    )
     cfg = make_small(Config.fromfile(path), tmp_path / 'run')
     heads = build_runner(cfg).model.distiller.connectors['heads'].heads
     assert [type(head).__name__ for head in heads] == ['ConvHead'] * 2
@@ -297,11 +314,13 @@ cfg.train_cfg.max_epochs = 1
 Runner.from_cfg(cfg).train()
 print('mmrazor' in sys.modules)
 """)
-    result = subprocess.run([sys.executable, script],
-                            cwd=tmp_path,
-                            capture_output=True,
-                            text=True,
-                            timeout=300)
+    result = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     assert result.stdout.endswith('True\n')
 
@@ -310,41 +329,53 @@ def test_tools(run_tool, small, tmp_path, capsys):
     """Train, test, and the tools that read configs and runs."""
     config, run = path_of(DIGITS), tmp_path / 'run'
     options = [
-        'model.teacher_ckpt=None', 'train_cfg.max_epochs=1',
+        'model.teacher_ckpt=None',
+        'train_cfg.max_epochs=1',
         'train_dataloader.batch_size=4',
         'train_dataloader.dataset.dataset.indices=8',
         'val_dataloader.dataset.dataset.indices=8',
-        'test_dataloader.dataset.indices=8'
+        'test_dataloader.dataset.indices=8',
     ]
     run_tool('train.py', config, '--work-dir', run, '--cfg-options', *options)
-    (log, ) = run.glob('*/vis_data/scalars.json')
+    (log,) = run.glob('*/vis_data/scalars.json')
     logged = json.loads(log.read_text().splitlines()[-1])['accuracy/top1']
-    run_tool('test.py', config, run / 'best_accuracy_top1_epoch_1.pth',
-             '--work-dir', tmp_path / 'test', '--cfg-options', *options)
-    (log, ) = (tmp_path / 'test').glob('*/*.json')
+    run_tool(
+        'test.py',
+        config,
+        run / 'best_accuracy_top1_epoch_1.pth',
+        '--work-dir',
+        tmp_path / 'test',
+        '--cfg-options',
+        *options,
+    )
+    (log,) = (tmp_path / 'test').glob('*/*.json')
     assert json.loads(log.read_text())['accuracy/top1'] == logged
 
     tables = []
     for pure in (True, False):
         capsys.readouterr()
-        run_tool('misc/branch_table.py', '--shape', '1,16,16',
-                 path_of(DIGITS, pure))
+        run_tool(
+            'misc/branch_table.py', '--shape', '1,16,16', path_of(DIGITS, pure)
+        )
         tables.append(capsys.readouterr().out.splitlines()[-1])
     assert '7,736' in tables[0]
     assert tables[0].split('|')[2:] == tables[1].split('|')[2:]
 
     out = tmp_path / 'results.json'
     run_tool('misc/collect_results.py', run, '--out', out)
-    (result, ) = json.loads(out.read_text())['results']
-    assert [result[key] for key in ('data', 'method', 'teacher', 'student')
-            ] == ['digits', 'dskd', 'resnet20', 'resnet8_thin']
-    settings = {setting.partition('=')[0]
-                for setting in result['other_settings']}
+    (result,) = json.loads(out.read_text())['results']
+    assert [
+        result[key] for key in ('data', 'method', 'teacher', 'student')
+    ] == ['digits', 'dskd', 'resnet20', 'resnet8_thin']
+    settings = {
+        setting.partition('=')[0] for setting in result['other_settings']
+    }
     assert settings == {
-        'model.teacher_ckpt', 'train_cfg.max_epochs',
+        'model.teacher_ckpt',
+        'train_cfg.max_epochs',
         'train_dataloader.batch_size',
         'train_dataloader.dataset.dataset.indices',
-        'val_dataloader.dataset.dataset.indices'
+        'val_dataloader.dataset.dataset.indices',
     }
 
 
@@ -353,19 +384,19 @@ def test_runs_of_both_styles_are_of_one_recipe(run_tool, tmp_path):
     for seed, pure in enumerate((True, False)):
         run = tmp_path / f'work_dirs/seed{seed}'
         cfg = Config.fromfile(path_of(CIFAR100, pure))
-        cfg.merge_from_dict({
-            'randomness.seed': seed,
-            'train_cfg.max_epochs': 1
-        })
+        cfg.merge_from_dict(
+            {'randomness.seed': seed, 'train_cfg.max_epochs': 1}
+        )
         folder = run / '20260101_120000/vis_data'
         folder.mkdir(parents=True)
         (folder / 'scalars.json').write_text(
-            '{"accuracy/top1": 50.0, "step": 1}\n')
+            '{"accuracy/top1": 50.0, "step": 1}\n'
+        )
         cfg.dump(folder / 'config.py')
         shutil.copy(folder / 'config.py', run / Path(CIFAR100).name)
     out = tmp_path / 'results.json'
     run_tool('misc/collect_results.py', tmp_path / 'work_dirs', '--out', out)
-    (result, ) = json.loads(out.read_text())['results']
+    (result,) = json.loads(out.read_text())['results']
     assert result['other_settings'] == ['train_cfg.max_epochs=1']
     assert len(result['runs']) == 2
 
@@ -379,14 +410,19 @@ def test_shapes_are_found(tmp_path, build_runner):
         '    from mmdskd.configs.dskd.digits.'
         'dskd_resnet20_resnet8_thin_1xb64_digits import *\n'
         'distiller = model.distiller\n'
-        "distiller.connectors.heads = dict(\n"
+        'distiller.connectors.heads = dict(\n'
         "    type=distiller.connectors.heads.type, in_channels='auto',\n"
         '    head=dict(type=ConvHead))\n'
-        "distiller.distill_losses.loss_dskd.num_branches = 'auto'\n")
+        "distiller.distill_losses.loss_dskd.num_branches = 'auto'\n"
+    )
     cfg = resolve_auto(Config.fromfile(path))
     heads = cfg.model.distiller.connectors.heads
-    assert (heads.in_channels, heads.strides, heads.out_channels,
-            heads.num_classes) == ([4, 8], [4, 2], 64, 10)
+    assert (
+        heads.in_channels,
+        heads.strides,
+        heads.out_channels,
+        heads.num_classes,
+    ) == ([4, 8], [4, 2], 64, 10)
     assert cfg.model.distiller.distill_losses.loss_dskd.num_branches == 2
     runner = build_runner(make_small(cfg, tmp_path / 'run'))
     assert len(runner.model.distiller.connectors['heads'].heads) == 2

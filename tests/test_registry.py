@@ -10,13 +10,23 @@ from mmengine.registry import TASK_UTILS as ROOT_TASK_UTILS
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import BATCH_AUGMENTS as MMPRETRAIN_BATCH_AUGMENTS
 
-from mmdskd.registry import (BATCH_AUGMENTS, DATASETS, FUNCTIONS, HOOKS,
-                             MODELS, TASK_UTILS)
+from mmdskd.registry import (
+    BATCH_AUGMENTS,
+    DATASETS,
+    FUNCTIONS,
+    HOOKS,
+    MODELS,
+    TASK_UTILS,
+)
 
-PAIRS = [(BATCH_AUGMENTS, MMPRETRAIN_BATCH_AUGMENTS),
-         (DATASETS, ROOT_DATASETS), (FUNCTIONS, ROOT_FUNCTIONS),
-         (HOOKS, ROOT_HOOKS), (MODELS, ROOT_MODELS),
-         (TASK_UTILS, ROOT_TASK_UTILS)]
+PAIRS = [
+    (BATCH_AUGMENTS, MMPRETRAIN_BATCH_AUGMENTS),
+    (DATASETS, ROOT_DATASETS),
+    (FUNCTIONS, ROOT_FUNCTIONS),
+    (HOOKS, ROOT_HOOKS),
+    (MODELS, ROOT_MODELS),
+    (TASK_UTILS, ROOT_TASK_UTILS),
+]
 
 
 @pytest.mark.parametrize('registry, root', PAIRS)
@@ -40,19 +50,32 @@ def test_prefix_resolves_from_any_scope(registry, root, scope):
         del registry.module_dict['Probe']
 
 
-@pytest.mark.parametrize('registry, component, module', [
-    ('mmrazor.registry.MODELS', 'DSKDLoss', 'models.losses.dskd_loss'),
-    ('mmpretrain.registry.BATCH_AUGMENTS', 'BatchRandomFlip',
-     'models.utils.batch_augments.random_flip'),
-    ('mmengine.registry.FUNCTIONS', 'collate_batch',
-     'datasets.in_memory_dataset'),
-])
+@pytest.mark.parametrize(
+    'registry, component, module',
+    [
+        ('mmrazor.registry.MODELS', 'DSKDLoss', 'models.losses.dskd_loss'),
+        (
+            'mmpretrain.registry.BATCH_AUGMENTS',
+            'BatchRandomFlip',
+            'models.utils.batch_augments.random_flip',
+        ),
+        (
+            'mmengine.registry.FUNCTIONS',
+            'collate_batch',
+            'datasets.in_memory_dataset',
+        ),
+    ],
+)
 def test_import_alone_makes_components_known(registry, component, module):
     package, _, name = registry.rpartition('.')
-    code = (f'import mmdskd; from {package} import {name}; '
-            f'print({name}.get("mmdskd.{component}").__module__)')
-    output = subprocess.run([sys.executable, '-c', code],
-                            capture_output=True,
-                            text=True,
-                            check=True).stdout
+    code = (
+        f'import mmdskd; from {package} import {name}; '
+        f'print({name}.get("mmdskd.{component}").__module__)'
+    )
+    output = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert output.split()[-1] == f'mmdskd.{module}'

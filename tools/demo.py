@@ -4,6 +4,7 @@ Within a seed, all students start from the same weights and see the same
 batches, and both distillations have the same teacher. Run again after an
 interruption, it goes on.
 """
+
 import argparse
 import fcntl
 import hashlib
@@ -16,9 +17,10 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Optional
 
 import torch
 from mmengine.config import Config
@@ -39,7 +41,7 @@ TOOLS = Path(__file__).resolve().parent
 PAIRS = {
     'resnet20_resnet8-thin': '1xb64_digits',
     'resnet32x4_resnet8x4': '1xb16_digits32',
-    'wrn40-2_shufflenetv1': '1xb16_digits32'
+    'wrn40-2_shufflenetv1': '1xb16_digits32',
 }
 ACCURACY = 'accuracy/top1'
 
@@ -60,13 +62,15 @@ class Run:
         parents (list[Run]): The runs that this one needs. Defaults to none.
     """
 
-    def __init__(self,
-                 method: str,
-                 seed: int,
-                 config: str,
-                 root: Path,
-                 options: List[str],
-                 parents: Tuple['Run', ...] = ()) -> None:
+    def __init__(
+        self,
+        method: str,
+        seed: int,
+        config: str,
+        root: Path,
+        options: list[str],
+        parents: tuple['Run', ...] = (),
+    ) -> None:
         self.method = method
         self.seed = seed
         self.config = config
@@ -80,8 +84,8 @@ class Run:
         self.distilled = 'architecture' in self.cfg.model
         content = [self.cfg.to_dict(), [run.fingerprint for run in parents]]
         self.fingerprint = hashlib.sha256(
-            json.dumps(content, sort_keys=True,
-                       default=str).encode()).hexdigest()
+            json.dumps(content, sort_keys=True, default=str).encode()
+        ).hexdigest()
 
     @property
     def config_path(self) -> str:
@@ -115,7 +119,8 @@ class Run:
         log = read_run_log(self.work_dir)
         validated = log.val[-1]['step'] if log.val else 0
         epochs = [
-            epoch for epoch in range(1, validated + 1)
+            epoch
+            for epoch in range(1, validated + 1)
             if self.checkpoint_of(epoch).is_file()
         ]
         return self.checkpoint_of(epochs[-1]) if epochs else None
@@ -129,15 +134,18 @@ class Run:
             return
         if self.work_dir.exists():
             kept = set_aside(self.work_dir)
-            print(f'{self.work_dir} was trained with other settings; it is '
-                  f'kept as {kept}.')
+            print(
+                f'{self.work_dir} was trained with other settings; it is '
+                f'kept as {kept}.'
+            )
         self.work_dir.mkdir(parents=True)
         if self.method == 'student':
             save_initial_weights(self.cfg, self.seed, self.student_init)
-        write_json(self.work_dir / 'run.json',
-                   dict(fingerprint=self.fingerprint))
+        write_json(
+            self.work_dir / 'run.json', dict(fingerprint=self.fingerprint)
+        )
 
-    def command(self) -> List[str]:
+    def command(self) -> list[str]:
         """Put together the call of ``tools/train.py``.
 
         Returns:
@@ -148,15 +156,19 @@ class Run:
             student = 'model.architecture' if self.distilled else 'model'
             options += [
                 f'{student}.init_cfg.type=Pretrained',
-                f'{student}.init_cfg.checkpoint={self.student_init}'
+                f'{student}.init_cfg.checkpoint={self.student_init}',
             ]
         if self.distilled:
             teacher = self.parents[0].result['checkpoint']
             options.append(f'model.teacher_ckpt={teacher}')
         command = [
             sys.executable,
-            str(TOOLS / 'train.py'), self.config_path, '--work-dir',
-            str(self.work_dir), '--cfg-options', *options
+            str(TOOLS / 'train.py'),
+            self.config_path,
+            '--work-dir',
+            str(self.work_dir),
+            '--cfg-options',
+            *options,
         ]
         if self.last_checkpoint:
             command += ['--resume', str(self.last_checkpoint)]
@@ -178,9 +190,12 @@ class Run:
             params=sum(p.numel() for p in network.parameters()),
             seconds=round(training_seconds(self.work_dir), 1),
             config=self.config,
-            checkpoint=checkpoint)
-        write_json(self.work_dir / 'run.json',
-                   dict(fingerprint=self.fingerprint, result=result))
+            checkpoint=checkpoint,
+        )
+        write_json(
+            self.work_dir / 'run.json',
+            dict(fingerprint=self.fingerprint, result=result),
+        )
 
 
 class Progress:
@@ -190,11 +205,11 @@ class Progress:
         runs (list[Run]): All runs of the demo, in order.
     """
 
-    def __init__(self, runs: List[Run]) -> None:
+    def __init__(self, runs: list[Run]) -> None:
         self.runs = runs
         self.on_terminal = sys.stdout.isatty()
         # Seconds per epoch of each method, as far as they are known.
-        self.rates: Dict[str, float] = {}
+        self.rates: dict[str, float] = {}
 
     def say(self, run: Run, message: str, final: bool = True) -> None:
         """Print a line about a run.
@@ -205,8 +220,10 @@ class Progress:
             final (bool): Whether the line stays when the next one comes.
                 Only a terminal can replace lines. Defaults to True.
         """
-        line = (f'[{self.runs.index(run) + 1}/{len(self.runs)}] seed '
-                f'{run.seed} {run.method}: {message}')
+        line = (
+            f'[{self.runs.index(run) + 1}/{len(self.runs)}] seed '
+            f'{run.seed} {run.method}: {message}'
+        )
         if not self.on_terminal:
             print(line, flush=True)
             return
@@ -214,7 +231,8 @@ class Progress:
         print(
             '\r' + line[:width].ljust(width),
             end='\n' if final else '',
-            flush=True)
+            flush=True,
+        )
 
     def learn(self, run: Run, seconds: float, epochs: int) -> None:
         """Learn from a run how long an epoch of its method takes.
@@ -227,7 +245,7 @@ class Progress:
         if epochs > 0:
             self.rates[run.method] = seconds / epochs
 
-    def time_left(self, run: Run, epoch: int) -> Tuple[str, str]:
+    def time_left(self, run: Run, epoch: int) -> tuple[str, str]:
         """Estimate how long it will take.
 
         Args:
@@ -247,7 +265,7 @@ class Progress:
             rate = self.rates.get(run.method, average)
             return rate * (run.max_epochs - epoch)
 
-        later = self.runs[self.runs.index(run) + 1:]
+        later = self.runs[self.runs.index(run) + 1 :]
         this = seconds(run, epoch)
         others = sum(seconds(other, 0) for other in later if not other.result)
         return format_time(this), format_time(this + others)
@@ -272,59 +290,70 @@ class Progress:
                 top1 = f'{val[-1][ACCURACY]:.2f} %' if val else '-'
                 this, total = self.time_left(run, epoch)
                 self.say(
-                    run, f'epoch {epoch}/{run.max_epochs}, top-1 {top1}, '
-                    f'{this} left (all runs: {total})', False)
+                    run,
+                    f'epoch {epoch}/{run.max_epochs}, top-1 {top1}, '
+                    f'{this} left (all runs: {total})',
+                    False,
+                )
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         '--seeds',
         type=int,
         default=1,
-        help='number of seeds: 0, 1, ... (default: 1)')
+        help='number of seeds: 0, 1, ... (default: 1)',
+    )
     parser.add_argument(
         '--pair',
         choices=list(PAIRS),
         default=list(PAIRS)[0],
         help='teacher and student (default: %(default)s); the others are '
-        'networks of the CIFAR papers, which take some ten minutes per seed')
+        'networks of the CIFAR papers, which take some ten minutes per seed',
+    )
     parser.add_argument(
         '--one-teacher',
         action='store_true',
         help='train the teacher with seed 0 alone and let it teach in all '
-        'seeds, as with a published checkpoint')
+        'seeds, as with a published checkpoint',
+    )
     parser.add_argument(
         '--work-dir',
         type=Path,
         help='folder of all runs (default: work_dirs/demo, for another pair '
-        'work_dirs/demo_PAIR)')
+        'work_dirs/demo_PAIR)',
+    )
     parser.add_argument(
         '--extra',
         nargs='+',
         default=[],
         metavar='CONFIG',
         help='more distillation configs to compare, such as '
-        'configs/dskd/digits/*.py; each is a method named by its file')
+        'configs/dskd/digits/*.py; each is a method named by its file',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='settings that override those of all configs')
+        help='settings that override those of all configs',
+    )
     args = parser.parse_args()
     if args.seeds < 1:
         parser.error(f'--seeds should be at least 1, but got {args.seeds}')
     if args.work_dir is None:
         is_default = args.pair == parser.get_default('pair')
-        args.work_dir = Path('work_dirs/demo' if is_default else
-                             f'work_dirs/demo_{args.pair}')
+        args.work_dir = Path(
+            'work_dirs/demo' if is_default else f'work_dirs/demo_{args.pair}'
+        )
     return args
 
 
-def parse_options(options: List[str]) -> dict:
+def parse_options(options: list[str]) -> dict:
     """Read settings as ``tools/train.py`` does.
 
     Args:
@@ -414,13 +443,15 @@ def exclusive(work_dir: Path) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f'Another demo, or a training of one, works in {work_dir}: '
-                  'waiting for it to end.')
+            print(
+                f'Another demo, or a training of one, works in {work_dir}: '
+                'waiting for it to end.'
+            )
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock.fileno()
 
 
-def find_methods(pair: str) -> Dict[str, str]:
+def find_methods(pair: str) -> dict[str, str]:
     """Find the configs of the four methods.
 
     Args:
@@ -437,14 +468,14 @@ def find_methods(pair: str) -> Dict[str, str]:
         teacher=f'vanilla/{folder}/{teacher}',
         student=f'vanilla/{folder}/{student}',
         kd=f'kd/{folder}/kd_{pair}',
-        dskd=f'dskd/{folder}/dskd_{pair}')
+        dskd=f'dskd/{folder}/dskd_{pair}',
+    )
     return {
-        method: f'configs/{name}_{ending}.py'
-        for method, name in names.items()
+        method: f'configs/{name}_{ending}.py' for method, name in names.items()
     }
 
 
-def plan_runs(seed: int, args: argparse.Namespace) -> List[Run]:
+def plan_runs(seed: int, args: argparse.Namespace) -> list[Run]:
     """List the runs of a seed, each after those that it needs.
 
     Args:
@@ -454,18 +485,27 @@ def plan_runs(seed: int, args: argparse.Namespace) -> List[Run]:
     Returns:
         list[Run]: The runs. Without the teacher's if it is of another seed.
     """
-    runs: Dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     configs = find_methods(args.pair)
     for config in args.extra:
         config = os.path.relpath(config, TOOLS.parent)
         if config not in configs.values():
             configs[Path(config).stem] = config
     for method, config in configs.items():
-        parents = () if method in ('teacher', 'student') else (
-            runs['teacher'], runs['student'])
+        parents = (
+            ()
+            if method in ('teacher', 'student')
+            else (runs['teacher'], runs['student'])
+        )
         is_shared = method == 'teacher' and args.one_teacher
-        runs[method] = Run(method, 0 if is_shared else seed, config,
-                           args.work_dir, args.cfg_options, parents)
+        runs[method] = Run(
+            method,
+            0 if is_shared else seed,
+            config,
+            args.work_dir,
+            args.cfg_options,
+            parents,
+        )
     return [run for run in runs.values() if run.seed == seed]
 
 
@@ -484,7 +524,8 @@ def train(run: Run, progress: Progress, lock: int) -> None:
     log = run.work_dir / 'train.log'
     with open(log, 'a') as file:
         child = subprocess.Popen(
-            run.command(), stdout=file, stderr=file, pass_fds=[lock])
+            run.command(), stdout=file, stderr=file, pass_fds=[lock]
+        )
     try:
         progress.watch(run, child)
     except BaseException:
@@ -493,16 +534,23 @@ def train(run: Run, progress: Progress, lock: int) -> None:
         raise
     if child.returncode:
         tail = log.read_text().splitlines()[-30:]
-        raise SystemExit('\n'.join([
-            '', *tail, '', f'The training of {run.method} with seed '
-            f'{run.seed} failed (exit code {child.returncode}). These are '
-            f'the last lines of {log}. What is finished is kept: run the '
-            'same command again to go on.'
-        ]))
+        raise SystemExit(
+            '\n'.join(
+                [
+                    '',
+                    *tail,
+                    '',
+                    f'The training of {run.method} with seed '
+                    f'{run.seed} failed (exit code {child.returncode}). These are '
+                    f'the last lines of {log}. What is finished is kept: run the '
+                    'same command again to go on.',
+                ]
+            )
+        )
     run.finish()
 
 
-def compare(results: List[dict]) -> str:
+def compare(results: list[dict]) -> str:
     """Write the table of methods, and their paired differences.
 
     Args:
@@ -512,10 +560,11 @@ def compare(results: List[dict]) -> str:
         str: The table, with standard deviations and differences (with their
         95 % confidence interval) if there are several seeds.
     """
-    top1: Dict[str, Dict[int, float]] = {}
+    top1: dict[str, dict[int, float]] = {}
     for result in results:
-        top1.setdefault(result['method'],
-                        {})[result['seed']] = result['accuracy_top1']
+        top1.setdefault(result['method'], {})[result['seed']] = result[
+            'accuracy_top1'
+        ]
     width = max(map(len, top1)) + 2
     lines = [
         f'{"method":{width}}{"top-1 (%)":>15}{"parameters":>14}'
@@ -526,28 +575,38 @@ def compare(results: List[dict]) -> str:
         values = list(by_seed.values())
         mean = format_mean_std(values)
         seconds = sum(result['seconds'] for result in runs) / len(runs)
-        lines.append(f'{method:{width}}{mean:>15}{runs[0]["params"]:>14,}'
-                     f'{format_time(seconds):>14}{len(values):>7}')
+        lines.append(
+            f'{method:{width}}{mean:>15}{runs[0]["params"]:>14,}'
+            f'{format_time(seconds):>14}{len(values):>7}'
+        )
     pairs = [('kd', 'student')]
-    pairs += [(method, 'kd') for method in top1
-              if method not in ('teacher', 'student', 'kd')]
+    pairs += [
+        (method, 'kd')
+        for method in top1
+        if method not in ('teacher', 'student', 'kd')
+    ]
     lines += [
-        '', 'Paired differences in top-1 (percentage points; with the '
-        '95 % confidence interval of the mean):'
+        '',
+        'Paired differences in top-1 (percentage points; with the '
+        '95 % confidence interval of the mean):',
     ]
     for first, second in pairs:
         seeds = sorted(top1.get(first, {}).keys() & top1.get(second, {}))
         if seeds:
             mean, low, high = paired_difference(
                 [top1[first][seed] for seed in seeds],
-                [top1[second][seed] for seed in seeds])
-            interval = (f'  [{low:+.2f}, {high:+.2f}], {len(seeds)} seeds'
-                        if len(seeds) > 1 else ', 1 seed')
+                [top1[second][seed] for seed in seeds],
+            )
+            interval = (
+                f'  [{low:+.2f}, {high:+.2f}], {len(seeds)} seeds'
+                if len(seeds) > 1
+                else ', 1 seed'
+            )
             lines.append(f'  {first} - {second}: {mean:+.2f}{interval}')
     return '\n'.join(lines)
 
 
-def draw(runs: List[Run], path: Path) -> None:
+def draw(runs: list[Run], path: Path) -> None:
     """Draw the report of finished runs.
 
     Args:
@@ -556,12 +615,19 @@ def draw(runs: List[Run], path: Path) -> None:
     """
     teachers = [str(run.work_dir) for run in runs if run.method == 'teacher']
     others = [str(run.work_dir) for run in runs if run.method != 'teacher']
-    subprocess.run([
-        sys.executable,
-        str(TOOLS / 'analysis_tools/plot_dskd.py'), *others, '--teacher',
-        *teachers, '-o',
-        str(path)
-    ], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            str(TOOLS / 'analysis_tools/plot_dskd.py'),
+            *others,
+            '--teacher',
+            *teachers,
+            '-o',
+            str(path),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
@@ -589,8 +655,10 @@ def main() -> None:
                     train(run, progress, lock)
                 result = run.result
                 progress.say(
-                    run, f'top-1 {result["accuracy_top1"]:.2f} % in '
-                    f'{format_time(result["seconds"])}{earlier}')
+                    run,
+                    f'top-1 {result["accuracy_top1"]:.2f} % in '
+                    f'{format_time(result["seconds"])}{earlier}',
+                )
         except KeyboardInterrupt:
             print('\nInterrupted. Run the same command again to go on.')
             sys.exit(130)

@@ -1,11 +1,16 @@
 """Test a checkpoint of a model or a distillation algorithm."""
+
 import argparse
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.runner import Runner
 
-from mmdskd.utils.cli import (add_run_arguments, check_checkpoint,
-                              load_run_config, without_teacher_weights)
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.utils.cli import (
+    add_run_arguments,
+    check_checkpoint,
+    load_run_config,
+    without_teacher_weights,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -13,9 +18,8 @@ def parse_args() -> argparse.Namespace:
     add_run_arguments(parser)
     parser.add_argument('checkpoint', help='path or URL of a checkpoint')
     parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='test in automatic mixed precision')
+        '--amp', action='store_true', help='test in automatic mixed precision'
+    )
     return parser.parse_args()
 
 

@@ -1,15 +1,20 @@
 """Train a model or a distillation algorithm from a config."""
+
 import argparse
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.engine.data_check import check_augmentation
 from mmdskd.engine.distillation_check import check_distillation
-from mmdskd.utils.cli import (add_run_arguments, enable_amp,
-                              enable_auto_scale_lr, load_run_config,
-                              resume_from)
+from mmdskd.utils.cli import (
+    add_run_arguments,
+    enable_amp,
+    enable_auto_scale_lr,
+    load_run_config,
+    resume_from,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,16 +26,19 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         metavar='auto|PATH',
         help='go on from a checkpoint, or without a value from the latest '
-        'one of the work_dir, if there is one')
+        'one of the work_dir, if there is one',
+    )
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in automatic mixed precision (not on a CPU)')
+        help='train in automatic mixed precision (not on a CPU)',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the total batch size over '
-        'auto_scale_lr.base_batch_size of the config')
+        'auto_scale_lr.base_batch_size of the config',
+    )
     return parser.parse_args()
 
 

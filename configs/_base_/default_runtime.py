@@ -11,13 +11,16 @@ default_hooks = dict(
         # MMEngine deletes the old one before it writes the new one.
         max_keep_ckpts=2,
         save_best='accuracy/top1',
-        rule='greater'),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+        rule='greater',
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
 
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='UniversalVisualizer', vis_backends=vis_backends)

@@ -4,6 +4,10 @@ from .in_memory_dataset import InMemoryDataset, collate_batch
 from .tiny_imagenet import TinyImageNet
 
 __all__ = [
-    'CIFAR10', 'CIFAR100', 'Digits', 'InMemoryDataset', 'TinyImageNet',
-    'collate_batch'
+    'CIFAR10',
+    'CIFAR100',
+    'Digits',
+    'InMemoryDataset',
+    'TinyImageNet',
+    'collate_batch',
 ]

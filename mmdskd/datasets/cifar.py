@@ -1,8 +1,8 @@
 import os
 import os.path as osp
 import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, List
 
 from mmpretrain import datasets
 from mmpretrain.datasets.utils import check_md5
@@ -19,9 +19,9 @@ class _NamesBadFiles:
     """
 
     # Seconds until the download is given up if the server does not answer.
-    timeout = 30.
+    timeout = 30.0
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Load the images and labels.
 
         Returns:
@@ -47,7 +47,7 @@ class _NamesBadFiles:
                 f'the archive there. The attempt to do so ended with: {error}'
             ) from error
 
-    def _find_bad_files(self, folder: str) -> List[str]:
+    def _find_bad_files(self, folder: str) -> list[str]:
         """Find what is wrong with the files of the folder."""
         bad_files = []
         for name, md5 in self.train_list + self.test_list:

@@ -1,4 +1,4 @@
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -77,12 +77,14 @@ class Digits(BaseDataset):
 
     def __init__(self, split: str = 'train', **kwargs: Any) -> None:
         if split not in self.SPLITS:
-            raise ValueError(f'split should be one of {list(self.SPLITS)}, '
-                             f'but got {split!r}.')
+            raise ValueError(
+                f'split should be one of {list(self.SPLITS)}, '
+                f'but got {split!r}.'
+            )
         self.split = split
         super().__init__(ann_file='', **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read the images and labels of the split.
 
         Returns:
@@ -95,7 +97,8 @@ class Digits(BaseDataset):
             raise ImportError(
                 'mmdskd.Digits reads the images that scikit-learn ships, but '
                 'scikit-learn is not installed. Run "pip install '
-                'scikit-learn".') from error
+                'scikit-learn".'
+            ) from error
         digits = load_digits()
         span = self.SPLITS[self.split]
         imgs = np.rint(digits.images[span] * (255 / 16)).astype(np.uint8)
@@ -104,7 +107,7 @@ class Digits(BaseDataset):
             for img, label in zip(imgs, digits.target[span])
         ]
 
-    def extra_repr(self) -> List[str]:
+    def extra_repr(self) -> list[str]:
         """Describe the split in the dataset's ``repr``.
 
         Returns:

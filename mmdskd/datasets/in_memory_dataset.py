@@ -1,5 +1,6 @@
 import random
-from typing import Any, List, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -74,23 +75,28 @@ class InMemoryDataset(Dataset):
         (torch.Size([64, 1, 8, 8]), 64)
     """
 
-    def __init__(self,
-                 dataset: Union[dict, Dataset],
-                 lazy_init: bool = False,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        dataset: Union[dict, Dataset],
+        lazy_init: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if kwargs:
             raise TypeError(
                 'InMemoryDataset takes dataset and lazy_init, but got '
                 f'{", ".join(kwargs)}: arguments of the data set belong into '
                 'its own "dataset", as train_dataloader.dataset.dataset.'
-                f'{next(iter(kwargs))}.')
+                f'{next(iter(kwargs))}.'
+            )
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
-        if not (hasattr(dataset, 'full_init') and hasattr(dataset, 'metainfo')
-                ):
+        if not (
+            hasattr(dataset, 'full_init') and hasattr(dataset, 'metainfo')
+        ):
             raise TypeError(
                 'dataset should be the config of a data set, or a BaseDataset'
-                f' of MMEngine or one of its wrappers, but got {dataset!r}.')
+                f' of MMEngine or one of its wrappers, but got {dataset!r}.'
+            )
         self.dataset = dataset
         self._fully_initialized = False
         if not lazy_init:
@@ -102,21 +108,24 @@ class InMemoryDataset(Dataset):
             return
         self.dataset.full_init()
         if not len(self.dataset):
-            raise ValueError(f'dataset should hold images, but {self.dataset}'
-                             ' is empty.')
+            raise ValueError(
+                f'dataset should hold images, but {self.dataset} is empty.'
+            )
         before = _random_states()
         gt_labels = []
         for index in range(len(self.dataset)):
             image, gt_label = self._read(index)
             if index == 0:
                 self.images = image.new_empty(
-                    (len(self.dataset), *image.shape))
+                    (len(self.dataset), *image.shape)
+                )
             elif image.shape != self.images.shape[1:]:
                 raise ValueError(
                     'The images should have the same shape, as by a Resize in'
                     f' the pipeline, but that of image {index} is '
                     f'{tuple(image.shape)}, and of those before '
-                    f'{tuple(self.images.shape[1:])}.')
+                    f'{tuple(self.images.shape[1:])}.'
+                )
             self.images[index] = image
             gt_labels.append(gt_label)
         if _random_states() != before:
@@ -126,7 +135,8 @@ class InMemoryDataset(Dataset):
                 'transforms to the "augments" of '
                 'mmdskd.AugmentingDataPreprocessor, or use the data set '
                 f'without InMemoryDataset. The pipeline: '
-                f'{getattr(self.dataset, "pipeline", self.dataset)}')
+                f'{getattr(self.dataset, "pipeline", self.dataset)}'
+            )
         self.gt_labels = torch.tensor(gt_labels)
         self._fully_initialized = True
 
@@ -140,27 +150,34 @@ class InMemoryDataset(Dataset):
             tuple[Tensor, int]: The image, uint8 of (C, H, W), and its label.
         """
         packed = self.dataset[index]
-        sample = packed.get('data_samples') if isinstance(packed,
-                                                          dict) else None
+        sample = (
+            packed.get('data_samples') if isinstance(packed, dict) else None
+        )
         if not isinstance(sample, DataSample) or 'inputs' not in packed:
             found = sorted(packed) if isinstance(packed, dict) else packed
             raise TypeError(
                 'The pipeline should end with PackInputs, and so give inputs '
-                f'and a DataSample, but image {index} comes as {found!r}.')
+                f'and a DataSample, but image {index} comes as {found!r}.'
+            )
         image = packed['inputs']
-        if (not isinstance(image, Tensor) or image.dtype != torch.uint8
-                or image.ndim != 3):
+        if (
+            not isinstance(image, Tensor)
+            or image.dtype != torch.uint8
+            or image.ndim != 3
+        ):
             found = type(image).__name__
             if isinstance(image, Tensor):
                 found = f'{image.dtype} of {tuple(image.shape)}'
             raise TypeError(
                 'The pipeline should leave images as uint8 of (C, H, W) (it '
                 'is the data preprocessor that normalises them), but gives '
-                f'{found} for image {index}.')
+                f'{found} for image {index}.'
+            )
         if sample.keys() != ['gt_label'] or sample.gt_label.numel() != 1:
             raise ValueError(
                 'Samples should have one gt_label each, and nothing else, but'
-                f' image {index} has {dict(sample.items())}.')
+                f' image {index} has {dict(sample.items())}.'
+            )
         return image, int(sample.gt_label)
 
     @force_full_init
@@ -181,7 +198,8 @@ class InMemoryDataset(Dataset):
             data_samples=[
                 _make_sample(*pair)
                 for pair in zip(gt_labels.split(1), indices)
-            ])
+            ],
+        )
 
     def __getitem__(self, index: int) -> dict:
         """Get one sample.
@@ -234,7 +252,7 @@ class InMemoryDataset(Dataset):
         return self.gt_labels.numpy().copy()
 
     @force_full_init
-    def get_cat_ids(self, idx: int) -> List[int]:
+    def get_cat_ids(self, idx: int) -> list[int]:
         """Get the categories of an image, for samplers and wrappers.
 
         Args:
@@ -255,7 +273,8 @@ class _Batch(dict):
     def __missing__(self, key: Any) -> None:
         raise TypeError(
             'InMemoryDataset gives whole batches: the data loader should have '
-            'collate_fn=dict(type="mmdskd.collate_batch").')
+            'collate_fn=dict(type="mmdskd.collate_batch").'
+        )
 
 
 @FUNCTIONS.register_module()
@@ -285,7 +304,9 @@ def _random_states() -> list:
     """Return the states of all generators that transforms draw from."""
     name, keys, *rest = np.random.get_state()
     return [
-        random.getstate(), name,
-        keys.tobytes(), rest,
-        torch.get_rng_state().tolist()
+        random.getstate(),
+        name,
+        keys.tobytes(),
+        rest,
+        torch.get_rng_state().tolist(),
     ]

@@ -1,6 +1,7 @@
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Iterable, Sequence, Union
+from typing import BinaryIO, Union
 
 import numpy as np
 from numpy.lib import format as npy
@@ -44,8 +45,10 @@ class PackedImages:
         size = os.path.getsize(self.path)
         expected = record.offset + record.nbytes
         if size != expected:
-            raise self._make_error(f'it has {size:,} bytes and not the '
-                                   f'{expected:,} that its header tells of')
+            raise self._make_error(
+                f'it has {size:,} bytes and not the '
+                f'{expected:,} that its header tells of'
+            )
         self.gt_labels = np.array(record['gt_label'])
         self.img_shape = shape[1:]
         self._imgs = record['img']
@@ -53,7 +56,8 @@ class PackedImages:
     def _make_error(self, reason: str) -> ValueError:
         return ValueError(
             f'{self.path} should be a whole file of packed images, but is '
-            f'not: {reason}. Delete it, and pack the images again.')
+            f'not: {reason}. Delete it, and pack the images again.'
+        )
 
     def __len__(self) -> int:
         return len(self._imgs)
@@ -70,11 +74,15 @@ class PackedImages:
         return np.array(self._imgs[index])
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.path, )
+        return type(self), (self.path,)
 
     @staticmethod
-    def write(path: Union[str, Path], imgs: Iterable[np.ndarray],
-              gt_labels: Sequence[int], size: Sequence[int]) -> None:
+    def write(
+        path: Union[str, Path],
+        imgs: Iterable[np.ndarray],
+        gt_labels: Sequence[int],
+        size: Sequence[int],
+    ) -> None:
         """Write such a file. A kill leaves the old file, or none.
 
         Args:
@@ -98,18 +106,23 @@ class PackedImages:
                 dict(
                     descr=npy.dtype_to_descr(dtype),
                     fortran_order=False,
-                    shape=()))
+                    shape=(),
+                ),
+            )
             file.write(np.array(gt_labels, dtype['gt_label'].base).tobytes())
             count = 0
             for count, img in enumerate(imgs, 1):
                 if img.shape != shape[1:] or img.dtype != np.uint8:
                     raise ValueError(
                         f'Images should be {shape[1:]} of uint8, but number '
-                        f'{count} is {img.shape} of {img.dtype}.')
+                        f'{count} is {img.shape} of {img.dtype}.'
+                    )
                 file.write(img.tobytes())
             if count != len(gt_labels):
-                raise ValueError('There should be as many images as labels, '
-                                 f'but got {count} and {len(gt_labels)}.')
+                raise ValueError(
+                    'There should be as many images as labels, '
+                    f'but got {count} and {len(gt_labels)}.'
+                )
 
         write_atomically(path, write)
 
@@ -123,5 +136,6 @@ def _make_dtype(shape: Sequence[int]) -> np.dtype:
     Returns:
         np.dtype: The type.
     """
-    return np.dtype([('gt_label', '<u2', tuple(shape[:1])),
-                     ('img', '|u1', tuple(shape))])
+    return np.dtype(
+        [('gt_label', '<u2', tuple(shape[:1])), ('img', '|u1', tuple(shape))]
+    )

@@ -38,7 +38,8 @@ def check_augmentation(runner: Runner) -> None:
             f'{type(model.data_preprocessor).__name__}, has no "augments". '
             'One in the model goes before that of the data config: write '
             'its type as mmdskd.AugmentingDataPreprocessor, with augments, '
-            'or take the data config that ends in "_per_image".')
+            'or take the data config that ends in "_per_image".'
+        )
         return
     dataset.full_init()
     image = dataset.images[:1]
@@ -50,24 +51,30 @@ def _check_batch_augments(runner: Runner, model: nn.Module) -> None:
     """Warn of mixup or CutMix that only the student's preprocessor has."""
     network = getattr(model, 'architecture', None)
     ours = getattr(network, 'data_preprocessor', None)
-    if ours is model.data_preprocessor or \
-            getattr(ours, 'batch_augments', None) is None:
+    if (
+        ours is model.data_preprocessor
+        or getattr(ours, 'batch_augments', None) is None
+    ):
         return
     runner.logger.warning(
         'The batches are not augmented as train_cfg.augments of the '
         f'architecture says: {type(model).__name__} prepares them by its own '
         'data_preprocessor. Write them there, as batch_augments=dict('
-        'augments=...).')
+        'augments=...).'
+    )
 
 
 def _check_sub_model(cfg: Config) -> None:
     """Raise if a pruned network does without the data preprocessor."""
     model = cfg.get('model') or {}
-    if type_name(model) != 'sub_model' or \
-            model['cfg'].get('data_preprocessor') is not None:
+    if (
+        type_name(model) != 'sub_model'
+        or model['cfg'].get('data_preprocessor') is not None
+    ):
         return
     if cfg.get('data_preprocessor') or model.get('data_preprocessor'):
         raise ValueError(
             'MMRazor drops a data_preprocessor beside the cfg of a sub_model '
             'and at the top level. Give it to the network in the cfg: '
-            'model.cfg.data_preprocessor = ...')
+            'model.cfg.data_preprocessor = ...'
+        )

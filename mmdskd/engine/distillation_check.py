@@ -1,4 +1,4 @@
-from typing import List, Optional
+from typing import Optional
 
 from mmrazor.models.architectures.dynamic_ops import DynamicMixin
 from mmrazor.models.distillers import ConfigurableDistiller
@@ -52,74 +52,92 @@ def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
     return getattr(getattr(model, 'head', None), 'num_classes', None)
 
 
-def _check_dskd(name: str, loss: DSKDLoss, distiller: ConfigurableDistiller,
-                num_classes: dict) -> MultiModuleOutputsRecorder:
+def _check_dskd(
+    name: str,
+    loss: DSKDLoss,
+    distiller: ConfigurableDistiller,
+    num_classes: dict,
+) -> MultiModuleOutputsRecorder:
     """Check one loss, and return the recorder of its branches."""
     mapping = distiller.loss_forward_mappings.get(name, {})
     missing = [key for key in loss.needs if key not in mapping]
     if missing:
         raise ValueError(
             f'loss_forward_mappings of {name} should give '
-            f'{", ".join(loss.needs)}, but {", ".join(missing)} is missing')
+            f'{", ".join(loss.needs)}, but {", ".join(missing)} is missing'
+        )
 
     source = mapping['branches']
     recorders = (
         distiller.student_recorders
-        if source['from_student'] else distiller.teacher_recorders)
+        if source['from_student']
+        else distiller.teacher_recorders
+    )
     recorder = recorders.get_recorder(source['recorder'])
-    connector = distiller.connectors[source['connector']] \
-        if 'connector' in source else None
+    connector = (
+        distiller.connectors[source['connector']]
+        if 'connector' in source
+        else None
+    )
     if not isinstance(connector, DSKDConnector):
         raise ValueError(
             f'loss_forward_mappings of {name}: branches should come through '
             'a connector of type mmdskd.DSKDConnector, but its connector '
-            f'{source.get("connector")!r} is a {type(connector).__name__}')
+            f'{source.get("connector")!r} is a {type(connector).__name__}'
+        )
     if not isinstance(recorder, MultiModuleOutputsRecorder):
         raise ValueError(
             f'loss_forward_mappings of {name}: branches should be recorded '
             f'by mmdskd.MultiModuleOutputs, but {source["recorder"]!r} is a '
-            f'{type(recorder).__name__}')
+            f'{type(recorder).__name__}'
+        )
     branches = {
         f'recorder {source["recorder"]!r} (sources)': len(recorder.sources),
-        f'connector {source["connector"]!r} (in_channels)':
-        connector.num_branches,
-        f'loss {name!r} (num_branches)': loss.num_branches
+        f'connector {source["connector"]!r} (in_channels)': connector.num_branches,
+        f'loss {name!r} (num_branches)': loss.num_branches,
     }
     if len(set(branches.values())) > 1:
         raise ValueError(
-            'The numbers of branches should agree, but they are: ' +
-            ', '.join(f'{part} {n}' for part, n in branches.items()))
+            'The numbers of branches should agree, but they are: '
+            + ', '.join(f'{part} {n}' for part, n in branches.items())
+        )
     if loss.needs_logits and connector.num_classes is None:
         raise ValueError(
             f'{name} has a logit_loss or label_loss, but connector '
-            f'{source["connector"]!r} has no classifier: set num_classes')
+            f'{source["connector"]!r} has no classifier: set num_classes'
+        )
     if not loss.needs_logits and connector.num_classes is not None:
         raise ValueError(
             f'{name} has neither logit_loss nor label_loss, but connector '
             f'{source["connector"]!r} has a classifier, which would get no '
-            'gradient: set num_classes=None')
+            'gradient: set num_classes=None'
+        )
     if connector.num_classes is not None:
-        _check_num_classes({
-            **num_classes, f'connector {source["connector"]!r}':
-            connector.num_classes
-        })
+        _check_num_classes(
+            {
+                **num_classes,
+                f'connector {source["connector"]!r}': connector.num_classes,
+            }
+        )
     return recorder
 
 
-def _check_widths(name: str, sources: List[str], model: nn.Module) -> None:
+def _check_widths(name: str, sources: list[str], model: nn.Module) -> None:
     """Raise if a search varies the width of a layer that a head is on."""
     mutator = getattr(model, 'mutator', None)
     if not isinstance(mutator, ChannelMutator):
         return
     units = {
         id(channel.module): unit
-        for unit in mutator.mutable_units for channel in unit.output_related
+        for unit in mutator.mutable_units
+        for channel in unit.output_related
     }
     for source in sources:
         # The last layer of a block has the width of its output.
         layers = [
-            module for module in model.architecture.get_submodule(
-                source).modules() if isinstance(module, DynamicMixin)
+            module
+            for module in model.architecture.get_submodule(source).modules()
+            if isinstance(module, DynamicMixin)
         ]
         unit = units.get(id(layers[-1])) if layers else None
         if unit is None or len(getattr(unit, 'candidate_choices', ())) == 1:
@@ -131,12 +149,14 @@ def _check_widths(name: str, sources: List[str], model: nn.Module) -> None:
             'the algorithm allows it: of a OneShotChannelMutator, '
             f'channel_unit_cfg.units={{{unit.name!r}: dict(init_args=dict('
             "candidate_choices=[1.0], choice_mode='ratio'))}. Or distil "
-            'when the search is over: see docs/mixing.md')
+            'when the search is over: see docs/mixing.md'
+        )
 
 
 def _check_num_classes(num_classes: dict) -> None:
     known = {part: n for part, n in num_classes.items() if n is not None}
     if len(set(known.values())) > 1:
         raise ValueError(
-            'The numbers of classes should agree, but they are: ' +
-            ', '.join(f'{part} {n}' for part, n in known.items()))
+            'The numbers of classes should agree, but they are: '
+            + ', '.join(f'{part} {n}' for part, n in known.items())
+        )

@@ -4,6 +4,10 @@ from .checkpoint import CheckpointError, load_checkpoint_file
 from .setup_env import register_all_modules
 
 __all__ = [
-    'BranchPlan', 'CheckpointError', 'infer_branches', 'load_checkpoint_file',
-    'register_all_modules', 'resolve_auto'
+    'BranchPlan',
+    'CheckpointError',
+    'infer_branches',
+    'load_checkpoint_file',
+    'register_all_modules',
+    'resolve_auto',
 ]

@@ -1,5 +1,7 @@
 """Fill in the shapes that a config of DSKD leaves out."""
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
@@ -15,8 +17,8 @@ AUTO = 'auto'
 
 
 def resolve_auto(
-        cfg: Config,
-        image_shape: Optional[Tuple[int, int, int]] = None) -> Config:
+    cfg: Config, image_shape: Optional[tuple[int, int, int]] = None
+) -> Config:
     """Find the shapes that a config leaves out as "auto", by a dry run.
 
     These are, in ``model.distiller``, ``in_channels`` of a
@@ -57,7 +59,8 @@ def resolve_auto(
             'The shape of the images is needed for "auto", but no crop, '
             'resize or known data set in the dataloaders tells it: give '
             'image_shape=(channels, height, width) to '
-            'mmdskd.utils.resolve_auto, or write in_channels and strides')
+            'mmdskd.utils.resolve_auto, or write in_channels and strides'
+        )
     _Resolver(cfg, image_shape).resolve()
     return cfg
 
@@ -70,36 +73,50 @@ class _Resolver:
         image_shape (tuple[int, int, int]): Shape of an image.
     """
 
-    def __init__(self, cfg: Config,
-                 image_shape: Tuple[int, int, int]) -> None:
+    def __init__(self, cfg: Config, image_shape: tuple[int, int, int]) -> None:
         self.distiller = cfg.model.distiller
-        scope = cfg.model.get('_scope_') or cfg.get(
-            'default_scope') or 'mmengine'
+        scope = (
+            cfg.model.get('_scope_') or cfg.get('default_scope') or 'mmengine'
+        )
         self.student = NetworkOutline(
-            build_plain(cfg.model.architecture, scope), image_shape,
-            'the student')
+            build_plain(cfg.model.architecture, scope),
+            image_shape,
+            'the student',
+        )
         # Without a teacher, the student teaches itself.
-        self.teacher = self.student if cfg.model.get(
-            'teacher') is None else NetworkOutline(
-                build_plain(cfg.model.teacher, scope), image_shape,
-                'the teacher')
+        self.teacher = (
+            self.student
+            if cfg.model.get('teacher') is None
+            else NetworkOutline(
+                build_plain(cfg.model.teacher, scope),
+                image_shape,
+                'the teacher',
+            )
+        )
 
     def resolve(self) -> None:
         from mmdskd.models import DSKDConnector, DSKDLoss, FeatureMapConnector
+
         connectors = self.distiller.get('connectors') or {}
         losses = self.distiller.get('distill_losses') or {}
         for name, connector in connectors.items():
-            if (is_type(connector, FeatureMapConnector)
-                    and connector.get('layout') == AUTO):
+            if (
+                is_type(connector, FeatureMapConnector)
+                and connector.get('layout') == AUTO
+            ):
                 _, record = self._find_use(name)
                 connector.layout = self._feature(record).layout.config
         for name, connector in connectors.items():
-            if (is_type(connector, DSKDConnector)
-                    and AUTO in connector.values()):
+            if (
+                is_type(connector, DSKDConnector)
+                and AUTO in connector.values()
+            ):
                 self._resolve_heads(name, connector)
         for name, loss in losses.items():
-            if (is_type(loss, DSKDLoss)
-                    and loss.get('num_branches', AUTO) == AUTO):
+            if (
+                is_type(loss, DSKDLoss)
+                and loss.get('num_branches', AUTO) == AUTO
+            ):
                 record = self._mapping(name)['branches']
                 loss.num_branches = len(self._sources(record))
         left = list(_unresolved(self.distiller))
@@ -107,7 +124,8 @@ class _Resolver:
             raise ValueError(
                 f'{", ".join(left)}: {AUTO!r} should be in_channels of a '
                 'mmdskd.DSKDConnector, num_branches of a mmdskd.DSKDLoss or '
-                'layout of a mmdskd.FeatureMapConnector')
+                'layout of a mmdskd.FeatureMapConnector'
+            )
 
     def _resolve_heads(self, name: str, connector: dict) -> None:
         """Fill in the arguments of a connector of heads."""
@@ -117,8 +135,7 @@ class _Resolver:
         ]
         loss = self.distiller.distill_losses[loss_name]
         target = self._target(self._mapping(loss_name), loss_name)
-        found = connector_arguments(features, target,
-                                    self.teacher.num_classes)
+        found = connector_arguments(features, target, self.teacher.num_classes)
         if not (loss.get('logit_loss') or loss.get('label_loss')):
             found['num_classes'] = None
         for key in [k for k, value in connector.items() if value == AUTO]:
@@ -142,7 +159,8 @@ class _Resolver:
                 raise ValueError(
                     f'loss_forward_mappings of {loss_name} has no feat_T, '
                     'and the last feature of the teacher is not clear: write '
-                    'out_channels, and strides or out_size')
+                    'out_channels, and strides or out_size'
+                )
             return self.teacher.last
         target = self._feature(record)
         if target.layout.order != 'NCHW' and 'connector' not in record:
@@ -150,26 +168,31 @@ class _Resolver:
                 f'loss_forward_mappings of {loss_name}: feat_T should be a '
                 f'map (N, C, H, W), but {target.name!r} gives '
                 f'{target.shape}: let it go through a connector, '
-                "dict(type='mmdskd.FeatureMapConnector', layout='auto')")
+                "dict(type='mmdskd.FeatureMapConnector', layout='auto')"
+            )
         return target
 
-    def _find_use(self, connector: str) -> Tuple[str, dict]:
+    def _find_use(self, connector: str) -> tuple[str, dict]:
         """Loss and record that go through a connector."""
-        for loss, mapping in self.distiller.get('loss_forward_mappings',
-                                                {}).items():
+        for loss, mapping in self.distiller.get(
+            'loss_forward_mappings', {}
+        ).items():
             for record in mapping.values():
                 if record.get('connector') == connector:
                     return loss, record
         raise ValueError(
             f'connectors: {connector!r} has an {AUTO!r}, which only a loss '
             'that takes something through it can tell, but no record in '
-            f'loss_forward_mappings has connector={connector!r}')
+            f'loss_forward_mappings has connector={connector!r}'
+        )
 
     def _mapping(self, loss: str) -> dict:
         mappings = self.distiller.get('loss_forward_mappings') or {}
         if 'branches' not in mappings.get(loss, {}):
-            raise ValueError(f'loss_forward_mappings of {loss} should give '
-                             'branches, but it does not')
+            raise ValueError(
+                f'loss_forward_mappings of {loss} should give '
+                'branches, but it does not'
+            )
         return mappings[loss]
 
     def _recorder(self, record: dict) -> dict:
@@ -179,16 +202,18 @@ class _Resolver:
             raise ValueError(
                 f'{side}_recorders should have {record["recorder"]!r}, of '
                 f'which loss_forward_mappings speak, but has '
-                f'{", ".join(recorders) or "none"}')
+                f'{", ".join(recorders) or "none"}'
+            )
         return recorders[record['recorder']]
 
-    def _sources(self, record: dict) -> List[str]:
+    def _sources(self, record: dict) -> list[str]:
         """Names of the modules of several outputs."""
         recorder = self._recorder(record)
         if 'sources' not in recorder:
             raise ValueError(
                 f'branches should be recorded by mmdskd.MultiModuleOutputs, '
-                f'but {record["recorder"]!r} is {dict(recorder)}')
+                f'but {record["recorder"]!r} is {dict(recorder)}'
+            )
         return list(recorder['sources'])
 
     def _feature(self, record: dict) -> Feature:
@@ -197,7 +222,8 @@ class _Resolver:
         if type_name(recorder) != 'ModuleOutputs':
             raise ValueError(
                 f'{record["recorder"]!r} should be a ModuleOutputs for '
-                f'{AUTO!r}, but is {dict(recorder)}')
+                f'{AUTO!r}, but is {dict(recorder)}'
+            )
         outline = self.student if record['from_student'] else self.teacher
         return outline.feature(recorder['source'])
 
@@ -213,7 +239,8 @@ def check_resolved(component: str, **arguments: Any) -> None:
         ValueError: If one of them is "auto".
     """
     unresolved = [
-        name for name, value in arguments.items()
+        name
+        for name, value in arguments.items()
         if isinstance(value, str) and value == AUTO
     ]
     if unresolved:
@@ -221,7 +248,8 @@ def check_resolved(component: str, **arguments: Any) -> None:
             f'{component}: {", ".join(unresolved)} should be known when it is '
             f'built, but got {AUTO!r}. Shapes are found by a dry run on the '
             'config: call mmdskd.utils.resolve_auto(cfg) before '
-            'Runner.from_cfg(cfg), as tools/train.py does')
+            'Runner.from_cfg(cfg), as tools/train.py does'
+        )
 
 
 def build_plain(model: dict, scope: str) -> nn.Module:
@@ -258,6 +286,9 @@ def _unresolved(distiller: dict) -> Iterator[str]:
     """Names of what is left to be found."""
     for group in ('connectors', 'distill_losses'):
         for name, cfg in (distiller.get(group) or {}).items():
-            values: Dict[str, Any] = cfg if isinstance(cfg, dict) else {}
-            yield from (f'{name}.{key}' for key, value in values.items()
-                        if isinstance(value, str) and value == AUTO)
+            values: dict[str, Any] = cfg if isinstance(cfg, dict) else {}
+            yield from (
+                f'{name}.{key}'
+                for key, value in values.items()
+                if isinstance(value, str) and value == AUTO
+            )

@@ -1,7 +1,8 @@
 """Where the branches of a student and a teacher attach."""
+
 import math
-from typing import (Any, Dict, List, NamedTuple, Optional, Sequence, Tuple,
-                    Union)
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional, Union
 
 from torch import nn
 
@@ -19,29 +20,32 @@ class BranchPlan(NamedTuple):
             supervised, from shallow to deep.
         target (Feature): The teacher's feature that supervises them.
     """
+
     student: NetworkOutline
     teacher: NetworkOutline
-    branches: List[Feature]
+    branches: list[Feature]
     target: Feature
 
     @property
-    def sources(self) -> List[str]:
+    def sources(self) -> list[str]:
         """list[str]: ``sources`` of ``mmdskd.MultiModuleOutputs``."""
         return [feature.name for feature in self.branches]
 
     @property
-    def connector(self) -> Dict[str, Any]:
+    def connector(self) -> dict[str, Any]:
         """dict: Arguments of :class:`~mmdskd.models.DSKDConnector`."""
-        return connector_arguments(self.branches, self.target,
-                                   self.teacher.num_classes)
+        return connector_arguments(
+            self.branches, self.target, self.teacher.num_classes
+        )
 
 
 def infer_branches(
-        student: nn.Module,
-        teacher: nn.Module,
-        image_shape: Tuple[int, int, int],
-        branches: Union[int, Sequence[str], None] = None,
-        teacher_feature: Optional[str] = None) -> BranchPlan:
+    student: nn.Module,
+    teacher: nn.Module,
+    image_shape: tuple[int, int, int],
+    branches: Union[int, Sequence[str], None] = None,
+    teacher_feature: Optional[str] = None,
+) -> BranchPlan:
     """Find out by a forward of each where the branches of DSKD attach.
 
     Args:
@@ -79,15 +83,19 @@ def infer_branches(
         >>> heads = DSKDConnector(**plan.connector)
     """
     outline = NetworkOutline(student, image_shape, 'the student')
-    outline_T = outline if teacher is student else NetworkOutline(
-        teacher, image_shape, 'the teacher')
+    outline_T = (
+        outline
+        if teacher is student
+        else NetworkOutline(teacher, image_shape, 'the teacher')
+    )
     if outline.num_classes != outline_T.num_classes:
         raise ValueError(
             'Student and teacher should have the same classes, but the '
             f'student has {outline.num_classes} and the teacher '
             f'{outline_T.num_classes}: take two that were made for the same '
             'data, or set num_classes of the head of the one that is still '
-            'to be trained')
+            'to be trained'
+        )
     if branches is None or isinstance(branches, int):
         features = outline.find_branches(branches)
     else:
@@ -101,13 +109,16 @@ def infer_branches(
             'The last feature of the teacher, a '
             f'{type(teacher).__name__}, is not clear, as it hands on several '
             'ones: name the module by teacher_feature; choose from '
-            f'{shorten([feature.name for feature in outline_T.trunk], 30)}')
+            f'{shorten([feature.name for feature in outline_T.trunk], 30)}'
+        )
     return BranchPlan(outline, outline_T, features, target)
 
 
-def connector_arguments(branches: Sequence[Feature],
-                        target: Feature,
-                        num_classes: Optional[int] = None) -> Dict[str, Any]:
+def connector_arguments(
+    branches: Sequence[Feature],
+    target: Feature,
+    num_classes: Optional[int] = None,
+) -> dict[str, Any]:
     """Put together what :class:`~mmdskd.models.DSKDConnector` has to know.
 
     Args:
@@ -120,8 +131,9 @@ def connector_arguments(branches: Sequence[Feature],
         maps (N, C, H, W), and in place of ``strides`` there is an
         ``out_size`` if a size is no multiple of the teacher's.
     """
-    arguments: Dict[str, Any] = dict(
-        in_channels=[feature.channels for feature in branches])
+    arguments: dict[str, Any] = dict(
+        in_channels=[feature.channels for feature in branches]
+    )
     strides = [find_stride(feature.grid, target.grid) for feature in branches]
     if None in strides:
         arguments['out_size'] = target.grid
@@ -133,11 +145,13 @@ def connector_arguments(branches: Sequence[Feature],
     elif layouts[0] != 'NCHW':
         arguments['layouts'] = layouts[0]
     return dict(
-        arguments, out_channels=target.channels, num_classes=num_classes)
+        arguments, out_channels=target.channels, num_classes=num_classes
+    )
 
 
-def find_stride(grid: Tuple[int, int],
-                target: Tuple[int, int]) -> Union[int, float, None]:
+def find_stride(
+    grid: tuple[int, int], target: tuple[int, int]
+) -> Union[int, float, None]:
     """Find the stride of a head between two sizes.
 
     Args:

@@ -6,7 +6,7 @@ import zipfile
 from _codecs import encode
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ try:
 except ImportError:  # numpy 1
     from numpy.core.multiarray import _reconstruct, scalar
 
-MapLocation = Optional[Union[str, torch.device, Dict[str, str], Callable]]
+MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 
 HISTORY_BUFFER_METHODS = ('min', 'max', 'current', 'mean')
 
@@ -39,13 +39,17 @@ def _history_buffer_method(*args: Any) -> Callable:
     Returns:
         Callable: The method of ``HistoryBuffer``.
     """
-    if (len(args) == 2 and args[0] is HistoryBuffer
-            and isinstance(args[1], str)
-            and args[1] in HISTORY_BUFFER_METHODS):
+    if (
+        len(args) == 2
+        and args[0] is HistoryBuffer
+        and isinstance(args[1], str)
+        and args[1] in HISTORY_BUFFER_METHODS
+    ):
         return vars(HistoryBuffer)[args[1]]
     raise pickle.UnpicklingError(
         f'Unsupported global: GLOBAL getattr, called with {args}, is only '
-        f'allowed for {HISTORY_BUFFER_METHODS} of HistoryBuffer.')
+        f'allowed for {HISTORY_BUFFER_METHODS} of HistoryBuffer.'
+    )
 
 
 def _renamed(function: Callable, path: str) -> Callable:
@@ -63,7 +67,7 @@ def _renamed(function: Callable, path: str) -> Callable:
     return renamed
 
 
-def _mmengine_globals() -> Dict[str, Callable]:
+def _mmengine_globals() -> dict[str, Callable]:
     """List what a checkpoint of MMEngine holds besides tensors.
 
     Returns:
@@ -81,10 +85,14 @@ def _mmengine_globals() -> Dict[str, Callable]:
     }
     functions = {
         'getattr': (_history_buffer_method, ('builtins', '__builtin__')),
-        '_reconstruct': (_reconstruct, ('numpy.core.multiarray',
-                                        'numpy._core.multiarray')),
-        'scalar': (scalar, ('numpy.core.multiarray',
-                            'numpy._core.multiarray')),
+        '_reconstruct': (
+            _reconstruct,
+            ('numpy.core.multiarray', 'numpy._core.multiarray'),
+        ),
+        'scalar': (
+            scalar,
+            ('numpy.core.multiarray', 'numpy._core.multiarray'),
+        ),
     }
     for name, (function, modules) in functions.items():
         for module in modules:
@@ -111,6 +119,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         from torch._weights_only_unpickler import _get_allowed_globals
+
         path = f'{module_name}.{global_name}'
         allowed = {**_get_allowed_globals(), **MMENGINE_GLOBALS}
         if path not in allowed:
@@ -125,7 +134,8 @@ def _restricted_load(file, **kwargs) -> Any:
 _RESTRICTED_PICKLE = SimpleNamespace(
     __name__='restricted_pickle',
     Unpickler=_RestrictedUnpickler,
-    load=_restricted_load)
+    load=_restricted_load,
+)
 
 
 def _is_other_archive(filename: str) -> bool:
@@ -138,12 +148,14 @@ def _is_other_archive(filename: str) -> bool:
         with zipfile.ZipFile(filename) as archive:
             return any(
                 os.path.basename(name) == 'constants.pkl'
-                for name in archive.namelist())
+                for name in archive.namelist()
+            )
     return tarfile.is_tarfile(filename)
 
 
-def load_checkpoint_file(filename: Union[str, os.PathLike],
-                         map_location: MapLocation = 'cpu') -> dict:
+def load_checkpoint_file(
+    filename: Union[str, os.PathLike], map_location: MapLocation = 'cpu'
+) -> dict:
     """Read a checkpoint file without running code from it.
 
     Tensors, plain Python values and what MMEngine saves for a resume are
@@ -182,15 +194,16 @@ def load_checkpoint_file(filename: Union[str, os.PathLike],
                 f'unknown class, "{refused[1]}". A checkpoint may hold '
                 'tensors, plain Python values and what MMEngine saves for a '
                 'resume. If you trust the file, save its state_dict alone '
-                'and load that.') from None
+                'and load that.'
+            ) from None
         raise CheckpointError(
             f'"{path}" cannot be read as a checkpoint; it is truncated or '
             f'something else ({type(error).__name__})'
         ) from (None if isinstance(error, pickle.UnpicklingError) else error)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
-            f'"{path}" should hold a dict, but got '
-            f'{type(checkpoint).__name__}')
+            f'"{path}" should hold a dict, but got {type(checkpoint).__name__}'
+        )
     return checkpoint
 
 
@@ -199,7 +212,8 @@ def _load(path: str, map_location: MapLocation) -> Any:
     if _is_other_archive(path):
         raise CheckpointError(
             f'"{path}" should be a checkpoint that torch.save wrote, but got '
-            'a TorchScript or tar archive')
+            'a TorchScript or tar archive'
+        )
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
@@ -210,7 +224,9 @@ def _load(path: str, map_location: MapLocation) -> Any:
     if zipfile.is_zipfile(path):
         with torch.serialization._open_zipfile_reader(path) as reader:
             return torch.serialization._load(
-                reader, map_location, _RESTRICTED_PICKLE, encoding='utf-8')
+                reader, map_location, _RESTRICTED_PICKLE, encoding='utf-8'
+            )
     with open(path, 'rb') as file:
         return torch.serialization._legacy_load(
-            file, map_location, _RESTRICTED_PICKLE, encoding='utf-8')
+            file, map_location, _RESTRICTED_PICKLE, encoding='utf-8'
+        )

@@ -1,10 +1,11 @@
 """What the command line tools share: arguments, config and early checks."""
+
 import argparse
 import copy
 import os
 import os.path as osp
 import tempfile
-from typing import Any, Callable, Tuple
+from typing import Any, Callable
 
 import torch
 from mmengine.config import Config, DictAction
@@ -29,7 +30,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         metavar='KEY=VALUE',
         help='settings that override those of the config, such as '
-        'randomness.seed=1 or key="[a,b]" (quoted, no white space)')
+        'randomness.seed=1 or key="[a,b]" (quoted, no white space)',
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,23 +42,27 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument(
         'config',
-        help='config file, or package::path of one that a package ships')
+        help='config file, or package::path of one that a package ships',
+    )
     parser.add_argument(
         '--work-dir',
         help='folder for logs and checkpoints; by default the work_dir of '
-        'the config, or else work_dirs/<name of the config>')
+        'the config, or else work_dirs/<name of the config>',
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher')
+        help='job launcher',
+    )
     parser.add_argument(
         '--local_rank',
         '--local-rank',
         type=int,
         default=0,
-        help='set by the launcher')
+        help='set by the launcher',
+    )
 
 
 def load_run_config(args: argparse.Namespace) -> Config:
@@ -106,11 +112,13 @@ def load_config(config: str) -> Config:
         except (AssertionError, OSError, ValueError) as error:
             raise FileNotFoundError(
                 'config should be "package::folder/name.py" of a package '
-                f'that ships it, but {config!r} is not: {error}') from error
+                f'that ships it, but {config!r} is not: {error}'
+            ) from error
     if not osp.isfile(config):
         raise FileNotFoundError(
             f'config should be a file or "package::path", but {config!r} is '
-            f'neither (looked from {os.getcwd()}).')
+            f'neither (looked from {os.getcwd()}).'
+        )
     return Config.fromfile(config)
 
 
@@ -131,7 +139,8 @@ def make_work_dir(work_dir: str) -> None:
         raise OSError(
             f'work_dir should be a folder that can be written, but '
             f'"{work_dir}" is not: {error.strerror} ({error.filename!r}). '
-            'Choose another one with --work-dir.') from error
+            'Choose another one with --work-dir.'
+        ) from error
 
 
 def distribute_on_cpu(cfg: Config) -> None:
@@ -150,7 +159,8 @@ def distribute_on_cpu(cfg: Config) -> None:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False))
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
     cfg.model_wrapper_cfg.device_ids = None
 
 
@@ -166,7 +176,8 @@ def check_checkpoint(checkpoint: str) -> None:
     if '://' not in checkpoint and not osp.isfile(checkpoint):
         raise FileNotFoundError(
             f'checkpoint should be a file or a URL, but there is no file '
-            f'{checkpoint!r} (looked from {os.getcwd()}).')
+            f'{checkpoint!r} (looked from {os.getcwd()}).'
+        )
 
 
 def enable_amp(cfg: Config) -> None:
@@ -180,17 +191,20 @@ def enable_amp(cfg: Config) -> None:
         RuntimeError: If the device can't do it.
     """
     wrapper = cfg.optim_wrapper
-    if 'constructor' in wrapper or type_name(
-            wrapper, 'OptimWrapper') not in ('OptimWrapper',
-                                             'AmpOptimWrapper'):
+    if 'constructor' in wrapper or type_name(wrapper, 'OptimWrapper') not in (
+        'OptimWrapper',
+        'AmpOptimWrapper',
+    ):
         raise ValueError(
             '--amp should meet an optim_wrapper of type "OptimWrapper" or '
-            f'"AmpOptimWrapper" without a constructor, but got {wrapper}.')
+            f'"AmpOptimWrapper" without a constructor, but got {wrapper}.'
+        )
     if get_device() not in AMP_DEVICES:
         raise RuntimeError(
             f'--amp should run on one of {AMP_DEVICES}, as the '
             'AmpOptimWrapper of MMEngine serves no other device, but this '
-            f'machine offers {get_device()!r}. Leave out --amp.')
+            f'machine offers {get_device()!r}. Leave out --amp.'
+        )
     wrapper.type = 'AmpOptimWrapper'
     wrapper.setdefault('loss_scale', 'dynamic')
 
@@ -210,7 +224,8 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             '--auto-scale-lr should meet a config that says which batch size '
             'its learning rate is for, as in auto_scale_lr = '
             'dict(base_batch_size=128), but got auto_scale_lr = '
-            f'{cfg.get("auto_scale_lr")}.')
+            f'{cfg.get("auto_scale_lr")}.'
+        )
     cfg.auto_scale_lr.enable = True
 
 
@@ -258,7 +273,7 @@ def _drop_init_cfg(cfg: Any) -> None:
             _drop_init_cfg(value)
 
 
-def parse_shape(text: str) -> Tuple[int, ...]:
+def parse_shape(text: str) -> tuple[int, ...]:
     """Read ``C,H,W``.
 
     Args:
@@ -272,10 +287,12 @@ def parse_shape(text: str) -> Tuple[int, ...]:
     """
     numbers = text.split(',')
     if len(numbers) != 3 or not all(
-            n.isdecimal() and int(n) > 0 for n in numbers):
+        n.isdecimal() and int(n) > 0 for n in numbers
+    ):
         raise argparse.ArgumentTypeError(
             'should be channels, height and width of an image, such as '
-            f'3,32,32, but got {text!r}')
+            f'3,32,32, but got {text!r}'
+        )
     return tuple(map(int, numbers))
 
 
@@ -292,7 +309,8 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or int(text) < minimum:
             raise argparse.ArgumentTypeError(
-                f'should be a whole number >= {minimum}, but got {text!r}')
+                f'should be a whole number >= {minimum}, but got {text!r}'
+            )
         return int(text)
 
     return read

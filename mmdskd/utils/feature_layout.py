@@ -1,5 +1,5 @@
 import math
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from torch import Tensor
 
@@ -28,13 +28,15 @@ class FeatureLayout(NamedTuple):
         >>> layout.to_map(torch.rand(2, 197, 384)).shape
         torch.Size([2, 384, 14, 14])
     """
+
     order: str = 'NCHW'
     num_extra_tokens: int = 0
-    grid_size: Optional[Tuple[int, int]] = None
+    grid_size: Optional[tuple[int, int]] = None
 
     @classmethod
-    def parse(cls, layout: Union[str, dict,
-                                 'FeatureLayout']) -> 'FeatureLayout':
+    def parse(
+        cls, layout: Union[str, dict, 'FeatureLayout']
+    ) -> 'FeatureLayout':
         """Read a layout as configs write it.
 
         Args:
@@ -53,24 +55,30 @@ class FeatureLayout(NamedTuple):
         if not isinstance(fields, dict) or set(fields) - set(cls._fields):
             raise ValueError(
                 f'A layout should be one of {", ".join(ORDERS)}, or a dict of '
-                f'{", ".join(cls._fields)}, but got {layout!r}')
+                f'{", ".join(cls._fields)}, but got {layout!r}'
+            )
         parsed = cls(**fields)
         if parsed.order not in ORDERS:
-            raise ValueError(f'The order of a layout should be one of '
-                             f'{", ".join(ORDERS)}, but got {parsed.order!r}')
+            raise ValueError(
+                f'The order of a layout should be one of '
+                f'{", ".join(ORDERS)}, but got {parsed.order!r}'
+            )
         grid = () if parsed.grid_size is None else parsed.grid_size
         is_grid = isinstance(grid, (tuple, list)) and len(grid) in (0, 2)
         numbers = [parsed.num_extra_tokens, *(grid if is_grid else ())]
         if not is_grid or not all(
-                isinstance(n, int) and n >= 0 for n in numbers):
+            isinstance(n, int) and n >= 0 for n in numbers
+        ):
             raise ValueError(
                 'num_extra_tokens of a layout should be a whole number >= 0, '
                 'and grid_size (height, width) or None, but got '
-                f'{parsed.num_extra_tokens!r} and {parsed.grid_size!r}')
+                f'{parsed.num_extra_tokens!r} and {parsed.grid_size!r}'
+            )
         if parsed.order != 'NLC' and any(numbers):
             raise ValueError(
                 'num_extra_tokens and grid_size go with the order NLC, but '
-                f'got {layout!r}')
+                f'got {layout!r}'
+            )
         if parsed.grid_size is None:
             return parsed
         return parsed._replace(grid_size=tuple(parsed.grid_size))
@@ -107,27 +115,30 @@ class FeatureLayout(NamedTuple):
         """
         feature, returned_grid = unpack_feature(feature)
         if feature.dim() != len(self.order):
-            raise ValueError(f'expected a feature of shape {self.shape}, but '
-                             f'got {tuple(feature.shape)}; see its layout')
+            raise ValueError(
+                f'expected a feature of shape {self.shape}, but '
+                f'got {tuple(feature.shape)}; see its layout'
+            )
         if self.order == 'NCHW':
             return feature
         if self.order == 'NHWC':
             return feature.permute(0, 3, 1, 2)
-        tokens = feature[:, self.num_extra_tokens:]
+        tokens = feature[:, self.num_extra_tokens :]
         count = tokens.size(1)
         height, width = (
-            self.grid_size or returned_grid or (math.isqrt(count), ) * 2)
+            self.grid_size or returned_grid or (math.isqrt(count),) * 2
+        )
         if height * width != count or count == 0:
             raise ValueError(
                 f'expected tokens of a grid {height} x {width} after '
                 f'num_extra_tokens={self.num_extra_tokens} others, but got '
                 f'{feature.size(1)} tokens; give num_extra_tokens and '
-                'grid_size in the layout')
+                'grid_size in the layout'
+            )
         return tokens.transpose(1, 2).unflatten(2, (height, width))
 
 
-def unpack_feature(
-        outputs: Any) -> Tuple[Tensor, Optional[Tuple[int, int]]]:
+def unpack_feature(outputs: Any) -> tuple[Tensor, Optional[tuple[int, int]]]:
     """Find the feature in what a module has returned.
 
     Args:
@@ -146,13 +157,20 @@ def unpack_feature(
     items = outputs if isinstance(outputs, (tuple, list)) else []
     tensors = [item for item in items if isinstance(item, Tensor)]
     if len(tensors) != 1:
-        found = (f'{type(outputs).__name__} with {len(tensors)} tensors'
-                 if items else type(outputs).__name__)
-        raise TypeError('the recorded output should be one tensor, but got a '
-                        f'{found}; name a module that returns one')
+        found = (
+            f'{type(outputs).__name__} with {len(tensors)} tensors'
+            if items
+            else type(outputs).__name__
+        )
+        raise TypeError(
+            'the recorded output should be one tensor, but got a '
+            f'{found}; name a module that returns one'
+        )
     grids = [
-        tuple(item) for item in items
-        if isinstance(item, (tuple, list)) and len(item) == 2 and all(
-            isinstance(edge, int) for edge in item)
+        tuple(item)
+        for item in items
+        if isinstance(item, (tuple, list))
+        and len(item) == 2
+        and all(isinstance(edge, int) for edge in item)
     ]
     return tensors[0], grids[0] if len(grids) == 1 else None

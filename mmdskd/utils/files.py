@@ -1,4 +1,5 @@
 """Write files so that a kill leaves the old one or the new one."""
+
 import json
 import os
 import os.path as osp
@@ -6,8 +7,9 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Callable, Union
 
 
-def write_atomically(path: Union[str, os.PathLike],
-                     write: Callable[[BinaryIO], Any]) -> None:
+def write_atomically(
+    path: Union[str, os.PathLike], write: Callable[[BinaryIO], Any]
+) -> None:
     """Write to a temporary file beside ``path``, then rename it.
 
     Args:

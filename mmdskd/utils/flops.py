@@ -15,7 +15,7 @@ def count_flops(module: nn.Module, x: Tensor) -> int:
         int: The FLOPs as MMEngine counts them: a multiply-add is one, and
         normalisation counts, too.
     """
-    analyzer = FlopAnalyzer(module, (x, ))
+    analyzer = FlopAnalyzer(module, (x,))
     analyzer.unsupported_ops_warnings(False)
     analyzer.uncalled_modules_warnings(False)
     return int(analyzer.total())
@@ -69,8 +69,10 @@ class _Until(nn.Module):
             return finished.args[0]
         finally:
             handle.remove()
-        raise RuntimeError(f'{self.source!r} should run in the forward of '
-                           f'{type(module).__name__}, but did not')
+        raise RuntimeError(
+            f'{self.source!r} should run in the forward of '
+            f'{type(module).__name__}, but did not'
+        )
 
 
 class _Finished(Exception):

@@ -1,8 +1,9 @@
 """Fold batch norms into the convolutions before them."""
+
 from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import (Any, Callable, Collection, Dict, List, Optional, Sequence,
-                    Tuple)
+from typing import Any, Callable, Optional
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,8 +16,11 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 ORIGIN = '_mmdskd_convolution'
 
 
-def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
-                  recorded: Collection[str]) -> Dict[str, str]:
+def find_foldable(
+    model: nn.Module,
+    run: Callable[[], list[Tensor]],
+    recorded: Collection[str],
+) -> dict[str, str]:
     """Find the batch norms that can be folded, by running the model once.
 
     The order in which modules are registered does not tell which follows
@@ -35,7 +39,7 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
         dict[str, str]: Name of the convolution by name of its batch norm.
     """
     runs: Counter = Counter()
-    pairs: List[Tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
 
     def after_convolution(name: str) -> Callable:
 
@@ -59,11 +63,14 @@ def find_foldable(model: nn.Module, run: Callable[[], List[Tensor]],
     for name, module in model.named_modules():
         if isinstance(module, CONVOLUTIONS):
             handles.append(
-                module.register_forward_hook(after_convolution(name)))
-        elif isinstance(module, _BatchNorm) and \
-                module.running_mean is not None:
+                module.register_forward_hook(after_convolution(name))
+            )
+        elif (
+            isinstance(module, _BatchNorm) and module.running_mean is not None
+        ):
             handles.append(
-                module.register_forward_pre_hook(before_batch_norm(name)))
+                module.register_forward_pre_hook(before_batch_norm(name))
+            )
     uses = _Uses()
     try:
         with uses:
@@ -95,11 +102,13 @@ class _Uses(TorchFunctionMode):
         super().__init__()
         self.counts: Counter = Counter()
 
-    def __torch_function__(self,
-                           func: Callable,
-                           types: Sequence[type],
-                           args: Sequence = (),
-                           kwargs: Optional[dict] = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable,
+        types: Sequence[type],
+        args: Sequence = (),
+        kwargs: Optional[dict] = None,
+    ) -> Any:
         inputs = [*args, *(kwargs or {}).values()]
         for value in args:
             if isinstance(value, (list, tuple)):  # as of torch.cat
@@ -119,7 +128,7 @@ def _origin(tensor: Tensor) -> Optional[str]:
     return name if version == tensor._version else None
 
 
-def fold(model: nn.Module, pairs: Dict[str, str]) -> Callable[[], None]:
+def fold(model: nn.Module, pairs: dict[str, str]) -> Callable[[], None]:
     """Fold batch norms into convolutions, by
     :func:`torch.nn.utils.fusion.fuse_conv_bn_eval`.
 
@@ -133,17 +142,18 @@ def fold(model: nn.Module, pairs: Dict[str, str]) -> Callable[[], None]:
     Returns:
         Callable: A function that undoes it.
     """
-    modules: Dict[str, nn.Module] = {}
+    modules: dict[str, nn.Module] = {}
     for bn_name, conv_name in pairs.items():
         modules[conv_name] = fuse_conv_bn_eval(
-            model.get_submodule(conv_name), model.get_submodule(bn_name))
+            model.get_submodule(conv_name), model.get_submodule(bn_name)
+        )
         modules[bn_name] = nn.Identity()
     before = {name: model.get_submodule(name) for name in modules}
     _set_modules(model, modules)
     return partial(_set_modules, model, before)
 
 
-def _set_modules(model: nn.Module, modules: Dict[str, nn.Module]) -> None:
+def _set_modules(model: nn.Module, modules: dict[str, nn.Module]) -> None:
     for name, module in modules.items():
         parent, _, child = name.rpartition('.')
         setattr(model.get_submodule(parent), child, module)

@@ -1,4 +1,5 @@
-from typing import Any, Iterator, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.utils import to_2tuple
@@ -13,7 +14,7 @@ SIZE_KEYS = {
     'RandomCrop': 'crop_size',
     'CenterCrop': 'crop_size',
     'EfficientNetCenterCrop': 'crop_size',
-    'BatchRandomCrop': 'crop_size'
+    'BatchRandomCrop': 'crop_size',
 }
 # Data sets whose images are of one size.
 DATASET_EDGES = {
@@ -21,11 +22,11 @@ DATASET_EDGES = {
     'CIFAR100': 32,
     'MNIST': 28,
     'FashionMNIST': 28,
-    'TinyImageNet': 64
+    'TinyImageNet': 64,
 }
 
 
-def find_image_shape(cfg: Config) -> Optional[Tuple[int, int, int]]:
+def find_image_shape(cfg: Config) -> Optional[tuple[int, int, int]]:
     """Find the shape of the images that a network gets, from its config.
 
     The data are not looked at: the size is that of the last crop or resize
@@ -40,9 +41,10 @@ def find_image_shape(cfg: Config) -> Optional[Tuple[int, int, int]]:
         the config does not tell.
     """
     model = cfg.get('model') or {}
-    preprocessor = model.get('data_preprocessor') or cfg.get(
-        'data_preprocessor') or {}
-    channels = len(preprocessor.get('mean') or (0, ) * 3)
+    preprocessor = (
+        model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    )
+    channels = len(preprocessor.get('mean') or (0,) * 3)
     sizes = list(_sizes(preprocessor.get('augments')))
     for split in ('train', 'val', 'test'):
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
@@ -50,7 +52,7 @@ def find_image_shape(cfg: Config) -> Optional[Tuple[int, int, int]]:
     return (channels, *sizes[0]) if sizes else None
 
 
-def _dataset_sizes(dataset: Any) -> Iterator[Tuple[int, int]]:
+def _dataset_sizes(dataset: Any) -> Iterator[tuple[int, int]]:
     """Sizes of the images of a data set, or of the one that it wraps."""
     if isinstance(dataset, (list, tuple)):
         dataset = dataset[0] if dataset else None
@@ -64,7 +66,7 @@ def _dataset_sizes(dataset: Any) -> Iterator[Tuple[int, int]]:
         yield edge, edge
 
 
-def _sizes(transforms: Any) -> Iterator[Tuple[int, int]]:
+def _sizes(transforms: Any) -> Iterator[tuple[int, int]]:
     """Sizes (height, width) that transforms make, the last one first."""
     for transform in reversed(transforms or []):
         key = SIZE_KEYS.get(type_name(transform))

@@ -5,14 +5,15 @@ and Tiny-ImageNet, and the names of the parameters in them. Here is, for each
 family, how the field's names follow from ours, and how a network is told by
 the names and shapes of its tensors.
 """
+
 import os
 import os.path as osp
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import (Callable, Dict, List, NamedTuple, Optional, Sequence,
-                    Tuple, Union)
+from typing import Callable, NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from mmdskd.registry import MODELS
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.version import __version__
 
-Shapes = Dict[str, Tuple[int, ...]]
+Shapes = dict[str, tuple[int, ...]]
 
 # Where a file has its weights: the field's own name, and the common one.
 WEIGHTS_KEYS = ('model', 'state_dict')
@@ -33,12 +34,13 @@ PREFIX = re.compile(r'(?:module\.)*(student\.)?(?:module\.)*')
 COUNTER = 'num_batches_tracked'
 NUM_EXAMPLES = 3
 RESAVE = (
-    'In Python that is "f = torch.load(SRC, map_location=\'cpu\', '
-    'weights_only=False); torch.save({\'model\': f[\'model\']}, NEW)", where '
+    "In Python that is \"f = torch.load(SRC, map_location='cpu', "
+    "weights_only=False); torch.save({'model': f['model']}, NEW)\", where "
     'the class can be imported; it runs whatever code is in the file. Of a '
-    'network that was saved whole, take the state_dict(). RepDistiller\'s '
+    "network that was saved whole, take the state_dict(). RepDistiller's "
     '"..._last.pth" holds the arguments of its run, but the "..._best.pth" '
-    'beside it does not.')
+    'beside it does not.'
+)
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,18 @@ class Family:
         guess (Callable): Makes of the shapes of a file's tensors the name of
             the network that they suggest; of any others, some name.
     """
+
     names: str
     pattern: str
     classifier: str
-    rules: Sequence[Tuple[str, Union[str, Callable[[re.Match], str]]]]
-    configure: Callable[[re.Match], Tuple[dict, int]]
+    rules: Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
+    configure: Callable[[re.Match], tuple[dict, int]]
     guess: Callable[[Shapes], str]
 
 
 def _size(shapes: Shapes, key: str, default: int) -> int:
     """Get the number of output channels of a layer."""
-    return (shapes.get(key) or (default, ))[0]
+    return (shapes.get(key) or (default,))[0]
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
@@ -84,7 +87,7 @@ THIN_WIDTHS = {
 }
 
 
-def _configure_thin_resnet(match: re.Match) -> Tuple[dict, int]:
+def _configure_thin_resnet(match: re.Match) -> tuple[dict, int]:
     stem, *stages = THIN_WIDTHS[match['width']]
     backbone = dict(type='mmdskd.CIFARResNet', depth=int(match['depth']))
     if stages[0] != 16:
@@ -97,7 +100,8 @@ def _guess_thin_resnet(shapes: Shapes) -> str:
     depth = 6 * max(blocks // 3, 1) + 2
     channels = _size(shapes, 'layer1.0.conv1.weight', 16)
     width = min(
-        THIN_WIDTHS, key=lambda width: abs(THIN_WIDTHS[width][1] - channels))
+        THIN_WIDTHS, key=lambda width: abs(THIN_WIDTHS[width][1] - channels)
+    )
     # These names without a width are those of the large ResNets.
     return f'resnet{depth}{width or ("x1" if depth in RESNETS else "")}'
 
@@ -107,10 +111,12 @@ RESNETS = {18: 8, 34: 16, 50: 16, 101: 33, 152: 50}
 BOTTLENECK_DEPTH = 50
 
 
-def _configure_resnet(match: re.Match) -> Tuple[dict, int]:
+def _configure_resnet(match: re.Match) -> tuple[dict, int]:
     depth = int(match['depth'])
-    return (dict(type='ResNet_CIFAR', depth=depth, zero_init_residual=False),
-            2048 if depth >= BOTTLENECK_DEPTH else 512)
+    return (
+        dict(type='ResNet_CIFAR', depth=depth, zero_init_residual=False),
+        2048 if depth >= BOTTLENECK_DEPTH else 512,
+    )
 
 
 def _guess_resnet(shapes: Shapes) -> str:
@@ -121,11 +127,11 @@ def _guess_resnet(shapes: Shapes) -> str:
     return f'resnet{depth}'
 
 
-def _configure_wide_resnet(match: re.Match) -> Tuple[dict, int]:
+def _configure_wide_resnet(match: re.Match) -> tuple[dict, int]:
     depth, widen_factor = int(match['depth']), int(match['width'])
     return dict(
-        type='mmdskd.CIFARWideResNet', depth=depth,
-        widen_factor=widen_factor), 64 * widen_factor
+        type='mmdskd.CIFARWideResNet', depth=depth, widen_factor=widen_factor
+    ), 64 * widen_factor
 
 
 def _guess_wide_resnet(shapes: Shapes) -> str:
@@ -135,17 +141,19 @@ def _guess_wide_resnet(shapes: Shapes) -> str:
     return f'wrn{depth}-{max(width, 1)}'
 
 
-def _configure_vgg(match: re.Match) -> Tuple[dict, int]:
+def _configure_vgg(match: re.Match) -> tuple[dict, int]:
     return dict(type='mmdskd.CIFARVGG', depth=int(match['depth'])), 512
 
 
 def _guess_vgg(shapes: Shapes) -> str:
     convs = sum(
         len(shape) == 4 and bool(re.fullmatch(r'block\d\.\d+\.weight', key))
-        for key, shape in shapes.items())
+        for key, shape in shapes.items()
+    )
     depth = min(
         CIFARVGG.ARCHS,
-        key=lambda depth: abs(sum(CIFARVGG.ARCHS[depth]) - convs))
+        key=lambda depth: abs(sum(CIFARVGG.ARCHS[depth]) - convs),
+    )
     return f'vgg{depth}'
 
 
@@ -183,7 +191,7 @@ MOBILENET_V2_BLOCKS = {
 MOBILENET_V2_CONVS = {None: 0, 'expand': 0, 'depthwise': 3, 'linear': 6}
 
 
-def _configure_mobilenet_v2(match: re.Match) -> Tuple[dict, int]:
+def _configure_mobilenet_v2(match: re.Match) -> tuple[dict, int]:
     backbone = dict(type='mmdskd.CIFARMobileNetV2')
     width = _configure_width(backbone, match, 0.5)
     return backbone, int(1280 * max(width, 1))
@@ -201,11 +209,11 @@ def _mobilenet_v2_key(match: re.Match) -> str:
     return f'blocks.{block}.conv.{index}'
 
 
-def _configure_shufflenet_v1(match: re.Match) -> Tuple[dict, int]:
+def _configure_shufflenet_v1(match: re.Match) -> tuple[dict, int]:
     return dict(type='mmdskd.CIFARShuffleNetV1'), 960
 
 
-def _configure_shufflenet_v2(match: re.Match) -> Tuple[dict, int]:
+def _configure_shufflenet_v2(match: re.Match) -> tuple[dict, int]:
     backbone = dict(type='mmdskd.CIFARShuffleNetV2')
     width = _configure_width(backbone, match, 1.0)
     return backbone, 2048 if width == 2 else 1024
@@ -215,7 +223,8 @@ def _guess_shufflenet_v2(shapes: Shapes) -> str:
     channels = 2 * _size(shapes, 'layer1.0.conv2.weight', 58)
     width = min(
         CIFARShuffleNetV2.ARCHS,
-        key=lambda width: abs(CIFARShuffleNetV2.ARCHS[width][0] - channels))
+        key=lambda width: abs(CIFARShuffleNetV2.ARCHS[width][0] - channels),
+    )
     return f'shufflenetv2{_width_suffix(width, 1.0)}'
 
 
@@ -234,7 +243,8 @@ FAMILIES = (
         classifier='linear',
         rules=[('downsample', 'shortcut')],
         configure=_configure_resnet,
-        guess=_guess_resnet),
+        guess=_guess_resnet,
+    ),
     Family(
         names='resnet<6n+2>[x2, x4 or x4-double]',
         pattern=r'resnet(?P<depth>\d+)'
@@ -242,63 +252,94 @@ FAMILIES = (
         classifier='fc',
         rules=[],
         configure=_configure_thin_resnet,
-        guess=_guess_thin_resnet),
+        guess=_guess_thin_resnet,
+    ),
     Family(
         names='wrn<6n+4>-<k>',
         pattern=r'wrn(?P<depth>\d+)-(?P<width>\d+)',
         classifier='fc',
-        rules=[(r'layer(\d)', r'block\1.layer'),
-               ('downsample', 'convShortcut')],
+        rules=[
+            (r'layer(\d)', r'block\1.layer'),
+            ('downsample', 'convShortcut'),
+        ],
         configure=_configure_wide_resnet,
-        guess=_guess_wide_resnet),
+        guess=_guess_wide_resnet,
+    ),
     Family(
         names=', '.join(f'vgg{depth}' for depth in CIFARVGG.ARCHS),
         pattern=r'vgg(?P<depth>\d+)',
         classifier='classifier',
         rules=[(r'layer(\d)\.(\d+)\.(conv|bn)', _vgg_key)],
         configure=_configure_vgg,
-        guess=_guess_vgg),
+        guess=_guess_vgg,
+    ),
     Family(
         names='mobilenetv2[-<width>, as in -1-0]',
         pattern=f'mobilenetv2{WIDTH}',
         classifier='classifier.0',
-        rules=[(r'^conv(\d)', r'conv\1.0'), (r'^bn(\d)', r'conv\1.1'),
-               (r'layer(\d)\.(\d+)\.(?:(\w+)_conv\.)?(conv|bn)',
-                _mobilenet_v2_key)],
+        rules=[
+            (r'^conv(\d)', r'conv\1.0'),
+            (r'^bn(\d)', r'conv\1.1'),
+            (
+                r'layer(\d)\.(\d+)\.(?:(\w+)_conv\.)?(conv|bn)',
+                _mobilenet_v2_key,
+            ),
+        ],
         configure=_configure_mobilenet_v2,
-        guess=_guess_mobilenet_v2),
+        guess=_guess_mobilenet_v2,
+    ),
     Family(
         names='shufflenetv1',
         pattern='shufflenetv1',
         classifier='linear',
         rules=[(r'(\d)\.conv(\d)\.(conv|bn)', r'\1.\3\2')],
         configure=_configure_shufflenet_v1,
-        guess=lambda shapes: 'shufflenetv1'),
+        guess=lambda shapes: 'shufflenetv1',
+    ),
     Family(
         names='shufflenetv2[-0-5, -1-5 or -2-0]',
         pattern=f'shufflenetv2{WIDTH}',
         classifier='linear',
         rules=[(r'\.(\d+)\.branch(\d)\.(\d)\.(conv|bn)', _shufflenet_v2_key)],
         configure=_configure_shufflenet_v2,
-        guess=_guess_shufflenet_v2),
+        guess=_guess_shufflenet_v2,
+    ),
 )
 
 # Networks of the same codebases that ours are not, by a key of theirs and the
 # shape of its kernel.
 FOREIGN = (
-    ('conv1.weight', (7, 7),
-     'a torchvision ResNet with a 7x7 stem, such as the ResNet50 of SemCKD '
-     'and SimKD. The ResNet50 of RepDistiller and mdistiller has a 3x3 stem; '
-     'the one with 7x7 is MMPretrain\'s "ResNet"'),
-    ('stage1.residual.0.weight', (1, 1),
-     'mdistiller\'s MobileNetV2 for Tiny-ImageNet, which has ReLU6, biased '
-     'convolutions and other strides than its MobileNetV2 for CIFAR-100'),
-    ('features.0.0.weight', (3, 3), 'a torchvision MobileNetV2, which '
-     'SemCKD and SimKD call MobileNetV2_Imagenet'),
-    ('stage2.0.branch1.0.weight', (3, 3), 'a torchvision ShuffleNetV2, which '
-     'SemCKD and SimKD call ShuffleV2_Imagenet'),
-    ('features.0.weight', (3, 3), 'a torchvision VGG, which SemCKD calls '
-     'vgg11_imagenet or vgg13_imagenet'),
+    (
+        'conv1.weight',
+        (7, 7),
+        'a torchvision ResNet with a 7x7 stem, such as the ResNet50 of SemCKD '
+        'and SimKD. The ResNet50 of RepDistiller and mdistiller has a 3x3 stem; '
+        'the one with 7x7 is MMPretrain\'s "ResNet"',
+    ),
+    (
+        'stage1.residual.0.weight',
+        (1, 1),
+        "mdistiller's MobileNetV2 for Tiny-ImageNet, which has ReLU6, biased "
+        'convolutions and other strides than its MobileNetV2 for CIFAR-100',
+    ),
+    (
+        'features.0.0.weight',
+        (3, 3),
+        'a torchvision MobileNetV2, which '
+        'SemCKD and SimKD call MobileNetV2_Imagenet',
+    ),
+    (
+        'stage2.0.branch1.0.weight',
+        (3, 3),
+        'a torchvision ShuffleNetV2, which '
+        'SemCKD and SimKD call ShuffleV2_Imagenet',
+    ),
+    (
+        'features.0.weight',
+        (3, 3),
+        'a torchvision VGG, which SemCKD calls '
+        'vgg11_imagenet or vgg13_imagenet',
+    ),
 )
 
 
@@ -312,10 +353,11 @@ class Network(NamedTuple):
         field_names (dict): The field's name of each tensor, by ours.
         num_params (int): Number of parameters.
     """
+
     name: str
     model: dict
     shapes: Shapes
-    field_names: Dict[str, str]
+    field_names: dict[str, str]
     num_params: int
 
     @property
@@ -333,10 +375,11 @@ class Misfit(NamedTuple):
         unexpected (list[str]): Keys that the network doesn't have.
         wrong (list[str]): Keys with another shape, and both shapes.
     """
+
     agreeing: int
-    missing: List[str]
-    unexpected: List[str]
-    wrong: List[str]
+    missing: list[str]
+    unexpected: list[str]
+    wrong: list[str]
 
     @property
     def size(self) -> int:
@@ -350,13 +393,17 @@ class Misfit(NamedTuple):
 
     def __str__(self) -> str:
         parts = []
-        for rule, keys in (('missing', self.missing),
-                           ('unexpected', self.unexpected),
-                           ('of another shape', self.wrong)):
+        for rule, keys in (
+            ('missing', self.missing),
+            ('unexpected', self.unexpected),
+            ('of another shape', self.wrong),
+        ):
             if keys:
                 more = ', ...' if len(keys) > NUM_EXAMPLES else ''
-                parts.append(f'{len(keys)} {rule} '
-                             f'({", ".join(keys[:NUM_EXAMPLES])}{more})')
+                parts.append(
+                    f'{len(keys)} {rule} '
+                    f'({", ".join(keys[:NUM_EXAMPLES])}{more})'
+                )
         return f'{self.agreeing} tensors agree, but ' + ', '.join(parts)
 
 
@@ -369,9 +416,10 @@ class Conversion(NamedTuple):
         left_behind (dict): Number of tensors of each other part of the file,
             such as ``teacher``.
     """
+
     network: Network
     checkpoint: dict
-    left_behind: Dict[str, int]
+    left_behind: dict[str, int]
 
 
 def get_network(arch: str, num_classes: int) -> Network:
@@ -391,15 +439,16 @@ def get_network(arch: str, num_classes: int) -> Network:
     return _make_network(*_find_family(arch), num_classes)
 
 
-def _find_family(arch: str) -> Tuple[str, Family]:
+def _find_family(arch: str) -> tuple[str, Family]:
     """Find our name of a network, and its family."""
     name = arch.lower().replace('_', '-').replace('wrn-', 'wrn')
     name = name.replace('shufflev', 'shufflenetv')
     for family in FAMILIES:
         if re.fullmatch(family.pattern, name):
             return name, family
-    raise ValueError(f'arch should be one of {_list_names()}, but got '
-                     f'{arch!r}.')
+    raise ValueError(
+        f'arch should be one of {_list_names()}, but got {arch!r}.'
+    )
 
 
 def _list_names() -> str:
@@ -417,16 +466,21 @@ def _make_network(name: str, family: Family, num_classes: int) -> Network:
             type='LinearClsHead',
             num_classes=num_classes,
             in_channels=channels,
-            loss=dict(type='CrossEntropyLoss')))
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
     module = MODELS.build(model)
     shapes = _shapes(module.state_dict())
     return Network(
-        name, model, shapes,
-        {key: _field_name(key, family)
-         for key in shapes}, sum(p.numel() for p in module.parameters()))
+        name,
+        model,
+        shapes,
+        {key: _field_name(key, family) for key in shapes},
+        sum(p.numel() for p in module.parameters()),
+    )
 
 
-def _shapes(state_dict: Dict[str, Tensor]) -> Shapes:
+def _shapes(state_dict: dict[str, Tensor]) -> Shapes:
     return {key: tuple(value.shape) for key, value in state_dict.items()}
 
 
@@ -434,7 +488,7 @@ def _field_name(key: str, family: Family) -> str:
     """Translate our name of a tensor to the field's."""
     if key.startswith('head.fc.'):
         return key.replace('head.fc', family.classifier)
-    key = key[len('backbone.'):]
+    key = key[len('backbone.') :]
     for pattern, replacement in family.rules:
         key = re.sub(pattern, replacement, key)
     return key
@@ -460,21 +514,24 @@ def compare(shapes: Shapes, network: Network) -> Misfit:
     }
     shapes = {
         key: shape
-        for key, shape in shapes.items() if not key.endswith(COUNTER)
+        for key, shape in shapes.items()
+        if not key.endswith(COUNTER)
     }
     missing = [key for key in expected if key not in shapes]
     wrong = [
         f'{key} is {shapes[key]} and not {shape}'
-        for key, shape in expected.items() if shapes.get(key, shape) != shape
+        for key, shape in expected.items()
+        if shapes.get(key, shape) != shape
     ]
     return Misfit(
         agreeing=len(expected) - len(missing) - len(wrong),
         missing=missing,
         unexpected=[key for key in shapes if key not in expected],
-        wrong=wrong)
+        wrong=wrong,
+    )
 
 
-def identify(shapes: Shapes) -> Tuple[Network, Misfit]:
+def identify(shapes: Shapes) -> tuple[Network, Misfit]:
     """Find the network that is nearest to the tensors of a file.
 
     Each family suggests one network, by what depth and width the shapes
@@ -490,10 +547,12 @@ def identify(shapes: Shapes) -> Tuple[Network, Misfit]:
     """
     found = []
     for family in sorted(
-            FAMILIES,
-            key=lambda family: f'{family.classifier}.weight' not in shapes):
+        FAMILIES,
+        key=lambda family: f'{family.classifier}.weight' not in shapes,
+    ):
         network = _make_network(
-            family.guess(shapes), family, _num_classes(shapes, family))
+            family.guess(shapes), family, _num_classes(shapes, family)
+        )
         found.append((network, compare(shapes, network)))
         if not found[-1][1].size:
             break
@@ -504,8 +563,9 @@ def _num_classes(shapes: Shapes, family: Family) -> int:
     return _size(shapes, f'{family.classifier}.weight', 100)
 
 
-def convert_kd_zoo_checkpoint(path: Union[str, os.PathLike],
-                              arch: Optional[str] = None) -> Conversion:
+def convert_kd_zoo_checkpoint(
+    path: Union[str, os.PathLike], arch: Optional[str] = None
+) -> Conversion:
     """Convert a network that RepDistiller, SemCKD, SimKD or mdistiller saved.
 
     Args:
@@ -533,15 +593,17 @@ def convert_kd_zoo_checkpoint(path: Union[str, os.PathLike],
     _refuse_foreign(shapes, path)
     network = _find_network(shapes, arch, path)
     state_dict = {
-        key: weights[field_name].detach() if field_name in weights else
-        torch.tensor(0)  # The number of batches that a BN has seen.
+        key: weights[field_name].detach()
+        if field_name in weights
+        else torch.tensor(0)  # The number of batches that a BN has seen.
         for key, field_name in network.field_names.items()
     }
     converted_from = dict(file=osp.basename(path), arch=network.name)
     converted_from.update(_facts(checkpoint))
     meta = dict(mmdskd_version=__version__, converted_from=converted_from)
-    return Conversion(network, dict(meta=meta, state_dict=state_dict),
-                      left_behind)
+    return Conversion(
+        network, dict(meta=meta, state_dict=state_dict), left_behind
+    )
 
 
 def _read(path: Union[str, os.PathLike]) -> dict:
@@ -554,42 +616,53 @@ def _read(path: Union[str, os.PathLike]) -> dict:
         raise CheckpointError(f'{error} {RESAVE}') from None
 
 
-def _find_weights(checkpoint: dict,
-                  path: Union[str, os.PathLike]) -> Dict[str, Tensor]:
+def _find_weights(
+    checkpoint: dict, path: Union[str, os.PathLike]
+) -> dict[str, Tensor]:
     """Find the state dict in what a file holds."""
-    weights = next((checkpoint[key] for key in WEIGHTS_KEYS
-                    if isinstance(checkpoint.get(key), dict)), checkpoint)
+    weights = next(
+        (
+            checkpoint[key]
+            for key in WEIGHTS_KEYS
+            if isinstance(checkpoint.get(key), dict)
+        ),
+        checkpoint,
+    )
     others = [
-        f'{key!r} ({type(value).__name__})' for key, value in weights.items()
+        f'{key!r} ({type(value).__name__})'
+        for key, value in weights.items()
         if not (isinstance(key, str) and isinstance(value, Tensor))
     ]
     if others or not weights:
         raise CheckpointError(
             f'"{path}" should hold named tensors under "model", as the '
             'codebases of the field save them, but holds '
-            f'{", ".join(others[:NUM_EXAMPLES]) or "none"}.')
+            f'{", ".join(others[:NUM_EXAMPLES]) or "none"}.'
+        )
     if any(key.startswith('backbone.') for key in weights):
         raise CheckpointError(
             f'"{path}" should be in the names of the field, but has the '
-            'backbone of MMPretrain: it needs no conversion.')
+            'backbone of MMPretrain: it needs no conversion.'
+        )
     if 'proj' in checkpoint:
         raise CheckpointError(
             f'"{path}" should be a network of its own, but is a student of '
             'SimKD, which predicts by a projector ("proj") and the '
-            'teacher\'s classifier. Its own classifier stays untrained '
-            'unless SimKD was told otherwise.')
+            "teacher's classifier. Its own classifier stays untrained "
+            'unless SimKD was told otherwise.'
+        )
     return weights
 
 
 def _select(
-        weights: Dict[str,
-                      Tensor]) -> Tuple[Dict[str, Tensor], Dict[str, int]]:
+    weights: dict[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Take the prefixes off, and leave what stands beside a student."""
     prefixes = {key: PREFIX.match(key) for key in weights}
     has_student = any(prefix[1] for prefix in prefixes.values())
     selected, left_behind = {}, Counter()
     for key, prefix in prefixes.items():
-        plain_key = key[prefix.end():]
+        plain_key = key[prefix.end() :]
         if has_student and not prefix[1]:
             left_behind[plain_key.partition('.')[0]] += 1
         else:
@@ -600,12 +673,15 @@ def _select(
 def _refuse_foreign(shapes: Shapes, path: Union[str, os.PathLike]) -> None:
     for key, kernel, what in FOREIGN:
         if shapes.get(key, ())[2:] == kernel:
-            raise ValueError(f'"{path}" should be a CIFAR network of the '
-                             f'field, but is {what}.')
+            raise ValueError(
+                f'"{path}" should be a CIFAR network of the '
+                f'field, but is {what}.'
+            )
 
 
-def _find_network(shapes: Shapes, arch: Optional[str],
-                  path: Union[str, os.PathLike]) -> Network:
+def _find_network(
+    shapes: Shapes, arch: Optional[str], path: Union[str, os.PathLike]
+) -> Network:
     """Find the network that fits, and see that it is the one of ``arch``."""
     if arch is not None:
         name, family = _find_family(arch)
@@ -617,21 +693,27 @@ def _find_network(shapes: Shapes, arch: Optional[str],
     if not nearest_misfit.size:
         found = f'{nearest.name} with {nearest.num_classes} classes fits'
     elif nearest_misfit.overlap:
-        found = (f'the nearest network is {nearest.name} with '
-                 f'{nearest.num_classes} classes: {nearest_misfit}')
+        found = (
+            f'the nearest network is {nearest.name} with '
+            f'{nearest.num_classes} classes: {nearest_misfit}'
+        )
     else:
         keys = ', '.join(nearest_misfit.unexpected[:NUM_EXAMPLES])
         found = f'it has no key in common with any of them: {keys}, ...'
     if arch is not None:
-        raise ValueError(f'"{path}" should be {arch!r}, but is another '
-                         f'network: {misfit}. Of all networks, {found}.')
+        raise ValueError(
+            f'"{path}" should be {arch!r}, but is another '
+            f'network: {misfit}. Of all networks, {found}.'
+        )
     if nearest_misfit.size:
-        raise ValueError(f'"{path}" should be a network of the field '
-                         f'({_list_names()}), but {found}.')
+        raise ValueError(
+            f'"{path}" should be a network of the field '
+            f'({_list_names()}), but {found}.'
+        )
     return nearest
 
 
-def _facts(checkpoint: dict) -> Dict[str, str]:
+def _facts(checkpoint: dict) -> dict[str, str]:
     """Keep the numbers that tell which checkpoint it was, as text."""
     facts = {}
     for key in FACTS:

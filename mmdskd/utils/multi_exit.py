@@ -1,13 +1,19 @@
 """From a DSKD run to a student that keeps its heads as exits."""
+
 import os.path as osp
-from typing import NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple, Optional, Union
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from .auto import is_type
-from .student import (add_import, extract_student, find_class,
-                      make_student_config)
+from .student import (
+    add_import,
+    extract_student,
+    find_class,
+    make_student_config,
+)
 
 # Name of the file that goes with the multi-exit students of a folder.
 CONFIG_NAME = 'multi_exit_config.py'
@@ -20,6 +26,7 @@ class Exits(NamedTuple):
         connector (str): Name of their connector in the distiller.
         config (dict): What ``mmdskd.MultiExitClassifier`` takes as ``exits``.
     """
+
     connector: str
     config: dict
 
@@ -54,19 +61,25 @@ def find_exits(cfg: Config, loss: Optional[str] = None) -> Exits:
             from, or its heads have no classifiers.
     """
     from mmdskd.models import DSKDLoss
+
     algorithm = cfg.to_dict().get('model') or {}
     distiller = algorithm.get('distiller') or {}
     losses = [
-        name for name, config in distiller.get('distill_losses', {}).items()
+        name
+        for name, config in distiller.get('distill_losses', {}).items()
         if is_type(config, DSKDLoss)
     ]
     if not losses:
-        raise ValueError('The config should be that of a run with a '
-                         'mmdskd.DSKDLoss in model.distiller.distill_losses, '
-                         'whose heads become the exits, but has none')
-    if len(losses) > 1 and loss is None or loss not in (None, *losses):
-        raise ValueError('loss should be one of the DSKD losses of the config'
-                         f', {", ".join(losses)}, but got {loss}')
+        raise ValueError(
+            'The config should be that of a run with a '
+            'mmdskd.DSKDLoss in model.distiller.distill_losses, '
+            'whose heads become the exits, but has none'
+        )
+    if (len(losses) > 1 and loss is None) or loss not in (None, *losses):
+        raise ValueError(
+            'loss should be one of the DSKD losses of the config'
+            f', {", ".join(losses)}, but got {loss}'
+        )
     loss = loss or losses[0]
     branches = distiller['loss_forward_mappings'][loss]['branches']
     recorder = distiller['student_recorders'][branches['recorder']]
@@ -74,15 +87,17 @@ def find_exits(cfg: Config, loss: Optional[str] = None) -> Exits:
     if connector.get('num_classes') is None:
         raise ValueError(
             f'The heads of {loss} should have classifiers to be exits, but '
-            f'connector {branches["connector"]!r} has num_classes=None')
-    return Exits(branches['connector'],
-                 dict(sources=list(recorder['sources']), connector=connector))
+            f'connector {branches["connector"]!r} has num_classes=None'
+        )
+    return Exits(
+        branches['connector'],
+        dict(sources=list(recorder['sources']), connector=connector),
+    )
 
 
-def make_multi_exit_config(cfg: Config,
-                           exits: Exits,
-                           threshold: Union[float, Sequence[float]] = 0.9
-                           ) -> Config:
+def make_multi_exit_config(
+    cfg: Config, exits: Exits, threshold: Union[float, Sequence[float]] = 0.9
+) -> Config:
     """Derive the config of a multi-exit student from that of its run.
 
     It is that of the plain student, see
@@ -104,8 +119,10 @@ def make_multi_exit_config(cfg: Config,
     """
     from mmpretrain.models import ImageClassifier
 
-    from mmdskd.models.architectures.classifiers.multi_exit_classifier import \
-        check_thresholds
+    from mmdskd.models.architectures.classifiers.multi_exit_classifier import (
+        check_thresholds,
+    )
+
     check_thresholds(threshold, len(exits.config['sources']))
     student = make_student_config(cfg).to_dict()
     model = student['model']
@@ -113,18 +130,21 @@ def make_multi_exit_config(cfg: Config,
     if kind is not ImageClassifier:
         raise TypeError(
             'The student should be an ImageClassifier of MMPretrain to get '
-            f'exits, but got {model["type"]}')
+            f'exits, but got {model["type"]}'
+        )
     model.update(
         type='mmdskd.MultiExitClassifier',
         exits=exits.config,
-        threshold=threshold)
+        threshold=threshold,
+    )
     # The plain student may have done without it.
     student['custom_imports'] = add_import(student.get('custom_imports'))
     return Config(student)
 
 
-def extract_multi_exit(checkpoint: dict, exits: Exits,
-                       cfg: Optional[Config] = None) -> dict:
+def extract_multi_exit(
+    checkpoint: dict, exits: Exits, cfg: Optional[Config] = None
+) -> dict:
     """Take the student and its heads out of an algorithm's checkpoint.
 
     Args:
@@ -144,7 +164,7 @@ def extract_multi_exit(checkpoint: dict, exits: Exits,
     student = extract_student(checkpoint, cfg)
     prefix = f'distiller.connectors.{exits.connector}.'
     heads = {
-        f'exits.{name[len(prefix):]}': value
+        f'exits.{name[len(prefix) :]}': value
         for name, value in checkpoint['state_dict'].items()
         if name.startswith(prefix)
     }
@@ -154,6 +174,7 @@ def extract_multi_exit(checkpoint: dict, exits: Exits,
     if number != len(sources):
         raise ValueError(
             f'checkpoint should hold {len(sources)} heads under "{prefix}", '
-            f'for {", ".join(sources)}, but holds {number}')
+            f'for {", ".join(sources)}, but holds {number}'
+        )
     student['state_dict'].update(heads)
     return student

@@ -1,8 +1,10 @@
 """Where the features of a classifier are, found by running it once."""
+
 import difflib
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.model import BaseModel
@@ -30,10 +32,11 @@ class Feature(NamedTuple):
         grid (tuple[int, int]): Height and width, in positions.
         num_layers (int): Convolutions and linear layers in the module.
     """
+
     name: str
     layout: FeatureLayout
     channels: int
-    grid: Tuple[int, int]
+    grid: tuple[int, int]
     num_layers: int
 
     @property
@@ -78,26 +81,31 @@ class NetworkOutline:
         ValueError: If it is no classifier, or has no features with positions.
     """
 
-    def __init__(self,
-                 network: nn.Module,
-                 image_shape: Tuple[int, int, int],
-                 name: str = 'network') -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        image_shape: tuple[int, int, int],
+        name: str = 'network',
+    ) -> None:
         self.network = network
         self.name = name
         self.image_shape = tuple(image_shape)
         self._modules = dict(network.named_modules())
         # Outputs by module in the order in which the modules have finished;
         # None for one that has run more than once.
-        self._outputs: Dict[str, Any] = dict()
-        self._changed: List[str] = []
+        self._outputs: dict[str, Any] = dict()
+        self._changed: list[str] = []
         logits = self._run()
         if not isinstance(logits, Tensor) or logits.dim() != 2:
             found = (
-                f'a tensor of shape {tuple(logits.shape)}' if isinstance(
-                    logits, Tensor) else f'a {type(logits).__name__}')
+                f'a tensor of shape {tuple(logits.shape)}'
+                if isinstance(logits, Tensor)
+                else f'a {type(logits).__name__}'
+            )
             raise ValueError(
                 f'{name} should be a classifier, which returns logits (N, K), '
-                f'but {type(network).__name__} returns {found}')
+                f'but {type(network).__name__} returns {found}'
+            )
         self.num_classes = logits.size(1)
         self._find_logits(logits)
         self._grids = [
@@ -115,7 +123,7 @@ class NetworkOutline:
         self._outputs = dict.fromkeys(self._outputs)
 
     @property
-    def module_names(self) -> List[str]:
+    def module_names(self) -> list[str]:
         """list[str]: Names of all modules."""
         return list(self._modules)
 
@@ -140,20 +148,25 @@ class NetworkOutline:
             near = difflib.get_close_matches(name, self._modules, n=3)
             raise KeyError(
                 f'{name!r} is not a module of {self.name}; '
-                f'did you mean {shorten(near or choices)}?')
+                f'did you mean {shorten(near or choices)}?'
+            )
         if name in self._changed:
             problem = 'its output is changed in place after it was returned'
         elif name not in self._outputs:
             problem = 'it does not run in the forward'
         else:
-            problem = ('it runs more than once, or its output is not one '
-                       'tensor of maps (N, C, H, W) or tokens (N, L, C)')
+            problem = (
+                'it runs more than once, or its output is not one '
+                'tensor of maps (N, C, H, W) or tokens (N, L, C)'
+            )
         raise ValueError(
             f'{name!r} of {self.name} gives no feature for a branch: '
-            f'{problem}; choose from {shorten(choices, 30)}')
+            f'{problem}; choose from {shorten(choices, 30)}'
+        )
 
-    def find_branches(self, number: Optional[int] = None,
-                      most: int = 3) -> List[Feature]:
+    def find_branches(
+        self, number: Optional[int] = None, most: int = 3
+    ) -> list[Feature]:
         """Choose the shallow layers.
 
         These are the ends of the stages, where a stage is what keeps the
@@ -187,28 +200,33 @@ class NetworkOutline:
                 f'{self.name}, a {type(self.network).__name__}, should have '
                 'blocks or stages that each return one feature, but none was '
                 'found in it: name the modules of the branches; choose from '
-                f'{shorten(list(self._features), 30)}')
+                f'{shorten(list(self._features), 30)}'
+            )
         if number is None:
             number = min(most, len(blocks))
         if not 1 <= number <= len(blocks):
             raise ValueError(
                 f'The number of branches should be 1 to {len(blocks)} for '
                 f'{self.name}, but got {number}; its shallow layers are '
-                f'{shorten([feature.name for feature in blocks], 30)}')
+                f'{shorten([feature.name for feature in blocks], 30)}'
+            )
         step = (len(blocks) + 1) / (number + 1)
         return [blocks[round(step * (i + 1)) - 1] for i in range(number)]
 
-    def _stage_ends(self) -> List[Feature]:
+    def _stage_ends(self) -> list[Feature]:
         """Last feature of each size, without stem and last stage."""
-        stages: List[List[Feature]] = []
+        stages: list[list[Feature]] = []
         for feature in self.trunk:
             if not stages or stages[-1][-1].grid != feature.grid:
                 stages.append([])
             stages[-1].append(feature)
-        last = next((i for i, stage in enumerate(stages)
-                     if self.last in stage), len(stages) - 1)
+        last = next(
+            (i for i, stage in enumerate(stages) if self.last in stage),
+            len(stages) - 1,
+        )
         return [
-            [f for f in stage if f.num_layers][-1] for stage in stages[:last]
+            [f for f in stage if f.num_layers][-1]
+            for stage in stages[:last]
             if sum(feature.num_layers for feature in stage) > 1
         ]
 
@@ -218,10 +236,12 @@ class NetworkOutline:
         image = torch.rand(
             BATCH_SIZE,
             *self.image_shape,
-            generator=torch.Generator().manual_seed(0)).to(parameter)
-        kwargs = dict(mode='tensor') if isinstance(self.network,
-                                                   BaseModel) else {}
-        versions: Dict[str, List[int]] = dict()
+            generator=torch.Generator().manual_seed(0),
+        ).to(parameter)
+        kwargs = (
+            dict(mode='tensor') if isinstance(self.network, BaseModel) else {}
+        )
+        versions: dict[str, list[int]] = dict()
 
         def keep(name: str, outputs: Any) -> None:
             again = name in self._outputs
@@ -230,8 +250,9 @@ class NetworkOutline:
 
         handles = [
             module.register_forward_hook(
-                lambda module, inputs, outputs, name=name: keep(
-                    name, outputs)) for name, module in self._modules.items()
+                lambda module, inputs, outputs, name=name: keep(name, outputs)
+            )
+            for name, module in self._modules.items()
             if name
         ]
         try:
@@ -243,18 +264,20 @@ class NetworkOutline:
                 f'{self.name}, a {type(self.network).__name__}, does not run '
                 f'on images of shape {self.image_shape} '
                 f'({type(error).__name__}: {error}). Is this the shape of its '
-                'images?') from error
+                'images?'
+            ) from error
         finally:
             for handle in handles:
                 handle.remove()
         self._changed = [
-            name for name, outputs in self._outputs.items()
+            name
+            for name, outputs in self._outputs.items()
             if outputs is not None
             and [t._version for t in _tensors(outputs)] != versions[name]
         ]
         return logits
 
-    def _unpacked(self) -> Iterator[Tuple[Tensor, Optional[tuple]]]:
+    def _unpacked(self) -> Iterator[tuple[Tensor, Optional[tuple]]]:
         for outputs in self._outputs.values():
             try:
                 yield unpack_feature(outputs)
@@ -263,13 +286,19 @@ class NetworkOutline:
 
     def _find_logits(self, logits: Tensor) -> None:
         self.logits_like = [
-            name for name, outputs in self._outputs.items()
+            name
+            for name, outputs in self._outputs.items()
             if isinstance(outputs, Tensor) and outputs.shape == logits.shape
         ]
         # They finish from the inside out.
         self.logits = next(
-            (name for name in self.logits_like
-             if self._outputs[name].data_ptr() == logits.data_ptr()), None)
+            (
+                name
+                for name in self.logits_like
+                if self._outputs[name].data_ptr() == logits.data_ptr()
+            ),
+            None,
+        )
 
     def _to_feature(self, name: str, outputs: Any) -> Optional[Feature]:
         """Find channels and grid of an output, if it is a feature."""
@@ -277,11 +306,14 @@ class NetworkOutline:
             tensor, grid = unpack_feature(outputs)
         except TypeError:
             return None
-        if (name in self._changed or tensor.dim() not in (3, 4)
-                or tensor.size(0) != BATCH_SIZE
-                # Pooled tokens, (N, C, 1), are no C tokens of one channel.
-                or tensor.dim() == 3 and tensor.size(2) == 1
-                or not tensor.is_floating_point()):
+        if (
+            name in self._changed
+            or tensor.dim() not in (3, 4)
+            or tensor.size(0) != BATCH_SIZE
+            # Pooled tokens, (N, C, 1), are no C tokens of one channel.
+            or (tensor.dim() == 3 and tensor.size(2) == 1)
+            or not tensor.is_floating_point()
+        ):
             return None
         if tensor.dim() == 4:
             order = 'NCHW' if self._fits(tensor.shape[2:]) else 'NHWC'
@@ -296,21 +328,24 @@ class NetworkOutline:
         shape = layout.to_map(outputs).shape
         layers = sum(
             isinstance(module, (nn.Conv2d, nn.Linear))
-            for module in self._modules[name].modules())
+            for module in self._modules[name].modules()
+        )
         return Feature(name, layout, shape[1], tuple(shape[2:]), layers)
 
-    def _fits(self, grid: Tuple[int, int]) -> bool:
+    def _fits(self, grid: tuple[int, int]) -> bool:
         """Whether two edges are those of a downsampled image."""
         height, width = self.image_shape[1:]
         stride = max(height / grid[0], width / grid[1])
         return all(
-            math.floor(edge / stride) - 1 <= size <= math.ceil(edge / stride) +
-            1 for edge, size in zip((height, width), grid)) and (
-                height != width or grid[0] == grid[1])
+            math.floor(edge / stride) - 1
+            <= size
+            <= math.ceil(edge / stride) + 1
+            for edge, size in zip((height, width), grid)
+        ) and (height != width or grid[0] == grid[1])
 
     def _find_tokens(
-        self, count: int, grid: Optional[Tuple[int, int]]
-    ) -> Optional[Tuple[int, Optional[Tuple[int, int]]]]:
+        self, count: int, grid: Optional[tuple[int, int]]
+    ) -> Optional[tuple[int, Optional[tuple[int, int]]]]:
         """Tell tokens with a position from others.
 
         Returns:
@@ -321,8 +356,8 @@ class NetworkOutline:
             return (0, None) if math.prod(grid) == count else None
         for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
             known = next(
-                (g for g in self._grids if math.prod(g) == count - extra),
-                None)
+                (g for g in self._grids if math.prod(g) == count - extra), None
+            )
             if known is not None:
                 return extra, None if known[0] == known[1] else known
         for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
@@ -331,31 +366,32 @@ class NetworkOutline:
                 return extra, None
         return None
 
-    def _find_trunk(self) -> Tuple[List[str], List[Feature]]:
+    def _find_trunk(self) -> tuple[list[str], list[Feature]]:
         """Go down to where the network is a sequence of features.
 
         Returns:
             tuple: Names of all modules that run there, and the features.
         """
         level = self._children(
-            'backbone' if 'backbone' in self._modules else '')
+            'backbone' if 'backbone' in self._modules else ''
+        )
         while level:
             trunk = [
-                self._features[name] for name in level
+                self._features[name]
+                for name in level
                 if name in self._features
                 and not isinstance(self._modules[name], PASSING)
             ]
             if sum(not _is_pooled(feature) for feature in trunk) >= 3:
                 return level, trunk
-            level = [
-                child for name in level for child in self._children(name)
-            ]
+            level = [child for name in level for child in self._children(name)]
         raise ValueError(
             f'{self.name}, a {type(self.network).__name__}, should be a '
             'sequence of at least three modules with features (N, C, H, W), '
-            '(N, H, W, C) or (N, L, C), but none was found in it')
+            '(N, H, W, C) or (N, L, C), but none was found in it'
+        )
 
-    def _children(self, name: str) -> List[str]:
+    def _children(self, name: str) -> list[str]:
         """Names of the children that run, in the order of running; those of
         a container that is only a list stand for it."""
         names = []
@@ -372,9 +408,11 @@ class NetworkOutline:
     def _find_last(self) -> Optional[Feature]:
         """Last feature that is not pooled."""
         last = next(
-            feature for feature in reversed(self.trunk)
-            if not _is_pooled(feature) or feature is self.trunk[0])
-        later = self._level[self._level.index(last.name) + 1:]
+            feature
+            for feature in reversed(self.trunk)
+            if not _is_pooled(feature) or feature is self.trunk[0]
+        )
+        later = self._level[self._level.index(last.name) + 1 :]
         if any(len(_tensors(self._outputs[name])) > 1 for name in later):
             return None
         return last
@@ -384,7 +422,7 @@ def _is_pooled(feature: Feature) -> bool:
     return feature.grid == (1, 1) and not feature.num_layers
 
 
-def _tensors(outputs: Any) -> List[Tensor]:
+def _tensors(outputs: Any) -> list[Tensor]:
     items = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return [item for item in items if isinstance(item, Tensor)]
 
@@ -395,7 +433,8 @@ def _as_recorded(network: nn.Module) -> Iterator[None]:
     algorithms of MMRazor do, and back again."""
     training = {module: module.training for module in network.modules()}
     inplace = [
-        module for module in network.modules()
+        module
+        for module in network.modules()
         if getattr(module, 'inplace', False) is True
     ]
     try:

@@ -1,5 +1,6 @@
 """From data as whole batches to MMPretrain's pipelines, image by image."""
-from typing import Any, Optional, Tuple
+
+from typing import Any, Optional
 
 from mmdskd.registry import BATCH_AUGMENTS
 
@@ -20,8 +21,10 @@ def unwrap_dataloader(dataloader: Any) -> Any:
         Any: Config of one whose data set is not kept in memory, or
         ``dataloader``, if it is another.
     """
-    if not (isinstance(dataloader, dict)
-            and _is(dataloader.get('dataset'), DATASET)):
+    if not (
+        isinstance(dataloader, dict)
+        and _is(dataloader.get('dataset'), DATASET)
+    ):
         return dataloader
     plain = dict(dataloader, dataset=dataloader['dataset']['dataset'])
     if _is(plain.get('collate_fn'), COLLATE):
@@ -29,8 +32,9 @@ def unwrap_dataloader(dataloader: Any) -> Any:
     return plain
 
 
-def make_per_image(preprocessor: dict,
-                   train_dataloader: Any) -> Optional[Tuple[dict, Any]]:
+def make_per_image(
+    preprocessor: dict, train_dataloader: Any
+) -> Optional[tuple[dict, Any]]:
     """Let the pipeline augment the images, and not the data preprocessor.
 
     It is the same distribution, and there is nothing of mmdskd in it, unless
@@ -50,7 +54,8 @@ def make_per_image(preprocessor: dict,
         return None
     plain = {
         key: value
-        for key, value in preprocessor.items() if key not in PREPROCESSOR_KEYS
+        for key, value in preprocessor.items()
+        if key not in PREPROCESSOR_KEYS
     }
     plain['type'] = 'mmpretrain.ClsDataPreprocessor'
     transforms = [
@@ -75,5 +80,6 @@ def _is(config: Any, name: str) -> bool:
     In a pure-Python config the type has the path of its module.
     """
     package, _, found = str(
-        config.get('type') if isinstance(config, dict) else '').rpartition('.')
+        config.get('type') if isinstance(config, dict) else ''
+    ).rpartition('.')
     return found == name and package.split('.')[0] in ('', 'mmdskd')

@@ -1,9 +1,10 @@
 """Read the log that MMEngine writes of a run: ``vis_data/scalars.json``."""
+
 import json
 import os
 import time
 from pathlib import Path
-from typing import List, NamedTuple, Union
+from typing import NamedTuple, Union
 
 SCALARS = Path('vis_data', 'scalars.json')
 
@@ -17,11 +18,12 @@ class RunLog(NamedTuple):
         val (list[dict]): Validations, ``step`` being the epoch (in training
             by iterations: the iteration).
     """
-    train: List[dict]
-    val: List[dict]
+
+    train: list[dict]
+    val: list[dict]
 
 
-def find_sessions(run: Union[str, Path]) -> List[Path]:
+def find_sessions(run: Union[str, Path]) -> list[Path]:
     """Find the log files of a run, one for each time that it was started.
 
     Args:
@@ -58,14 +60,16 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
         # The hook that evaluates the teacher logs at step 0.
         val = [line for line in lines if 'iter' not in line and line['step']]
         if train:
-            log = RunLog(_before(train[0], log.train, 'step'),
-                         _before(train[0], log.val, 'epoch'))
+            log = RunLog(
+                _before(train[0], log.train, 'step'),
+                _before(train[0], log.val, 'epoch'),
+            )
         log.train.extend(train)
         log.val.extend(val)
     return log
 
 
-def _before(first: dict, lines: List[dict], unit: str) -> List[dict]:
+def _before(first: dict, lines: list[dict], unit: str) -> list[dict]:
     """Keep the lines that are earlier than the start of a session.
 
     Args:
@@ -91,9 +95,10 @@ def training_seconds(work_dir: Union[str, Path]) -> float:
         float: Seconds from the start of each session to its last log line,
         summed over the sessions.
     """
-    seconds = 0.
+    seconds = 0.0
     for path in find_sessions(work_dir):
         start = time.mktime(
-            time.strptime(path.parents[1].name, '%Y%m%d_%H%M%S'))
+            time.strptime(path.parents[1].name, '%Y%m%d_%H%M%S')
+        )
         seconds += os.path.getmtime(path) - start
     return seconds

@@ -1,5 +1,7 @@
 """Statistics of runs that are repeated with several seeds."""
-from typing import NamedTuple, Sequence
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -13,6 +15,7 @@ class PairedDifference(NamedTuple):
         low (float): Lower end of the interval, NaN for a single pair.
         high (float): Upper end of the interval, NaN for a single pair.
     """
+
     mean: float
     low: float
     high: float
@@ -43,9 +46,9 @@ def format_mean_std(values: Sequence[float]) -> str:
     return f'{np.mean(values):.2f}{spread}'
 
 
-def paired_difference(first: Sequence[float],
-                      second: Sequence[float],
-                      confidence: float = 0.95) -> PairedDifference:
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], confidence: float = 0.95
+) -> PairedDifference:
     """Compare two methods by runs that differ in nothing but the method.
 
     The interval is Student's t interval of the n differences with n - 1
@@ -65,9 +68,11 @@ def paired_difference(first: Sequence[float],
         ValueError: If the values aren't pairs.
     """
     if len(first) != len(second) or not len(first):
-        raise ValueError('first and second should have as many values, and '
-                         f'at least one, but got {len(first)} and '
-                         f'{len(second)}.')
+        raise ValueError(
+            'first and second should have as many values, and '
+            f'at least one, but got {len(first)} and '
+            f'{len(second)}.'
+        )
     differences = np.subtract(first, second)
     mean = float(differences.mean())
     if len(differences) == 1:

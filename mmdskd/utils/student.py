@@ -1,4 +1,5 @@
 """From a distillation run to the plain student: weights, config, files."""
+
 import os.path as osp
 from collections import OrderedDict
 from inspect import isfunction
@@ -29,13 +30,31 @@ DISTILLATION_PACKAGES = ('mmdskd', 'mmrazor')
 # What a Runner reads, but for what belongs to the distillation or to one
 # run: the model, load_from, resume, work_dir, launcher, and also teacher_ckpt
 # and all other variables of a config file.
-KEPT_KEYS = ('default_scope', 'train_dataloader', 'val_dataloader',
-             'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
-             'val_evaluator', 'test_evaluator', 'optim_wrapper',
-             'param_scheduler', 'auto_scale_lr', 'default_hooks',
-             'custom_hooks', 'log_processor', 'log_level', 'visualizer',
-             'env_cfg', 'randomness', 'sync_bn', 'compile', 'tta_model',
-             'tta_pipeline')
+KEPT_KEYS = (
+    'default_scope',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'val_evaluator',
+    'test_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'default_hooks',
+    'custom_hooks',
+    'log_processor',
+    'log_level',
+    'visualizer',
+    'env_cfg',
+    'randomness',
+    'sync_bn',
+    'compile',
+    'tta_model',
+    'tta_pipeline',
+)
 
 
 def student_path(checkpoint_path: str) -> str:
@@ -75,20 +94,27 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
         TypeError: If ``checkpoint`` is not a dict with a ``state_dict``.
         ValueError: If it has no student, as that of a plain network.
     """
-    if not (isinstance(checkpoint, dict)
-            and isinstance(checkpoint.get('state_dict'), dict)):
+    if not (
+        isinstance(checkpoint, dict)
+        and isinstance(checkpoint.get('state_dict'), dict)
+    ):
         found = (
             sorted(map(str, checkpoint))
-            if isinstance(checkpoint, dict) else type(checkpoint).__name__)
-        raise TypeError('checkpoint should be a dict with a "state_dict", as '
-                        f'MMEngine saves it, but got {found}.')
+            if isinstance(checkpoint, dict)
+            else type(checkpoint).__name__
+        )
+        raise TypeError(
+            'checkpoint should be a dict with a "state_dict", as '
+            f'MMEngine saves it, but got {found}.'
+        )
     state_dict = checkpoint['state_dict']
     if not any(name.startswith(STUDENT_PREFIX) for name in state_dict):
         found = sorted({name.partition('.')[0] for name in state_dict})
         raise ValueError(
             'checkpoint should hold a student under "architecture", as the '
             f'algorithms of MMRazor do, but holds {found}. If this is a '
-            'plain network, it needs no conversion.')
+            'plain network, it needs no conversion.'
+        )
 
     student = OrderedDict()
     for name, value in state_dict.items():
@@ -99,7 +125,8 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
     student._metadata = OrderedDict(
         (_plain_name(f'{name}.')[:-1], value)
         for name, value in getattr(state_dict, '_metadata', {}).items()
-        if _plain_name(f'{name}.') is not None)
+        if _plain_name(f'{name}.') is not None
+    )
 
     meta = _to_builtin(checkpoint.get('meta') or {})
     meta['mmdskd_version'] = __version__
@@ -114,9 +141,10 @@ def _plain_name(name: str) -> Optional[str]:
         return None
     if name.startswith(PREPROCESSOR_PREFIX):
         return name
-    plain_name = name[len(STUDENT_PREFIX):]
-    if (name.startswith(STUDENT_PREFIX)
-            and not plain_name.startswith(PREPROCESSOR_PREFIX)):
+    plain_name = name[len(STUDENT_PREFIX) :]
+    if name.startswith(STUDENT_PREFIX) and not plain_name.startswith(
+        PREPROCESSOR_PREFIX
+    ):
         return plain_name
     return None
 
@@ -167,26 +195,33 @@ def make_student_config(cfg: Config) -> Config:
     """
     run = cfg.to_dict()
     algorithm = run.get('model')
-    if not (isinstance(algorithm, dict)
-            and isinstance(algorithm.get('architecture'), dict)):
+    if not (
+        isinstance(algorithm, dict)
+        and isinstance(algorithm.get('architecture'), dict)
+    ):
         found = (
             sorted(algorithm)
-            if isinstance(algorithm, dict) else type(algorithm).__name__)
+            if isinstance(algorithm, dict)
+            else type(algorithm).__name__
+        )
         raise TypeError(
             'The model of the config should be a dict with an "architecture" '
-            f'dict, as the algorithms of MMRazor have it, but got {found}.')
+            f'dict, as the algorithms of MMRazor have it, but got {found}.'
+        )
     default_scope = run.get('default_scope') or 'mmengine'
     scope = algorithm.get('_scope_', default_scope)
 
     student = {key: run[key] for key in KEPT_KEYS if key in run}
     student['model'] = make_plain_model(algorithm['architecture'], scope)
     # As MMEngine's Runner: an algorithm's own, be it None, goes first.
-    preprocessor = algorithm.get('data_preprocessor',
-                                 run.get('data_preprocessor'))
+    preprocessor = algorithm.get(
+        'data_preprocessor', run.get('data_preprocessor')
+    )
     if preprocessor is not None:
         network = _network(student['model'])
         network['data_preprocessor'] = _student_preprocessor(
-            preprocessor, network, scope)
+            preprocessor, network, scope
+        )
     _go_per_image(student)
 
     _drop_distillation(student, default_scope)
@@ -238,7 +273,8 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
             f'but got {model["type"]}, which does not tell the widths of the '
             'pruned student. Let mmrazor.ItePruneValLoop of the pruning write '
             'fix_subnet.json and fix_subnet_weight.pth, and take them by '
-            'type="sub_model", mode="mutator".')
+            'type="sub_model", mode="mutator".'
+        )
     return model
 
 
@@ -256,13 +292,15 @@ def _without_pretrained(node: Any) -> Any:
         return node
     node = {
         key: _without_pretrained(value)
-        for key, value in node.items() if not (key == 'pretrained' and value)
+        for key, value in node.items()
+        if not (key == 'pretrained' and value)
     }
     inits = node.get('init_cfg')
     if inits:
         inits = [inits] if isinstance(inits, dict) else inits
         kept = [
-            init for init in inits
+            init
+            for init in inits
             if type_name(init) not in ('Pretrained', 'PretrainedInit')
         ]
         if not kept:
@@ -272,8 +310,7 @@ def _without_pretrained(node: Any) -> Any:
     return node
 
 
-def _student_preprocessor(preprocessor: dict, model: dict,
-                          scope: str) -> dict:
+def _student_preprocessor(preprocessor: dict, model: dict, scope: str) -> dict:
     """Give an algorithm's data preprocessor to the plain model.
 
     Args:
@@ -289,18 +326,22 @@ def _student_preprocessor(preprocessor: dict, model: dict,
     if found is not find_class(MODELS, preprocessor, model['_scope_']):
         preprocessor.setdefault('_scope_', scope)
     from mmpretrain.models import BaseClassifier
+
     kind = find_class(MODELS, model, model['_scope_'])
     if kind is None or not issubclass(kind, BaseClassifier):
         return preprocessor
     # MMPretrain's classifiers hand `batch_augments` to every preprocessor,
     # which MMEngine's, that MMRazor's own configs use, doesn't take.
     if found is ImgDataPreprocessor:
-        to_rgb = any([preprocessor.pop(key, False)
-                      for key in ('bgr_to_rgb', 'rgb_to_bgr')])
+        to_rgb = any(
+            preprocessor.pop(key, False)
+            for key in ('bgr_to_rgb', 'rgb_to_bgr')
+        )
         for key in ('_scope_', 'non_blocking'):
             preprocessor.pop(key, None)
         preprocessor.update(
-            type='mmpretrain.ClsDataPreprocessor', to_rgb=to_rgb)
+            type='mmpretrain.ClsDataPreprocessor', to_rgb=to_rgb
+        )
     # They take it from `train_cfg`, which the algorithm doesn't look at.
     if model.get('train_cfg'):
         preprocessor.setdefault('batch_augments', None)
@@ -322,8 +363,9 @@ def _go_per_image(student: dict) -> None:
             student[key] = unwrap_dataloader(student[key])
 
 
-def find_class(registry: Registry, config: dict,
-               scope: str) -> Optional[Callable]:
+def find_class(
+    registry: Registry, config: dict, scope: str
+) -> Optional[Callable]:
     """Find what ``config`` names when it is built in ``scope``.
 
     Args:
@@ -337,13 +379,13 @@ def find_class(registry: Registry, config: dict,
     """
     if not isinstance(config['type'], str):  # of a pure-Python config
         return config['type']
-    with registry.switch_scope_and_registry(config.get('_scope_',
-                                                       scope)) as registry:
+    with registry.switch_scope_and_registry(
+        config.get('_scope_', scope)
+    ) as registry:
         return registry.get(config['type'])
 
 
-def _serves_distillation(registry: Registry, config: Any,
-                         scope: str) -> bool:
+def _serves_distillation(registry: Registry, config: Any, scope: str) -> bool:
     """Whether a hook or loop is mmdskd's or MMRazor's."""
     if not (isinstance(config, dict) and 'type' in config):
         return False
@@ -359,7 +401,8 @@ def _drop_distillation(student: dict, scope: str) -> None:
     """Take out in place what works on an algorithm only."""
     if 'custom_hooks' in student:
         student['custom_hooks'] = [
-            hook for hook in student['custom_hooks'] or []
+            hook
+            for hook in student['custom_hooks'] or []
             if not _serves_distillation(HOOKS, hook, scope)
         ]
     if 'default_hooks' in student:
@@ -392,19 +435,22 @@ def _let_test_follow_val(student: dict) -> None:
     if 'type' in (student.get('test_cfg') or {}):
         student['test_cfg'] = {
             key: value
-            for key, value in student['test_cfg'].items() if key != 'type'
+            for key, value in student['test_cfg'].items()
+            if key != 'type'
         }
 
 
 def _drop_needless_imports(student: dict) -> None:
     """Import mmdskd and MMRazor only where something of theirs stays."""
     custom_imports = student.pop('custom_imports')
-    if not any(f"'{package}" in repr(student)
-               for package in DISTILLATION_PACKAGES):
+    if not any(
+        f"'{package}" in repr(student) for package in DISTILLATION_PACKAGES
+    ):
         imports = custom_imports['imports']
         imports = [imports] if isinstance(imports, str) else imports
         imports = [
-            name for name in imports
+            name
+            for name in imports
             if name.partition('.')[0] not in DISTILLATION_PACKAGES
         ]
         custom_imports = dict(custom_imports, imports=imports)
@@ -422,7 +468,8 @@ def add_import(custom_imports: Optional[dict]) -> dict:
         dict: The same with mmdskd, which goes first unless it is there.
     """
     merged = dict(
-        dict(imports=[], allow_failed_imports=False), **custom_imports or {})
+        dict(imports=[], allow_failed_imports=False), **custom_imports or {}
+    )
     imports = merged['imports']
     imports = [imports] if isinstance(imports, str) else list(imports)
     if 'mmdskd' not in imports:

@@ -1,8 +1,8 @@
 """Weights of a teacher: load them strictly, and tell them apart."""
+
 import hashlib
 import os
 import os.path as osp
-from typing import Dict
 
 import torch
 from mmengine.runner import CheckpointLoader
@@ -37,15 +37,19 @@ def load_teacher(teacher: nn.Module, path: str) -> None:
             f'model.teacher_ckpt should be a file or a URL, but there is no '
             f'{path!r} (looked from {os.getcwd()}). Train the teacher first, '
             'as by a config in configs/vanilla, or convert one of the '
-            "field's by tools/model_converters/convert_kd_zoo_ckpt.py.")
+            "field's by tools/model_converters/convert_kd_zoo_ckpt.py."
+        )
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     load_teacher_weights(
-        teacher, _network_weights(checkpoint.get('state_dict', checkpoint)),
-        path)
+        teacher,
+        _network_weights(checkpoint.get('state_dict', checkpoint)),
+        path,
+    )
 
 
-def load_teacher_weights(teacher: nn.Module, weights: Dict[str, Tensor],
-                         path: str) -> None:
+def load_teacher_weights(
+    teacher: nn.Module, weights: dict[str, Tensor], path: str
+) -> None:
     """Load weights into a teacher, all of them.
 
     Args:
@@ -63,30 +67,34 @@ def load_teacher_weights(teacher: nn.Module, weights: Dict[str, Tensor],
         found = shorten([line.strip() for line in str(error).split('\n')[1:]])
     else:
         missing = [name for name in missing if not _is_preprocessing(name)]
-        found = '; '.join(f'{kind}: {shorten(names)}'
-                          for kind, names in (('missing', missing),
-                                              ('unexpected', unexpected))
-                          if names)
+        found = '; '.join(
+            f'{kind}: {shorten(names)}'
+            for kind, names in (
+                ('missing', missing),
+                ('unexpected', unexpected),
+            )
+            if names
+        )
     if found:
         raise ValueError(
             f'teacher_ckpt should hold the weights of the teacher, but '
             f'{path!r} does not. {found}. '
             'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
-            'of RepDistiller, SemCKD, SimKD and mdistiller.')
+            'of RepDistiller, SemCKD, SimKD and mdistiller.'
+        )
 
 
-def _network_weights(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+def _network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Take the weights of the network out of those of a training."""
     weights = {_strip(name, 'module.'): w for name, w in weights.items()}
     if any(name.startswith(STUDENT_PREFIX) for name in weights):
         weights = {
             _strip(name, STUDENT_PREFIX): w
-            for name, w in weights.items() if name.startswith(STUDENT_PREFIX)
+            for name, w in weights.items()
+            if name.startswith(STUDENT_PREFIX)
         }
     return {
-        name: w
-        for name, w in weights.items()
-        if not _is_preprocessing(name)
+        name: w for name, w in weights.items() if not _is_preprocessing(name)
     }
 
 
@@ -96,7 +104,7 @@ def _is_preprocessing(name: str) -> bool:
 
 
 def _strip(name: str, prefix: str) -> str:
-    return name[len(prefix):] if name.startswith(prefix) else name
+    return name[len(prefix) :] if name.startswith(prefix) else name
 
 
 def digest(module: nn.Module) -> Tensor:

@@ -1,5 +1,6 @@
 """Text of messages and tables."""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 
 def shorten(items: Sequence[str], limit: int = 3) -> str:

@@ -1,11 +1,12 @@
 """Try a config of DSKD for some iterations, without its data."""
+
 import io
 import math
 import tempfile
 import uuid
 import warnings
 from contextlib import redirect_stdout
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -27,32 +28,40 @@ class _Probe(Hook):
     """Keeps losses and the size of the gradients."""
 
     def __init__(self) -> None:
-        self.losses: List[Dict[str, float]] = []
-        self.gradients: Dict[str, List[Tensor]] = dict()
+        self.losses: list[dict[str, float]] = []
+        self.gradients: dict[str, list[Tensor]] = dict()
 
     def before_train(self, runner: Runner) -> None:
         connectors = runner.model.distiller.connectors
         for name, parameter in connectors.named_parameters():
             norms = self.gradients.setdefault(name, [])
             parameter.register_hook(
-                lambda grad, norms=norms: norms.append(grad.norm()))
+                lambda grad, norms=norms: norms.append(grad.norm())
+            )
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: Any = None,
-                         outputs: Any = None) -> None:
-        self.losses.append({
-            name: float(value)
-            for name, value in outputs.items() if 'loss' in name
-        })
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        self.losses.append(
+            {
+                name: float(value)
+                for name, value in outputs.items()
+                if 'loss' in name
+            }
+        )
 
 
-def try_training(cfg: Config,
-                 image_shape: Tuple[int, int, int],
-                 num_classes: int,
-                 iterations: int = 2,
-                 batch_size: int = 2) -> List[Dict[str, float]]:
+def try_training(
+    cfg: Config,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    iterations: int = 2,
+    batch_size: int = 2,
+) -> list[dict[str, float]]:
     """Train a DSKD config on random images, and look at losses and gradients.
 
     It is built and run by MMEngine's Runner with its optimizer and hooks, on
@@ -75,24 +84,31 @@ def try_training(cfg: Config,
             gets no gradient, or one that is not finite.
     """
     from mmpretrain.structures import DataSample
+
     cfg = without_teacher_weights(cfg)
     images = torch.randint(
-        256, (iterations * batch_size, *image_shape), dtype=torch.uint8)
+        256, (iterations * batch_size, *image_shape), dtype=torch.uint8
+    )
     loader = DataLoader(
         [
             dict(
                 inputs=image,
-                data_samples=DataSample().set_gt_label(i % num_classes))
+                data_samples=DataSample().set_gt_label(i % num_classes),
+            )
             for i, image in enumerate(images)
         ],
         batch_size=batch_size,
-        collate_fn=pseudo_collate)
+        collate_fn=pseudo_collate,
+    )
     optim_wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')
     for key in ('loss_scale', 'dtype', 'use_fp64'):  # of AmpOptimWrapper
         optim_wrapper.pop(key, None)
     probe = _Probe()
-    with tempfile.TemporaryDirectory() as work_dir, \
-            warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as work_dir,
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+    ):
         # Of a teacher without weights, and operators that are not needed.
         warnings.simplefilter('ignore')
         runner = Runner(
@@ -104,12 +120,15 @@ def try_training(cfg: Config,
             data_preprocessor=cfg.get('data_preprocessor'),
             default_hooks=dict(checkpoint=None),
             custom_hooks=[
-                hook for hook in cfg.get('custom_hooks') or []
+                hook
+                for hook in cfg.get('custom_hooks') or []
                 if type_name(hook) not in LEFT_OUT
-            ] + [probe],
+            ]
+            + [probe],
             default_scope=cfg.get('default_scope', 'mmpretrain'),
             log_level='ERROR',
-            experiment_name=uuid.uuid4().hex)
+            experiment_name=uuid.uuid4().hex,
+        )
         batch = next(iter(loader))
         prepared = runner.model.data_preprocessor(batch, True)
         settle(runner.model.teacher, prepared['inputs'])
@@ -131,7 +150,7 @@ def settle(network: nn.Module, images: Tensor) -> None:
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 1.
+        norm.momentum = 1.0
         norm.train()
     with torch.no_grad():
         network(images)
@@ -145,14 +164,15 @@ def _check(probe: _Probe) -> None:
     for losses in probe.losses:
         wrong = {
             name: value
-            for name, value in losses.items() if not math.isfinite(value)
+            for name, value in losses.items()
+            if not math.isfinite(value)
         }
         if wrong:
-            raise RuntimeError('The losses should be finite, but got '
-                               f'{wrong}')
+            raise RuntimeError(f'The losses should be finite, but got {wrong}')
     for name, norms in probe.gradients.items():
-        values = torch.stack(norms).tolist() if norms else [0.]
+        values = torch.stack(norms).tolist() if norms else [0.0]
         if not all(map(math.isfinite, values)) or max(values) == 0:
             raise RuntimeError(
                 f'Each parameter of the heads should get a gradient, but '
-                f'{name} got gradients of norm {values}')
+                f'{name} got gradients of norm {values}'
+            )

@@ -23,42 +23,50 @@ def images(dataset):
 
 
 class TestDigits(TestCase):
-
     def test_halves_are_those_of_scikit_learn(self):
         digits = load_digits()
         imgs, labels = {}, {}
         imgs['train'], imgs['test'], labels['train'], labels['test'] = (
             train_test_split(
-                digits.images, digits.target, test_size=0.5, shuffle=False))
+                digits.images, digits.target, test_size=0.5, shuffle=False
+            )
+        )
         for split, size in (('train', 898), ('test', 899)):
             dataset = Digits(split)
             self.assertEqual(len(dataset), size)
-            np.testing.assert_array_equal(dataset.get_gt_labels(),
-                                          labels[split])
+            np.testing.assert_array_equal(
+                dataset.get_gt_labels(), labels[split]
+            )
             # 0..16 is spread over 0..255, and nothing is lost on the way.
             np.testing.assert_array_equal(
-                np.rint(images(dataset) / 255 * 16), imgs[split])
+                np.rint(images(dataset) / 255 * 16), imgs[split]
+            )
 
     def test_tuning_splits_part_the_training_half(self):
         parts = [Digits('tune_train'), Digits('tune_val')]
         self.assertEqual([len(part) for part in parts], [646, 252])
         train = Digits('train')
         np.testing.assert_array_equal(
-            np.concatenate([images(part) for part in parts]), images(train))
+            np.concatenate([images(part) for part in parts]), images(train)
+        )
         np.testing.assert_array_equal(
             np.concatenate([part.get_gt_labels() for part in parts]),
-            train.get_gt_labels())
+            train.get_gt_labels(),
+        )
 
     def test_tuning_splits_meet_where_the_text_starts_again(self):
         # Every writer's text starts with three times 0 to 9.
         start = np.tile(np.arange(10), 3)
         for split in ('tune_train', 'tune_val'):
             np.testing.assert_array_equal(
-                Digits(split).get_gt_labels()[:30], start)
+                Digits(split).get_gt_labels()[:30], start
+            )
 
     def test_no_image_is_in_two_splits(self):
-        train, test = ({img.tobytes() for img in images(Digits(split))}
-                       for split in ('train', 'test'))
+        train, test = (
+            {img.tobytes() for img in images(Digits(split))}
+            for split in ('train', 'test')
+        )
         self.assertEqual(train & test, set())
 
     def test_images(self):
@@ -74,13 +82,15 @@ class TestDigits(TestCase):
 
     def test_through_a_pipeline_and_workers(self):
         dataset = DATASETS.build(
-            dict(type='mmdskd.Digits', split='test', pipeline=PIPELINE))
+            dict(type='mmdskd.Digits', split='test', pipeline=PIPELINE)
+        )
         loader = DataLoader(
             dataset,
             batch_size=64,
             sampler=DefaultSampler(dataset, shuffle=False),
             num_workers=2,
-            collate_fn=pseudo_collate)
+            collate_fn=pseudo_collate,
+        )
         labels = []
         for batch in loader:
             for img in batch['inputs']:
@@ -104,12 +114,15 @@ class TestDigits(TestCase):
 
     def test_unknown_split(self):
         with self.assertRaisesRegex(
-                ValueError, r"split should be one of \['train', 'test', "
-                r"'tune_train', 'tune_val'\], but got 'val'"):
+            ValueError,
+            r"split should be one of \['train', 'test', "
+            r"'tune_train', 'tune_val'\], but got 'val'",
+        ):
             Digits('val')
 
     def test_without_scikit_learn(self):
         with mock.patch.dict('sys.modules', {'sklearn.datasets': None}):
-            with self.assertRaisesRegex(ImportError,
-                                        'pip install scikit-learn'):
+            with self.assertRaisesRegex(
+                ImportError, 'pip install scikit-learn'
+            ):
                 Digits('train')

@@ -8,8 +8,12 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.config import ConfigDict
-from mmengine.dataset import (ConcatDataset, DefaultSampler, default_collate,
-                              pseudo_collate)
+from mmengine.dataset import (
+    ConcatDataset,
+    DefaultSampler,
+    default_collate,
+    pseudo_collate,
+)
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -37,15 +41,14 @@ class Apply(BaseTransform):
 class Draw(BaseTransform):
     """Draws once, for one image in a hundred."""
 
-    draws = dict(
-        python=random.random, numpy=np.random.rand, torch=torch.rand)
+    draws = dict(python=random.random, numpy=np.random.rand, torch=torch.rand)
 
     def __init__(self, source):
         self.source = source
 
     def transform(self, results):
         if results['sample_idx'] == 99:
-            arguments = (1, ) if self.source == 'torch' else ()
+            arguments = (1,) if self.source == 'torch' else ()
             self.draws[self.source](*arguments)
         return results
 
@@ -74,10 +77,13 @@ def dataloader(dataset, **kwargs):
                         batch_size=30,
                         num_workers=0,
                         collate_fn=dict(type='mmdskd.collate_batch'),
-                        sampler=dict(type='DefaultSampler', shuffle=True)),
-                    **kwargs
-                }),
-            seed=0)
+                        sampler=dict(type='DefaultSampler', shuffle=True),
+                    ),
+                    **kwargs,
+                }
+            ),
+            seed=0,
+        )
 
 
 def assert_same(batch, expected):
@@ -96,10 +102,11 @@ def test_samples_are_those_of_the_data_set(plain, dataset):
         assert mine.keys() == theirs.keys() == {'inputs', 'data_samples'}
         assert mine['inputs'].dtype == torch.uint8
         assert torch.equal(mine['inputs'], theirs['inputs'])
-        assert mine['data_samples'].gt_label == \
-            theirs['data_samples'].gt_label
-        assert mine['data_samples'].sample_idx == \
-            theirs['data_samples'].sample_idx
+        assert mine['data_samples'].gt_label == theirs['data_samples'].gt_label
+        assert (
+            mine['data_samples'].sample_idx
+            == theirs['data_samples'].sample_idx
+        )
 
 
 def test_iteration_ends(dataset):
@@ -112,8 +119,7 @@ def test_batch_is_what_mmengine_collates(plain, dataset):
     indices = [5, 99, 0, 5]
     expected = default_collate([plain[index] for index in indices])
     assert_same(dataset.__getitems__(indices), expected)
-    assert_same(
-        collate_batch([dataset[index] for index in indices]), expected)
+    assert_same(collate_batch([dataset[index] for index in indices]), expected)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -130,7 +136,6 @@ def test_fetcher_that_asks_for_one_by_one(dataset):
     """As in a wrapper, which has no whole batches."""
 
     class OneByOne:
-
         def __getitem__(self, index):
             return dataset[index]
 
@@ -144,16 +149,18 @@ def test_fetcher_that_asks_for_one_by_one(dataset):
 @pytest.mark.parametrize('collate_fn', [default_collate, pseudo_collate])
 def test_other_collate_function_is_told(dataset, collate_fn):
     with pytest.raises(
-            TypeError,
-            match='should have collate_fn=dict.type="mmdskd.collate_batch"'):
+        TypeError,
+        match='should have collate_fn=dict.type="mmdskd.collate_batch"',
+    ):
         collate_fn(dataset.__getitems__([0, 1]))
 
 
 def test_arguments_of_the_data_set_have_their_place(dataset):
     with pytest.raises(
-            TypeError,
-            match='but got data_root, split: .* belong into .* as '
-            'train_dataloader.dataset.dataset.data_root'):
+        TypeError,
+        match='but got data_root, split: .* belong into .* as '
+        'train_dataloader.dataset.dataset.data_root',
+    ):
         InMemoryDataset(dataset=dataset.dataset, data_root='x', split='test')
 
 
@@ -196,7 +203,8 @@ def test_pipeline_is_run_once_per_image():
         return image
 
     dataset = InMemoryDataset(
-        digits(Apply(count), RESIZE, PACK, indices=20), lazy_init=True)
+        digits(Apply(count), RESIZE, PACK, indices=20), lazy_init=True
+    )
     assert not calls
     dataset.full_init()
     dataset.full_init()
@@ -206,7 +214,7 @@ def test_pipeline_is_run_once_per_image():
 
 def test_metadata(plain, dataset):
     assert dataset.metainfo == plain.metainfo
-    assert dataset.CLASSES == tuple('0123456789')
+    assert tuple('0123456789') == dataset.CLASSES
     assert dataset.get_gt_labels().tolist() == plain.get_gt_labels().tolist()
     assert dataset.get_gt_labels().dtype == np.int64
     assert dataset.get_cat_ids(13) == plain.get_cat_ids(13)
@@ -230,7 +238,9 @@ def test_from_a_config(dataset):
     config = ConfigDict(
         type='mmdskd.InMemoryDataset',
         dataset=dict(
-            type='mmdskd.Digits', indices=100, pipeline=[RESIZE, PACK]))
+            type='mmdskd.Digits', indices=100, pipeline=[RESIZE, PACK]
+        ),
+    )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         built = ROOT_DATASETS.build(config)
     assert torch.equal(built.images, dataset.images)
@@ -239,31 +249,37 @@ def test_from_a_config(dataset):
 def test_ranks_cover_the_data_set_once(dataset, monkeypatch):
     seen = []
     for rank in range(2):
-        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info',
-                            lambda: (rank, 2))
+        monkeypatch.setattr(
+            'mmengine.dataset.sampler.get_dist_info', lambda: (rank, 2)
+        )
         sampler = DefaultSampler(dataset, shuffle=True, seed=3)
         loader = torch.utils.data.DataLoader(
-            dataset, 25, sampler=sampler, collate_fn=collate_batch)
+            dataset, 25, sampler=sampler, collate_fn=collate_batch
+        )
         seen += [
-            sample.sample_idx for batch in loader
+            sample.sample_idx
+            for batch in loader
             for sample in batch['data_samples']
         ]
     assert sorted(seen) == list(range(100))
 
 
-@pytest.mark.parametrize('transform', [
-    dict(type='mmpretrain.RandomCrop', crop_size=16, padding=1),
-    dict(
-        type='mmpretrain.RandomFlip', prob=0.01, direction='horizontal'),
-    dict(type='mmpretrain.mmdskdTestDraw', source='python'),
-    dict(type='mmpretrain.mmdskdTestDraw', source='numpy'),
-    dict(type='mmpretrain.mmdskdTestDraw', source='torch'),
-])
+@pytest.mark.parametrize(
+    'transform',
+    [
+        dict(type='mmpretrain.RandomCrop', crop_size=16, padding=1),
+        dict(type='mmpretrain.RandomFlip', prob=0.01, direction='horizontal'),
+        dict(type='mmpretrain.mmdskdTestDraw', source='python'),
+        dict(type='mmpretrain.mmdskdTestDraw', source='numpy'),
+        dict(type='mmpretrain.mmdskdTestDraw', source='torch'),
+    ],
+)
 def test_random_pipeline_is_refused(transform):
     with pytest.raises(
-            ValueError,
-            match='pipeline should draw no random numbers.*Move the random '
-            'transforms to the "augments" of mmdskd.Augm.*The pipeline: Comp'):
+        ValueError,
+        match='pipeline should draw no random numbers.*Move the random '
+        'transforms to the "augments" of mmdskd.Augm.*The pipeline: Comp',
+    ):
         InMemoryDataset(digits(RESIZE, transform, PACK, indices=100))
 
 
@@ -274,7 +290,8 @@ def test_random_numbers_are_not_touched():
     InMemoryDataset(digits(indices=10))
     assert np.random.rand() == expected
     assert torch.equal(
-        torch.rand(1), torch.rand(1, generator=torch.manual_seed(0)))
+        torch.rand(1), torch.rand(1, generator=torch.manual_seed(0))
+    )
 
 
 def grow(image):
@@ -283,7 +300,6 @@ def grow(image):
 
 
 class Label(BaseTransform):
-
     def __init__(self, **labels):
         self.labels = labels
 
@@ -292,23 +308,44 @@ class Label(BaseTransform):
         return {**results, **self.labels}
 
 
-@pytest.mark.parametrize('transforms, error, message', [
-    ((Apply(grow), PACK), ValueError,
-     r'should have the same shape, as by a Resize in the pipeline, but that '
-     r'of image \d+ is \(1, 9, 8\), and of those before \(1, 8, 8\)'),
-    ((Apply(np.float32), PACK), TypeError,
-     r'should leave images as uint8 of \(C, H, W\) .* but gives torch.float32 '
-     r'of \(1, 8, 8\) for image 0'),
-    ((Apply(lambda image: np.stack([[image]] * 2)), PACK), TypeError,
-     r'gives torch.uint8 of \(2, 1, 8, 8\) for image 0'),
-    ((RESIZE, ), TypeError,
-     r"should end with PackInputs, .* image 0 comes as \['gt_label', 'img'"),
-    ((Label(gt_label=[1, 2]), PACK), ValueError,
-     r'should have one gt_label each, and nothing else, but image 0 has'),
-    ((Label(), PACK), ValueError, r'one gt_label each, .* image 0 has {}'),
-    ((Label(gt_label=1, gt_score=torch.ones(10)), PACK), ValueError,
-     'nothing else, but image 0 has .*gt_score'),
-])
+@pytest.mark.parametrize(
+    'transforms, error, message',
+    [
+        (
+            (Apply(grow), PACK),
+            ValueError,
+            r'should have the same shape, as by a Resize in the pipeline, but that '
+            r'of image \d+ is \(1, 9, 8\), and of those before \(1, 8, 8\)',
+        ),
+        (
+            (Apply(np.float32), PACK),
+            TypeError,
+            r'should leave images as uint8 of \(C, H, W\) .* but gives torch.float32 '
+            r'of \(1, 8, 8\) for image 0',
+        ),
+        (
+            (Apply(lambda image: np.stack([[image]] * 2)), PACK),
+            TypeError,
+            r'gives torch.uint8 of \(2, 1, 8, 8\) for image 0',
+        ),
+        (
+            (RESIZE,),
+            TypeError,
+            r"should end with PackInputs, .* image 0 comes as \['gt_label', 'img'",
+        ),
+        (
+            (Label(gt_label=[1, 2]), PACK),
+            ValueError,
+            r'should have one gt_label each, and nothing else, but image 0 has',
+        ),
+        ((Label(), PACK), ValueError, r'one gt_label each, .* image 0 has {}'),
+        (
+            (Label(gt_label=1, gt_score=torch.ones(10)), PACK),
+            ValueError,
+            'nothing else, but image 0 has .*gt_score',
+        ),
+    ],
+)
 def test_other_samples_are_refused(transforms, error, message):
     with pytest.raises(error, match=re.compile(message, re.DOTALL)):
         InMemoryDataset(digits(*transforms))
@@ -316,12 +353,14 @@ def test_other_samples_are_refused(transforms, error, message):
 
 def test_empty_data_set():
     with pytest.raises(
-            ValueError, match='(?s)should hold images, but .*is empty'):
+        ValueError, match='(?s)should hold images, but .*is empty'
+    ):
         InMemoryDataset(digits(indices=[], serialize_data=False))
 
 
 @pytest.mark.parametrize('dataset', [None, [1, 2], 'mmdskd.Digits'])
 def test_no_data_set(dataset):
     with pytest.raises(
-            TypeError, match='should be the config of a data set, or a Base'):
+        TypeError, match='should be the config of a data set, or a Base'
+    ):
         InMemoryDataset(dataset)

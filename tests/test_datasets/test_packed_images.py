@@ -44,7 +44,8 @@ def test_what_is_read_may_be_changed(path):
 
 
 @pytest.mark.parametrize(
-    'copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+    'copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
 def test_copies_hold_no_image(path, copied):
     packed = PackedImages(path)
     assert len(pickle.dumps(packed)) < 500 < IMGS.nbytes
@@ -59,13 +60,18 @@ def test_writing_again_replaces(path):
     np.testing.assert_array_equal(images(before), IMGS)
 
 
-@pytest.mark.parametrize('imgs, message', [
-    (IMGS[:4], 'as many images as labels, but got 4 and 5'),
-    (np.concatenate([IMGS, IMGS]), 'but got 10 and 5'),
-    ([*IMGS[:4], IMGS[4, :5]],
-     r'should be \(6, 8, 3\) of uint8, but number 5 is \(5, 8, 3\) of uint8'),
-    (IMGS.astype(float), r'number 1 is \(6, 8, 3\) of float64'),
-])
+@pytest.mark.parametrize(
+    'imgs, message',
+    [
+        (IMGS[:4], 'as many images as labels, but got 4 and 5'),
+        (np.concatenate([IMGS, IMGS]), 'but got 10 and 5'),
+        (
+            [*IMGS[:4], IMGS[4, :5]],
+            r'should be \(6, 8, 3\) of uint8, but number 5 is \(5, 8, 3\) of uint8',
+        ),
+        (IMGS.astype(float), r'number 1 is \(6, 8, 3\) of float64'),
+    ],
+)
 def test_failed_writing_leaves_the_old_file(path, imgs, message):
     before = path.read_bytes()
     with pytest.raises(ValueError, match=message):
@@ -105,8 +111,10 @@ def other_fields(path):
 def other_type(path):
     np.save(
         path,
-        np.zeros((), [('gt_label', '<u2', (2, )),
-                      ('img', '<f4', (2, 6, 8, 3))]))
+        np.zeros(
+            (), [('gt_label', '<u2', (2,)), ('img', '<f4', (2, 6, 8, 3))]
+        ),
+    )
 
 
 def several_records(path):
@@ -114,29 +122,42 @@ def several_records(path):
     np.save(path, np.stack([record, record]))
 
 
-@pytest.mark.parametrize('spoil', [
-    truncate, truncate_to_header, append, empty, other_file, other_array,
-    other_fields, other_type, several_records
-])
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        truncate,
+        truncate_to_header,
+        append,
+        empty,
+        other_file,
+        other_array,
+        other_fields,
+        other_type,
+        several_records,
+    ],
+)
 def test_other_files_are_refused(path, spoil):
     spoil(path)
     with pytest.raises(
-            ValueError,
-            match=r'train\.npy should be a whole file of packed images, but '
-            r'is not: .*pack the images again'):
+        ValueError,
+        match=r'train\.npy should be a whole file of packed images, but '
+        r'is not: .*pack the images again',
+    ):
         PackedImages(path)
 
 
 class Attack:
-
     def __reduce__(self):
-        return exec, ('raise SystemExit("code was run")', )
+        return exec, ('raise SystemExit("code was run")',)
 
 
-@pytest.mark.parametrize('save', [
-    lambda path: path.write_bytes(pickle.dumps(Attack())),
-    lambda path: np.save(path, np.array([Attack()], object)),
-])
+@pytest.mark.parametrize(
+    'save',
+    [
+        lambda path: path.write_bytes(pickle.dumps(Attack())),
+        lambda path: np.save(path, np.array([Attack()], object)),
+    ],
+)
 def test_no_code_is_run(path, save):
     save(path)
     with pytest.raises(SystemExit):

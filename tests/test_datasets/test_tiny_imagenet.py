@@ -20,8 +20,10 @@ from mmdskd.datasets import TinyImageNet
 from mmdskd.datasets.packed_images import PackedImages
 
 CONFIG = (
-    Path(__file__).parents[2] / 'configs/_base_/datasets/' /
-    'tiny_imagenet_bs256.py')
+    Path(__file__).parents[2]
+    / 'configs/_base_/datasets/'
+    / 'tiny_imagenet_bs256.py'
+)
 
 
 def build(root, split='train', **kwargs):
@@ -37,8 +39,12 @@ def images(dataset):
 
 def pack(root, split):
     dataset = build(root, split)
-    PackedImages.write(root / f'{split}.npy', images(dataset),
-                       dataset.get_gt_labels(), (64, 64))
+    PackedImages.write(
+        root / f'{split}.npy',
+        images(dataset),
+        dataset.get_gt_labels(),
+        (64, 64),
+    )
 
 
 def test_training_images_are_those_of_image_folder(tiny_imagenet_folder):
@@ -46,18 +52,20 @@ def test_training_images_are_those_of_image_folder(tiny_imagenet_folder):
     dataset = build(root)
     expected = ImageFolder(str(root / 'train'))
     assert len(dataset) == 12
-    assert [(dataset[i]['img_path'], dataset[i]['gt_label'])
-            for i in range(12)] == expected.samples
+    assert [
+        (dataset[i]['img_path'], dataset[i]['gt_label']) for i in range(12)
+    ] == expected.samples
     # The order of wnids.txt is another one.
     assert (root / 'wnids.txt').read_text().split() == expected.classes[::-1]
     assert dataset.get_cat_ids(11) == [2]
     np.testing.assert_allclose(  # As R, G, B; decoders may differ in bits.
         images(dataset)[..., ::-1].astype(float),
-        np.stack([np.array(img) for img, _ in expected]), atol=3)
+        np.stack([np.array(img) for img, _ in expected]),
+        atol=3,
+    )
 
 
-def test_validation_labels_are_those_of_the_annotations(
-        tiny_imagenet_folder):
+def test_validation_labels_are_those_of_the_annotations(tiny_imagenet_folder):
     root = tiny_imagenet_folder(classes=3, images=4)
     dataset = build(root, 'val')
     # The fixture annotates the wnids 2, 1, 0, 2, 1, 0, ...
@@ -136,14 +144,15 @@ def test_config_normalises_as_the_field(tiny_imagenet_folder, packed):
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         loader = Runner.build_dataloader(loader)
         preprocess = MODELS.build(cfg.data_preprocessor)
-    batch, = [preprocess(batch) for batch in loader]
+    (batch,) = [preprocess(batch) for batch in loader]
     labels = [int(sample.gt_label) for sample in batch['data_samples']]
     assert labels == [2, 1, 0] * 4
     expected = []
     for i in range(12):
         img = np.array(Image.open(root / f'val/images/val_{i}.JPEG')) / 255
-        expected.append((img - (0.4802, 0.4481, 0.3975)) /
-                        (0.2302, 0.2265, 0.2262))
+        expected.append(
+            (img - (0.4802, 0.4481, 0.3975)) / (0.2302, 0.2265, 0.2262)
+        )
     expected = torch.tensor(np.array(expected)).permute(0, 3, 1, 2)
     # Decoders may differ in bits, which is less than 3 of 255.
     assert (batch['inputs'] - expected).abs().max() < 3 / 255 / 0.22
@@ -170,7 +179,7 @@ def test_config_rotates_as_torchvision():
     steps = np.arange(2001) / 2000
     distance = max((uniform - steps[:-1]).max(), (steps[1:] - uniform).max())
     assert distance < 1.63 / 2000**0.5
-    assert -20 <= min(angles) and max(angles) <= 20
+    assert min(angles) >= -20 and max(angles) <= 20
 
 
 def test_config_of_training(tiny_imagenet_folder):
@@ -180,13 +189,15 @@ def test_config_of_training(tiny_imagenet_folder):
     kinds = [transform.type for transform in loader.dataset.pipeline]
     assert kinds == ['Rotate', 'RandomFlip', 'PackInputs']
     assert loader.dataset.pipeline[1] == dict(
-        type='RandomFlip', prob=0.5, direction='horizontal')
+        type='RandomFlip', prob=0.5, direction='horizontal'
+    )
     loader.num_workers = 1
     loader.dataset.update(
-        data_root=str(tiny_imagenet_folder()), check_complete=False)
+        data_root=str(tiny_imagenet_folder()), check_complete=False
+    )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         loader = Runner.build_dataloader(loader, seed=0)
-    batch, = loader
+    (batch,) = loader
     assert batch['inputs'].shape == (12, 3, 64, 64)
     assert batch['inputs'].dtype == torch.uint8
 
@@ -196,19 +207,21 @@ def test_config_of_training(tiny_imagenet_folder):
 
 def test_unknown_split(tmp_path):
     with pytest.raises(
-            ValueError,
-            match=r"split should be one of \['train', 'val'\], but got "
-            "'test'"):
+        ValueError,
+        match=r"split should be one of \['train', 'val'\], but got "
+        "'test'",
+    ):
         TinyImageNet(str(tmp_path), 'test')
 
 
 def test_missing_folder(tmp_path):
     with pytest.raises(
-            FileNotFoundError,
-            match='data_root should be the folder "tiny-imagenet-200" with '
-            'wnids.txt, words.txt, train and val, .*no/where" does not exist '
-            r'\(looked from .*\).*http://cs231n.stanford.edu/'
-            'tiny-imagenet-200.zip'):
+        FileNotFoundError,
+        match='data_root should be the folder "tiny-imagenet-200" with '
+        'wnids.txt, words.txt, train and val, .*no/where" does not exist '
+        r'\(looked from .*\).*http://cs231n.stanford.edu/'
+        'tiny-imagenet-200.zip',
+    ):
         build(tmp_path / 'no/where')
 
 
@@ -216,8 +229,8 @@ def test_other_folder(tmp_path):
     for number in range(5):
         (tmp_path / f'photo{number}').touch()
     with pytest.raises(
-            FileNotFoundError,
-            match='holds photo0, photo1, photo2 and 2 more'):
+        FileNotFoundError, match='holds photo0, photo1, photo2 and 2 more'
+    ):
         build(tmp_path)
 
 
@@ -272,41 +285,98 @@ def replace(name, old, new):
 ANNOTATIONS = 'val/val_annotations.txt'
 
 
-@pytest.mark.parametrize('spoil, split, message', [
-    (no_words, 'val', 'words.txt should be a file, but is missing'),
-    (no_annotations, 'val', f'{ANNOTATIONS} should be a file, but is missi'),
-    (no_train, 'train', 'for each class of wnids.txt, but n00000000 has 0, '
-     'n00000001 has 0, n00000002 has 0'),
-    (no_class_folder, 'train', 'wnids.txt, but n00000001 has 0'),
-    (no_image_of_a_class, 'train', 'train/<wnid>/images should hold 500 '
-     '.JPEG files for each class of wnids.txt, but n00000001 has 0'),
-    (another_class_folder, 'train', 'but also holds n12345678'),
-    (no_val_images, 'val', f'{ANNOTATIONS}, line 1: the file should be one '
-     'of .*val/images, which holds 0 .JPEG files.*val_0.JPEG'),
-    (a_val_image_less, 'val', f'{ANNOTATIONS}, line 6: the file should .*'
-     "holds 11 .JPEG files, and in no line before, but is 'val_5.JPEG'"),
-    (a_val_image_more, 'val', 'has no line for val_99.JPEG'),
-    (replace(ANNOTATIONS, 'val_3', 'val_1'), 'val', f'{ANNOTATIONS}, line 4: '
-     "the file should be .*in no line before, but is 'val_1.JPEG'"),
-    (replace(ANNOTATIONS, 'val_2.JPEG\t', 'val_2.JPEG '), 'val',
-     f'{ANNOTATIONS}, line 3: the wnid should be one of wnids.txt, but is '
-     "'0'"),
-    (replace(ANNOTATIONS, 'val_1.JPEG\tn00000001\t0\t0\t62\t62', 'val_1.JPEG'
-             ), 'val', f'{ANNOTATIONS}, line 2: should be "file TAB wnid TAB '
-     'box", but is \'val_1.JPEG\''),
-    (replace(ANNOTATIONS, 'n00000001', 'n00000007'), 'val',
-     f"{ANNOTATIONS}, line 2: the wnid should .*, but is 'n00000007'"),
-    (replace('wnids.txt', 'n00000001', 'goldfish'), 'train', 'wnids.txt, '
-     'line 2: should be a WordNet id of its own, "n" and 8 digits, but is '
-     "'goldfish'"),
-    (replace('wnids.txt', 'n00000001', 'n00000002'), 'val',
-     "wnids.txt, line 2: .* of its own.*, but is 'n00000002'"),
-    (replace('wnids.txt', 'n00000001\n', '\n'), 'train', "line 2.*but is ''"),
-    (replace('words.txt', 'n00000001', 'n00000007'), 'train',
-     'name all classes of wnids.txt, but has no line for n00000001'),
-    (replace('words.txt', 'n00000001\t', 'n00000001 '), 'val',
-     'words.txt, line 2: should be "wnid TAB names", but is'),
-])
+@pytest.mark.parametrize(
+    'spoil, split, message',
+    [
+        (no_words, 'val', 'words.txt should be a file, but is missing'),
+        (
+            no_annotations,
+            'val',
+            f'{ANNOTATIONS} should be a file, but is missi',
+        ),
+        (
+            no_train,
+            'train',
+            'for each class of wnids.txt, but n00000000 has 0, '
+            'n00000001 has 0, n00000002 has 0',
+        ),
+        (no_class_folder, 'train', 'wnids.txt, but n00000001 has 0'),
+        (
+            no_image_of_a_class,
+            'train',
+            'train/<wnid>/images should hold 500 '
+            '.JPEG files for each class of wnids.txt, but n00000001 has 0',
+        ),
+        (another_class_folder, 'train', 'but also holds n12345678'),
+        (
+            no_val_images,
+            'val',
+            f'{ANNOTATIONS}, line 1: the file should be one '
+            'of .*val/images, which holds 0 .JPEG files.*val_0.JPEG',
+        ),
+        (
+            a_val_image_less,
+            'val',
+            f'{ANNOTATIONS}, line 6: the file should .*'
+            "holds 11 .JPEG files, and in no line before, but is 'val_5.JPEG'",
+        ),
+        (a_val_image_more, 'val', 'has no line for val_99.JPEG'),
+        (
+            replace(ANNOTATIONS, 'val_3', 'val_1'),
+            'val',
+            f'{ANNOTATIONS}, line 4: '
+            "the file should be .*in no line before, but is 'val_1.JPEG'",
+        ),
+        (
+            replace(ANNOTATIONS, 'val_2.JPEG\t', 'val_2.JPEG '),
+            'val',
+            f'{ANNOTATIONS}, line 3: the wnid should be one of wnids.txt, but is '
+            "'0'",
+        ),
+        (
+            replace(
+                ANNOTATIONS,
+                'val_1.JPEG\tn00000001\t0\t0\t62\t62',
+                'val_1.JPEG',
+            ),
+            'val',
+            f'{ANNOTATIONS}, line 2: should be "file TAB wnid TAB '
+            "box\", but is 'val_1.JPEG'",
+        ),
+        (
+            replace(ANNOTATIONS, 'n00000001', 'n00000007'),
+            'val',
+            f"{ANNOTATIONS}, line 2: the wnid should .*, but is 'n00000007'",
+        ),
+        (
+            replace('wnids.txt', 'n00000001', 'goldfish'),
+            'train',
+            'wnids.txt, '
+            'line 2: should be a WordNet id of its own, "n" and 8 digits, but is '
+            "'goldfish'",
+        ),
+        (
+            replace('wnids.txt', 'n00000001', 'n00000002'),
+            'val',
+            "wnids.txt, line 2: .* of its own.*, but is 'n00000002'",
+        ),
+        (
+            replace('wnids.txt', 'n00000001\n', '\n'),
+            'train',
+            "line 2.*but is ''",
+        ),
+        (
+            replace('words.txt', 'n00000001', 'n00000007'),
+            'train',
+            'name all classes of wnids.txt, but has no line for n00000001',
+        ),
+        (
+            replace('words.txt', 'n00000001\t', 'n00000001 '),
+            'val',
+            'words.txt, line 2: should be "wnid TAB names", but is',
+        ),
+    ],
+)
 def test_half_unpacked_folder(tiny_imagenet_folder, spoil, split, message):
     root = tiny_imagenet_folder()
     build(root, split)
@@ -327,28 +397,34 @@ def test_empty_annotations(tiny_imagenet_folder):
     root = tiny_imagenet_folder()
     (root / 'val/val_annotations.txt').write_text('')
     shutil.rmtree(root / 'val/images')
-    with pytest.raises(ValueError, match='should hold 10,000 images, but '
-                       'holds 0'):
+    with pytest.raises(
+        ValueError, match='should hold 10,000 images, but holds 0'
+    ):
         build(root, 'val')
 
 
-def test_part_of_the_data_is_told_by_default(tiny_imagenet_folder,
-                                             monkeypatch):
+def test_part_of_the_data_is_told_by_default(
+    tiny_imagenet_folder, monkeypatch
+):
     root = tiny_imagenet_folder(classes=3, images=4)
     for split in ('train', 'val'):
         with pytest.raises(
-                ValueError, match='should list 200 classes, but lists 3'):
+            ValueError, match='should list 200 classes, but lists 3'
+        ):
             TinyImageNet(str(root), split)
     monkeypatch.setattr(TinyImageNet, 'num_classes', 3)
     with pytest.raises(
-            ValueError, match='should hold 33333 .*n00000000 has 4, n00'):
+        ValueError, match='should hold 33333 .*n00000000 has 4, n00'
+    ):
         TinyImageNet(str(root), 'train')
     with pytest.raises(
-            ValueError, match='val should hold 10,000 images, but holds 12'):
+        ValueError, match='val should hold 10,000 images, but holds 12'
+    ):
         TinyImageNet(str(root), 'val')
     pack(root, 'train')
     with pytest.raises(
-            ValueError, match='train.npy should hold 100,000 images, but'):
+        ValueError, match='train.npy should hold 100,000 images, but'
+    ):
         TinyImageNet(str(root), 'train')
     (root / 'train.npy').unlink()
     monkeypatch.setattr(TinyImageNet, 'num_images', dict(train=12, val=12))
@@ -360,13 +436,19 @@ def test_part_of_the_data_is_told_by_default(tiny_imagenet_folder,
         TinyImageNet(str(root), 'train')
 
 
-@pytest.mark.parametrize('content, message', [
-    (lambda whole: b'', r'can not be decoded \(0 bytes\)'),
-    (lambda whole: whole[:len(whole) // 2], 'can not be decoded'),
-    (lambda whole: whole[:-1], 'can not be decoded'),
-    (lambda whole: whole[:-300] + bytes(300), 'can not be decoded'),
-    (lambda whole: b'<html>gone</html>', r'can not be decoded \(17 bytes\)'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (lambda whole: b'', r'can not be decoded \(0 bytes\)'),
+        (lambda whole: whole[: len(whole) // 2], 'can not be decoded'),
+        (lambda whole: whole[:-1], 'can not be decoded'),
+        (lambda whole: whole[:-300] + bytes(300), 'can not be decoded'),
+        (
+            lambda whole: b'<html>gone</html>',
+            r'can not be decoded \(17 bytes\)',
+        ),
+    ],
+)
 def test_broken_image(tiny_imagenet_folder, content, message):
     root = tiny_imagenet_folder()
     path = root / 'train/n00000001/images/n00000001_2.JPEG'
@@ -374,9 +456,10 @@ def test_broken_image(tiny_imagenet_folder, content, message):
     dataset = build(root)
     dataset[5]
     with pytest.raises(
-            ValueError,
-            match=rf'n00000001_2.JPEG should be a JPEG image of the shape '
-            rf'\(64, 64, 3\), but {message}'):
+        ValueError,
+        match=rf'n00000001_2.JPEG should be a JPEG image of the shape '
+        rf'\(64, 64, 3\), but {message}',
+    ):
         dataset[6]
 
 
@@ -384,9 +467,10 @@ def test_image_that_went_missing(tiny_imagenet_folder):
     root = tiny_imagenet_folder()
     dataset = build(root, 'val')
     (root / 'val/images/val_3.JPEG').unlink()
-    with pytest.raises(FileNotFoundError,
-                       match='val_3.JPEG should be an image, but is missing. '
-                       'Unpack http'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='val_3.JPEG should be an image, but is missing. Unpack http',
+    ):
         dataset[3]
 
 
@@ -394,8 +478,8 @@ def test_image_of_another_size(tiny_imagenet_folder):
     root = tiny_imagenet_folder()
     Image.new('RGB', (64, 32)).save(root / 'val/images/val_3.JPEG')
     with pytest.raises(
-            ValueError,
-            match=r'val_3.JPEG should .* has the shape \(32, 64, 3\)'):
+        ValueError, match=r'val_3.JPEG should .* has the shape \(32, 64, 3\)'
+    ):
         build(root, 'val')[3]
 
 
@@ -409,23 +493,27 @@ def test_grey_image(tiny_imagenet_folder):
 
 def test_packed_file_of_other_data(tiny_imagenet_folder):
     root = tiny_imagenet_folder(classes=3)
-    PackedImages.write(root / 'val.npy', np.zeros((2, 64, 64, 3), np.uint8),
-                       [1, 3], (64, 64))
+    PackedImages.write(
+        root / 'val.npy', np.zeros((2, 64, 64, 3), np.uint8), [1, 3], (64, 64)
+    )
     with pytest.raises(
-            ValueError,
-            match='val.npy should have labels below 3, the number of classes '
-            'in wnids.txt, but one is 3'):
+        ValueError,
+        match='val.npy should have labels below 3, the number of classes '
+        'in wnids.txt, but one is 3',
+    ):
         build(root, 'val')
 
 
 def test_packed_images_of_another_size(tiny_imagenet_folder):
     root = tiny_imagenet_folder()
-    PackedImages.write(root / 'val.npy', np.zeros((2, 32, 32, 3), np.uint8),
-                       [1, 2], (32, 32))
+    PackedImages.write(
+        root / 'val.npy', np.zeros((2, 32, 32, 3), np.uint8), [1, 2], (32, 32)
+    )
     with pytest.raises(
-            ValueError,
-            match=r'val.npy should have images of the shape \(64, 64, 3\), '
-            r'but theirs is \(32, 32, 3\)'):
+        ValueError,
+        match=r'val.npy should have images of the shape \(64, 64, 3\), '
+        r'but theirs is \(32, 32, 3\)',
+    ):
         build(root, 'val')
 
 
@@ -444,7 +532,10 @@ def test_images_need_no_loading_transform(tiny_imagenet_folder, packed):
     if packed:
         pack(root, 'val')
     with pytest.raises(
-            ValueError, match='pipeline should be without LoadImageFromFile'):
-        build(root, 'val', pipeline=[
-            dict(type='LoadImageFromFile', _scope_='mmpretrain')
-        ])
+        ValueError, match='pipeline should be without LoadImageFromFile'
+    ):
+        build(
+            root,
+            'val',
+            pipeline=[dict(type='LoadImageFromFile', _scope_='mmpretrain')],
+        )

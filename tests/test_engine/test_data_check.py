@@ -41,7 +41,8 @@ def test_augmented_images_pass(warnings):
 
 def test_preprocessor_of_the_model_hides_that_of_the_data(warnings):
     found, _ = warnings(
-        **{'model.data_preprocessor': dict(mean=[78.4], std=[81.7])})
+        **{'model.data_preprocessor': dict(mean=[78.4], std=[81.7])}
+    )
     [message] = found
     assert 'images for training are not augmented' in message
     assert 'a ClsDataPreprocessor, has no "augments"' in message
@@ -49,32 +50,36 @@ def test_preprocessor_of_the_model_hides_that_of_the_data(warnings):
 
 def test_images_that_are_smaller_than_the_crop(warnings):
     with pytest.raises(
-            ValueError, match=r'crop_size should be at most .*\(18, 18\)'):
+        ValueError, match=r'crop_size should be at most .*\(18, 18\)'
+    ):
         warnings(**{'data_preprocessor.augments.0.crop_size': 19})
 
 
 def test_other_data_sets_have_their_own_pipeline(warnings):
     dataset = Config.fromfile(
-        CONFIGS / '_base_/datasets/digits_bs64_per_image.py')
+        CONFIGS / '_base_/datasets/digits_bs64_per_image.py'
+    )
     found, _ = warnings(
-        **{
-            'train_dataloader': dict(dataset.train_dataloader, _delete_=True),
-            'data_preprocessor': dict(
-                dataset.data_preprocessor, _delete_=True)
-        })
+        train_dataloader=dict(dataset.train_dataloader, _delete_=True),
+        data_preprocessor=dict(dataset.data_preprocessor, _delete_=True),
+    )
     assert found == []
 
 
-MIXUP = dict(augments=dict(type='Mixup', alpha=1.))
+MIXUP = dict(augments=dict(type='Mixup', alpha=1.0))
 
 
-@pytest.mark.parametrize('changes, told', [
-    ({}, False),
-    ({'model.architecture.train_cfg': MIXUP}, True),
-    ({'data_preprocessor.batch_augments': MIXUP}, False),
-])
-def test_mixup_of_the_architecture_is_not_used(tmp_path, build_runner,
-                                               monkeypatch, changes, told):
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        ({}, False),
+        ({'model.architecture.train_cfg': MIXUP}, True),
+        ({'data_preprocessor.batch_augments': MIXUP}, False),
+    ],
+)
+def test_mixup_of_the_architecture_is_not_used(
+    tmp_path, build_runner, monkeypatch, changes, told
+):
     name = 'kd_resnet20_resnet8-thin_1xb64_digits'
     cfg = Config.fromfile(CONFIGS / f'kd/digits/{name}.py')
     cfg.work_dir = str(tmp_path)
@@ -89,7 +94,8 @@ def test_mixup_of_the_architecture_is_not_used(tmp_path, build_runner,
         assert 'FrozenTeacherDistill prepares them by its own' in found[0]
         assert 'as batch_augments=dict(' in found[0]
         batch = runner.model.data_preprocessor(
-            next(iter(runner.train_dataloader)), True)
+            next(iter(runner.train_dataloader)), True
+        )
         # Class indices: nothing is mixed.
         assert 'gt_score' not in batch['data_samples'][0]
 

@@ -12,10 +12,12 @@ def check(dskd_config):
     """Change the config, build the algorithm and check it."""
 
     def run(**changes):
-        dskd_config.merge_from_dict({
-            'model.distiller.' + key.replace('__', '.'): value
-            for key, value in changes.items()
-        })
+        dskd_config.merge_from_dict(
+            {
+                'model.distiller.' + key.replace('__', '.'): value
+                for key, value in changes.items()
+            }
+        )
         cfg = dskd_config.model
         check_distillation(MODELS.build(cfg))
 
@@ -34,46 +36,92 @@ MSE = dict(
     _delete_=True,
     type='mmdskd.DSKDLoss',
     num_branches=2,
-    feat_loss=dict(type='L2Loss'))
+    feat_loss=dict(type='L2Loss'),
+)
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(distill_losses__loss_dskd__num_branches=3),
-     r"numbers of branches should agree.*recorder 'shallow' \(sources\) 2, "
-     r"connector 'heads' \(in_channels\) 2, loss 'loss_dskd' "
-     r'\(num_branches\) 3'),
-    (dict(student_recorders__shallow__sources=['backbone.layer1']),
-     r"recorder 'shallow' \(sources\) 1"),
-    (dict(
-        connectors__heads__in_channels=[4],
-        connectors__heads__strides=[4]), r"connector 'heads' \(in_channels\)"
-     ' 1'),
-    (dict(connectors__heads__num_classes=None),
-     "logit_loss or label_loss, but connector 'heads' has no classifier"),
-    (dict(connectors__heads__num_classes=7),
-     "numbers of classes should agree.*student 10, teacher 10, connector "
-     "'heads' 7"),
-    (dict(distill_losses__loss_dskd=MSE), 'which would get no gradient: set '
-     'num_classes=None'),
-    (dict(distill_losses__loss_kd__tau=0),
-     'loss_kd: tau of KLDivergence should be > 0, but got 0'),
-    (dict(loss_forward_mappings__loss_dskd=dict(
-        _delete_=True,
-        branches=dict(
-            from_student=True, recorder='shallow', connector='heads'),
-        feat_T=dict(from_student=False, recorder='feat'))),
-     'should give branches, preds_T, feat_T, but preds_T is missing'),
-    (dict(loss_forward_mappings__loss_dskd__branches=dict(
-        _delete_=True, from_student=True, recorder='shallow')),
-     'a connector of type mmdskd.DSKDConnector, but its connector None is a '
-     'NoneType'),
-    (dict(connectors__heads=[dict(type='TorchFunctionalConnector',
-                                  function_name='relu', func_args=dict())]),
-     "its connector 'heads' is a Sequential"),
-    (dict(loss_forward_mappings__loss_dskd__branches__recorder='logits'),
-     "recorded by mmdskd.MultiModuleOutputs, but 'logits' is a "
-     'ModuleOutputsRecorder'),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            dict(distill_losses__loss_dskd__num_branches=3),
+            r"numbers of branches should agree.*recorder 'shallow' \(sources\) 2, "
+            r"connector 'heads' \(in_channels\) 2, loss 'loss_dskd' "
+            r'\(num_branches\) 3',
+        ),
+        (
+            dict(student_recorders__shallow__sources=['backbone.layer1']),
+            r"recorder 'shallow' \(sources\) 1",
+        ),
+        (
+            dict(
+                connectors__heads__in_channels=[4],
+                connectors__heads__strides=[4],
+            ),
+            r"connector 'heads' \(in_channels\)"
+            ' 1',
+        ),
+        (
+            dict(connectors__heads__num_classes=None),
+            "logit_loss or label_loss, but connector 'heads' has no classifier",
+        ),
+        (
+            dict(connectors__heads__num_classes=7),
+            'numbers of classes should agree.*student 10, teacher 10, connector '
+            "'heads' 7",
+        ),
+        (
+            dict(distill_losses__loss_dskd=MSE),
+            'which would get no gradient: set num_classes=None',
+        ),
+        (
+            dict(distill_losses__loss_kd__tau=0),
+            'loss_kd: tau of KLDivergence should be > 0, but got 0',
+        ),
+        (
+            dict(
+                loss_forward_mappings__loss_dskd=dict(
+                    _delete_=True,
+                    branches=dict(
+                        from_student=True,
+                        recorder='shallow',
+                        connector='heads',
+                    ),
+                    feat_T=dict(from_student=False, recorder='feat'),
+                )
+            ),
+            'should give branches, preds_T, feat_T, but preds_T is missing',
+        ),
+        (
+            dict(
+                loss_forward_mappings__loss_dskd__branches=dict(
+                    _delete_=True, from_student=True, recorder='shallow'
+                )
+            ),
+            'a connector of type mmdskd.DSKDConnector, but its connector None is a '
+            'NoneType',
+        ),
+        (
+            dict(
+                connectors__heads=[
+                    dict(
+                        type='TorchFunctionalConnector',
+                        function_name='relu',
+                        func_args=dict(),
+                    )
+                ]
+            ),
+            "its connector 'heads' is a Sequential",
+        ),
+        (
+            dict(
+                loss_forward_mappings__loss_dskd__branches__recorder='logits'
+            ),
+            "recorded by mmdskd.MultiModuleOutputs, but 'logits' is a "
+            'ModuleOutputsRecorder',
+        ),
+    ],
+)
 def test_what_does_not_fit_is_told(check, changes, message):
     with pytest.raises(ValueError, match=message):
         check(**changes)
@@ -82,9 +130,10 @@ def test_what_does_not_fit_is_told(check, changes, message):
 def test_teacher_and_student_have_the_same_classes(check, dskd_config):
     dskd_config.model.teacher.head.num_classes = 20
     with pytest.raises(
-            ValueError,
-            match='numbers of classes should agree, but they are: student '
-            '10, teacher 20'):
+        ValueError,
+        match='numbers of classes should agree, but they are: student '
+        '10, teacher 20',
+    ):
         check()
 
 
@@ -94,8 +143,7 @@ def test_kd_without_dskd_is_checked_too(kd_config):
         check_distillation(MODELS.build(kd_config.model))
 
 
-ONE_WIDTH = dict(
-    init_args=dict(candidate_choices=[1.0], choice_mode='ratio'))
+ONE_WIDTH = dict(init_args=dict(candidate_choices=[1.0], choice_mode='ratio'))
 STAGES = ('backbone.conv1_(0, 4)_4', 'backbone.layer2.0.conv2_(0, 8)_8')
 
 
@@ -114,13 +162,17 @@ def search(dskd_config):
                 channel_unit_cfg=dict(
                     type='OneShotMutableChannelUnit',
                     default_args=dict(
-                        candidate_choices=[0.5, 1.0], choice_mode='ratio'),
-                    units={name: ONE_WIDTH
-                           for name in fixed}),
+                        candidate_choices=[0.5, 1.0], choice_mode='ratio'
+                    ),
+                    units=dict.fromkeys(fixed, ONE_WIDTH),
+                ),
                 parse_cfg=dict(
                     type='ChannelAnalyzer',
                     demo_input=(1, 1, 16, 16),
-                    tracer_type='BackwardTracer')))
+                    tracer_type='BackwardTracer',
+                ),
+            ),
+        )
         return MODELS.build(model)
 
     return build
@@ -134,22 +186,28 @@ def test_heads_in_a_search_need_layers_of_fixed_width(search):
     image = torch.rand(2, 1, 16, 16)
     for choices in (model.mutator.max_choices, model.mutator.min_choices):
         model.mutator.set_choices(choices)
-        assert backbone.layer1(backbone.relu(
-            backbone.bn1(backbone.conv1(image)))).shape[1] == 4
+        assert (
+            backbone.layer1(
+                backbone.relu(backbone.bn1(backbone.conv1(image)))
+            ).shape[1]
+            == 4
+        )
         assert backbone(image)[0].shape[1] in (8, 16)
 
 
-@pytest.mark.parametrize('fixed, source, unit', [
-    ((), 'layer1', STAGES[0]),
-    (STAGES[:1], 'layer2', STAGES[1]),
-])
+@pytest.mark.parametrize(
+    'fixed, source, unit',
+    [((), 'layer1', STAGES[0]), (STAGES[:1], 'layer2', STAGES[1])],
+)
 def test_varying_width_is_told(search, fixed, source, unit):
     with pytest.raises(ValueError) as error:
         check_distillation(search(*fixed))
-    assert (f"AutoSlim varies the width of 'backbone.{source}'" in str(
-        error.value))
-    assert f"units={{{unit!r}: dict(init_args=dict(candidate" in str(
-        error.value)
+    assert f"AutoSlim varies the width of 'backbone.{source}'" in str(
+        error.value
+    )
+    assert f'units={{{unit!r}: dict(init_args=dict(candidate' in str(
+        error.value
+    )
     # What it says to write is right.
     written = re.search(r'units=(\{.*?\)\)\})', str(error.value)).group(1)
     assert eval(written) == {unit: ONE_WIDTH}
@@ -158,6 +216,5 @@ def test_varying_width_is_told(search, fixed, source, unit):
 def test_classes_of_a_search_are_checked(search, dskd_config):
     model = search(*STAGES)
     model.architecture.head.num_classes = 7
-    with pytest.raises(
-            ValueError, match="student 7, connector 'heads' 10"):
+    with pytest.raises(ValueError, match="student 7, connector 'heads' 10"):
         check_distillation(model)

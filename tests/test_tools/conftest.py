@@ -1,7 +1,7 @@
 import copy
 import uuid
 from pathlib import Path
-from typing import Callable, Tuple
+from typing import Callable
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def plain_config(kd_config) -> Config:
 
 
 @pytest.fixture
-def dskd_run(dskd_config, dump, tmp_path) -> Tuple[str, Path]:
+def dskd_run(dskd_config, dump, tmp_path) -> tuple[str, Path]:
     """Config and checkpoint of a DSKD run whose heads are sure of something,
     though hardly ever right."""
     torch.manual_seed(3)
@@ -45,5 +45,6 @@ def dskd_run(dskd_config, dump, tmp_path) -> Tuple[str, Path]:
         head.classifier.weight.data.normal_(std=10)
     path = tmp_path / 'epoch_1.pth'
     torch.save(
-        dict(meta=dict(epoch=1), state_dict=algorithm.state_dict()), path)
+        dict(meta=dict(epoch=1), state_dict=algorithm.state_dict()), path
+    )
     return dump(dskd_config), path

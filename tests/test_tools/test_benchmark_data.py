@@ -34,22 +34,20 @@ def config(name='cifar100_bs64'):
 
 
 def arguments(**kwargs):
-    return argparse.Namespace(
-        **{
-            **dict(workers=0, batches=2),
-            **kwargs
-        })
+    return argparse.Namespace(**{**dict(workers=0, batches=2), **kwargs})
 
 
-@pytest.mark.parametrize('name, shape', [('cifar100_bs64', (3, 32, 32)),
-                                         ('digits32_bs16', (1, 32, 32))])
+@pytest.mark.parametrize(
+    'name, shape',
+    [('cifar100_bs64', (3, 32, 32)), ('digits32_bs16', (1, 32, 32))],
+)
 def test_both_paths_feed_the_same_images(tool, name, shape, monkeypatch):
     cfg = config(name)
     tool['use_random_images'](cfg, 16)
     # A crop of the whole image, and no flip, leave it as it is.
     cfg.data_preprocessor.augments = [
         dict(type='mmdskd.BatchRandomCrop', crop_size=32),
-        dict(type='mmdskd.BatchRandomFlip', prob=0.)
+        dict(type='mmdskd.BatchRandomFlip', prob=0.0),
     ]
     batches = []
 
@@ -69,9 +67,11 @@ def test_both_paths_feed_the_same_images(tool, name, shape, monkeypatch):
 
 def test_per_image_configs_have_nothing_to_compare(tool):
     with pytest.raises(
-            ValueError, match='CONFIG should have a data_preprocessor of the'):
-        tool['make_paths'](config('cifar100_bs64_per_image'), arguments(),
-                           'cpu')
+        ValueError, match='CONFIG should have a data_preprocessor of the'
+    ):
+        tool['make_paths'](
+            config('cifar100_bs64_per_image'), arguments(), 'cpu'
+        )
 
 
 def test_functions_take_turns(tool):
@@ -83,18 +83,20 @@ def test_functions_take_turns(tool):
     times = tool['measure']({'a': function('a'), 'b': function('b')}, 2, 'cpu')
     assert calls == ['a', 'b'] * 3
     assert {name: len(values) for name, values in times.items()} == dict(
-        a=2, b=2)
+        a=2, b=2
+    )
 
 
 def test_table(tool):
     # The machine gets slower, but b is always twice as fast as a.
     table = tool['format_table'](
-        dict(b=[1e-5, 2e-5, 4e-5], a=[2e-5, 4e-5, 8e-5]), 'a')
+        dict(b=[1e-5, 2e-5, 4e-5], a=[2e-5, 4e-5, 8e-5]), 'a'
+    )
     assert table.splitlines()[2:] == [
         '| a | 25,000 [18,750, 37,500] | 40.0 [30.0, 60.0] | '
         '1.00 [1.00, 1.00] |',
         '| b | 50,000 [37,500, 75,000] | 20.0 [15.0, 30.0] | '
-        '2.00 [2.00, 2.00] |'
+        '2.00 [2.00, 2.00] |',
     ]
 
 
@@ -102,7 +104,7 @@ def test_torchvision_does_the_same(tool):
     pytest.importorskip('torchvision.transforms.v2')
     functions = {}
     assert tool['add_torchvision'](functions, AUGMENTS).startswith('torchvis')
-    (function, ) = functions.values()
+    (function,) = functions.values()
     images = torch.randint(256, (64, 3, 32, 32), dtype=torch.uint8)
     outputs = function(images)
     assert outputs.shape == images.shape and outputs.dtype == torch.uint8
@@ -119,8 +121,9 @@ def test_kornia_does_the_same(tool):
         outputs = function(images)
         assert outputs.shape == images.shape
         # Each image has a place of its own.
-        assert len({tuple(map(tuple, o[0].eq(0).tolist()))
-                    for o in outputs}) > 9
+        assert (
+            len({tuple(map(tuple, o[0].eq(0).tolist())) for o in outputs}) > 9
+        )
 
 
 @pytest.mark.parametrize('library', ['kornia', 'torchvision'])
@@ -142,7 +145,6 @@ def test_libraries_may_be_missing(tool, library, monkeypatch):
 def test_unknown_augmentation_has_no_twin(tool):
 
     class Other(BaseBatchAugment):
-
         def augment(self, inputs, generator=None):
             return inputs
 
@@ -155,15 +157,27 @@ def test_device_that_is_not_there(tool):
     assert tool['parse_device']('cpu') == 'cpu'
     for device in ('cuda:99', 'gpu'):
         with pytest.raises(
-                argparse.ArgumentTypeError,
-                match=f"'{device}' should be a device of this machine: "):
+            argparse.ArgumentTypeError,
+            match=f"'{device}' should be a device of this machine: ",
+        ):
             tool['parse_device'](device)
 
 
 def test_cli(run_tool, capsys):
-    run_tool('benchmarks/benchmark_data.py', DATASETS / 'digits_bs64.py',
-             '--turns', '2', '--batches', '2', '--augment-sizes', '8',
-             '--repeats', '1', '--devices', 'cpu')
+    run_tool(
+        'benchmarks/benchmark_data.py',
+        DATASETS / 'digits_bs64.py',
+        '--turns',
+        '2',
+        '--batches',
+        '2',
+        '--augment-sizes',
+        '8',
+        '--repeats',
+        '1',
+        '--devices',
+        'cpu',
+    )
     out = capsys.readouterr().out
     assert 'on: CPU, 1 threads. 2 turns, median [quartiles]' in out
     assert 'Data path, 2 batches of 64 per turn, 0 workers' in out
@@ -173,26 +187,50 @@ def test_cli(run_tool, capsys):
 
 
 def test_cli_takes_what_images_there_are(run_tool, capsys):
-    run_tool('benchmarks/benchmark_data.py', DATASETS / 'digits_bs64.py',
-             '--synthetic', '130', '--turns', '2', '--augment-sizes',
-             '--devices', 'cpu')
+    run_tool(
+        'benchmarks/benchmark_data.py',
+        DATASETS / 'digits_bs64.py',
+        '--synthetic',
+        '130',
+        '--turns',
+        '2',
+        '--augment-sizes',
+        '--devices',
+        'cpu',
+    )
     assert 'MMPretrain, image by image' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('config, arguments, message', [
-    ('cifar100_bs64', ['--synthetic', '63'],
-     'at least a batch of 64 images, but has 63'),
-    ('cifar100_bs64_per_image', ['--synthetic', '64'],
-     'should have a mmdskd.InMemoryDataset for training, but has'),
-])
+@pytest.mark.parametrize(
+    'config, arguments, message',
+    [
+        (
+            'cifar100_bs64',
+            ['--synthetic', '63'],
+            'at least a batch of 64 images, but has 63',
+        ),
+        (
+            'cifar100_bs64_per_image',
+            ['--synthetic', '64'],
+            'should have a mmdskd.InMemoryDataset for training, but has',
+        ),
+    ],
+)
 def test_cli_with_other_data(run_tool, config, arguments, message):
     with pytest.raises(ValueError, match=message):
-        run_tool('benchmarks/benchmark_data.py', DATASETS / f'{config}.py',
-                 *arguments)
+        run_tool(
+            'benchmarks/benchmark_data.py',
+            DATASETS / f'{config}.py',
+            *arguments,
+        )
 
 
 def test_cli_with_too_few_turns(run_tool, capsys):
     with pytest.raises(SystemExit):
-        run_tool('benchmarks/benchmark_data.py', DATASETS / 'digits_bs64.py',
-                 '--turns', '1')
+        run_tool(
+            'benchmarks/benchmark_data.py',
+            DATASETS / 'digits_bs64.py',
+            '--turns',
+            '1',
+        )
     assert "whole number >= 2, but got '1'" in capsys.readouterr().err

@@ -11,7 +11,8 @@ TOOL = ROOT / 'tools/misc/branch_table.py'
 # Title, command, and table of each section of the page.
 SECTIONS = re.findall(
     r'## (.+)\n\n`python tools/misc/branch_table.py (.+)`\n\n((?:\|.+\n)+)',
-    (ROOT / 'docs/branches.md').read_text())
+    (ROOT / 'docs/branches.md').read_text(),
+)
 HEAD = dict(type='mmdskd.ConvHead', kernel_size=1)
 
 
@@ -32,23 +33,30 @@ def tool(monkeypatch, capsys):
 
 
 def test_page_has_every_data_set():
-    folders = {re.search('dskd/(.+)/', command)[1]
-               for _, command, _ in SECTIONS}
+    folders = {
+        re.search('dskd/(.+)/', command)[1] for _, command, _ in SECTIONS
+    }
     assert folders == {
         path.name
-        for path in (ROOT / 'configs/dskd').iterdir() if path.is_dir()
+        for path in (ROOT / 'configs/dskd').iterdir()
+        if path.is_dir()
     }
 
 
-@pytest.mark.parametrize('title, command, table', [
-    pytest.param(
-        *section,
-        id=section[0],
-        marks=() if section[0].startswith('Digits') else pytest.mark.slow)
-    for section in SECTIONS
-])
-def test_page_is_what_the_tool_prints(title, command, table, tool,
-                                      monkeypatch):
+@pytest.mark.parametrize(
+    'title, command, table',
+    [
+        pytest.param(
+            *section,
+            id=section[0],
+            marks=() if section[0].startswith('Digits') else pytest.mark.slow,
+        )
+        for section in SECTIONS
+    ],
+)
+def test_page_is_what_the_tool_prints(
+    title, command, table, tool, monkeypatch
+):
     monkeypatch.chdir(ROOT)
     *options, pattern = command.split()
     configs = map(str, sorted(Path().glob(pattern)))
@@ -70,8 +78,10 @@ def test_row(tool, dskd_config, tmp_path):
     connector = MODELS.build(heads)
     parameters = sum(p.numel() for p in connector.parameters())
     assert cells[:4] == [
-        '`tiny`', '`backbone.layer1` 4x4x6, `backbone.layer2` 8x4x6', '32x4x6',
-        f'{parameters:,}'
+        '`tiny`',
+        '`backbone.layer1` 4x4x6, `backbone.layer2` 8x4x6',
+        '32x4x6',
+        f'{parameters:,}',
     ]
 
 
@@ -79,8 +89,10 @@ def test_row(tool, dskd_config, tmp_path):
 def test_wrong_shape(tool, shape, capsys):
     with pytest.raises(SystemExit):
         tool('--shape', shape, 'any.py')
-    assert ('should be channels, height and width of an image, such as '
-            f"3,32,32, but got '{shape}'") in capsys.readouterr().err
+    assert (
+        'should be channels, height and width of an image, such as '
+        f"3,32,32, but got '{shape}'"
+    ) in capsys.readouterr().err
 
 
 def test_config_without_dskd(tool, kd_config, dump):
@@ -95,5 +107,6 @@ def test_wrong_file_and_channels(tool, dskd_config, dump):
     with pytest.raises(SystemExit, match='no.py'):
         tool('--shape', '1,16,16', 'no.py')
     with pytest.raises(
-            SystemExit, match=r'--shape should be .*\(3, 16, 16\) does not'):
+        SystemExit, match=r'--shape should be .*\(3, 16, 16\) does not'
+    ):
         tool('--shape', '3,16,16', dump(dskd_config))

@@ -11,8 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 TOOL = (
-    Path(__file__).parents[2] /
-    'tools/model_converters/convert_kd_ckpt_to_student.py')
+    Path(__file__).parents[2]
+    / 'tools/model_converters/convert_kd_ckpt_to_student.py'
+)
 
 
 @pytest.fixture
@@ -42,7 +43,10 @@ def source(kd_config, tmp_path):
         dict(
             meta=dict(epoch=1, cfg='teacher = 1'),
             state_dict=algorithm.state_dict(),
-            optimizer={}), str(path))
+            optimizer={},
+        ),
+        str(path),
+    )
     return path
 
 
@@ -72,10 +76,10 @@ def test_beside_the_checkpoint_and_its_config(convert, source, kd_config):
     assert 'student_config.py' in out
 
 
-@pytest.mark.parametrize('out_path, expected', [
-    ('out', 'out/epoch_1_student.pth'),
-    ('out/mine.pth', 'out/mine.pth'),
-])
+@pytest.mark.parametrize(
+    'out_path, expected',
+    [('out', 'out/epoch_1_student.pth'), ('out/mine.pth', 'out/mine.pth')],
+)
 def test_out_path(convert, source, out_path, expected):
     folder = source.parent
     (folder / 'out').mkdir()
@@ -102,7 +106,7 @@ def test_bad_input_changes_nothing(convert, source, kd_config):
     kd_config.model = kd_config.model.architecture
     kd_config.dump(str(plain))
     truncated = folder / 'truncated.pth'
-    truncated.write_bytes(before[:len(before) // 2])
+    truncated.write_bytes(before[: len(before) // 2])
     link = folder / 'link.pth'
     link.symlink_to(source)
     files = sorted(os.listdir(folder))
@@ -114,7 +118,7 @@ def test_bad_input_changes_nothing(convert, source, kd_config):
         ((source, '--config', plain), '"architecture" dict'),
         ((source, '--config', folder / 'no.py'), 'neither'),
         ((truncated, '--inplace'), 'truncated'),
-        ((folder / 'no.pth', ), 'does not exist'),
+        ((folder / 'no.pth',), 'does not exist'),
     ):
         error = convert(*args, ok=False)
         assert 'Traceback' not in error
@@ -126,15 +130,17 @@ def test_bad_input_changes_nothing(convert, source, kd_config):
 def test_code_in_a_checkpoint_does_not_run(convert, tmp_path):
 
     class Attack:
-
         def __reduce__(self):
-            return os.mkdir, (str(tmp_path / 'run'), )
+            return os.mkdir, (str(tmp_path / 'run'),)
 
     path = tmp_path / 'epoch_1.pth'
     torch.save(
         dict(
             meta=dict(cfg=Attack()),
-            state_dict={'architecture.a': torch.ones(1)}), str(path))
+            state_dict={'architecture.a': torch.ones(1)},
+        ),
+        str(path),
+    )
     assert 'mkdir' in convert(path, ok=False)
     assert os.listdir(tmp_path) == ['epoch_1.pth']
 
@@ -160,21 +166,35 @@ def test_exits_elsewhere_with_their_thresholds(convert, dskd_run):
     config, path = dskd_run
     folder = path.parent / 'out'
     folder.mkdir()
-    convert(path, '--config', config, '--exits', '--threshold', 0.5, 0.75,
-            '--loss', 'loss_dskd', '--out-path', folder)
+    convert(
+        path,
+        '--config',
+        config,
+        '--exits',
+        '--threshold',
+        0.5,
+        0.75,
+        '--loss',
+        'loss_dskd',
+        '--out-path',
+        folder,
+    )
     assert sorted(os.listdir(folder)) == [
-        'epoch_1_multi_exit.pth', 'multi_exit_config.py'
+        'epoch_1_multi_exit.pth',
+        'multi_exit_config.py',
     ]
     cfg = Config.fromfile(str(folder / 'multi_exit_config.py'))
     assert cfg.model.threshold == [0.5, 0.75]
 
 
-def test_exits_of_shapes_that_are_left_out(convert, dskd_run, dskd_config,
-                                           dump):
+def test_exits_of_shapes_that_are_left_out(
+    convert, dskd_run, dskd_config, dump
+):
     _, path = dskd_run
     heads = dict(dskd_config.model.distiller.connectors.heads)
     dskd_config.model.distiller.connectors['heads'] = dict(
-        type='mmdskd.DSKDConnector', in_channels='auto')
+        type='mmdskd.DSKDConnector', in_channels='auto'
+    )
     convert(path, '--config', dump(dskd_config), '--exits')
     cfg = Config.fromfile(str(path.with_name('multi_exit_config.py')))
     found = cfg.model.exits.connector
@@ -199,10 +219,14 @@ def test_wrong_exits_write_nothing(convert, dskd_run, kd_config):
         ((path, '--exits'), '--exits should come with --config'),
         ((path, '--exits', '--config', config, '--inplace'), 'without --inp'),
         ((path, '--exits', '--config', plain), 'with a mmdskd.DSKDLoss in'),
-        ((path, '--exits', '--config', config, '--loss', 'loss_no'),
-         'DSKD losses of the config, loss_dskd, but got loss_no'),
-        ((path, '--exits', '--config', config, '--threshold', '2'),
-         r'threshold should be a number in \[0, 1\], or 2 of them'),
+        (
+            (path, '--exits', '--config', config, '--loss', 'loss_no'),
+            'DSKD losses of the config, loss_dskd, but got loss_no',
+        ),
+        (
+            (path, '--exits', '--config', config, '--threshold', '2'),
+            r'threshold should be a number in \[0, 1\], or 2 of them',
+        ),
         ((student, '--exits', '--config', config), 'should hold 2 heads'),
         ((path, '--threshold', '0.5'), 'should come with --exits'),
     ):

@@ -15,7 +15,8 @@ from mmdskd.utils.kd_zoo import get_network
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/convert_kd_zoo_ckpt.py'
 CONFIGS = sorted(ROOT.glob('configs/vanilla/cifar100/*.py')) + sorted(
-    ROOT.glob('configs/vanilla/tiny_imagenet/*.py'))
+    ROOT.glob('configs/vanilla/tiny_imagenet/*.py')
+)
 
 
 @pytest.fixture
@@ -45,7 +46,8 @@ def save(path, arch, num_classes=100, prefix=''):
     }
     torch.save(
         dict(epoch=240, model=state_dict, best_acc=torch.tensor([70.69])),
-        str(path))
+        str(path),
+    )
     return state_dict
 
 
@@ -61,16 +63,18 @@ def test_writes_and_tells(convert, tmp_path, monkeypatch):
     assert out.splitlines() == [
         f'{dst}: resnet20, 100 classes, 278,324 parameters',
         'from: file ckpt_epoch_240.pth, arch resnet20, epoch 240, '
-        'best_acc 70.69', f'config: {config}',
+        'best_acc 70.69',
+        f'config: {config}',
         f'test: python tools/test.py {config} {shlex.quote(str(dst))}',
-        f'teacher: teacher_ckpt={str(dst)!r} in a config of kd or dskd'
+        f'teacher: teacher_ckpt={str(dst)!r} in a config of kd or dskd',
     ]
     written = torch.load(str(dst), weights_only=True)
     assert set(written) == {'meta', 'state_dict'}
     model = MODELS.build(Config.fromfile(config).model)
     model.load_state_dict(written['state_dict'], strict=True)
-    assert torch.equal(model.head.fc.weight,
-                       weights['module.student.fc.weight'])
+    assert torch.equal(
+        model.head.fc.weight, weights['module.student.fc.weight']
+    )
 
 
 def test_tells_what_it_leaves_behind(convert, tmp_path):
@@ -79,7 +83,8 @@ def test_tells_what_it_leaves_behind(convert, tmp_path):
     weights['module.teacher.fc.weight'] = torch.ones(1)
     torch.save(dict(model=weights), str(src))
     assert 'left behind: teacher (1 tensors)\n' in convert(
-        src, tmp_path / 'ours.pth')
+        src, tmp_path / 'ours.pth'
+    )
 
 
 def test_shows_the_model_that_no_config_has(convert, tmp_path):
@@ -88,7 +93,7 @@ def test_shows_the_model_that_no_config_has(convert, tmp_path):
     out = convert(src, dst, '--arch', 'wrn_10_2')
     assert 'wrn10-2, 10 classes' in out
     assert re.search(r'test: python \S*tools/test.py CONFIG \S*ours.pth', out)
-    text = out[out.index('model = '):out.index('test: ')]
+    text = out[out.index('model = ') : out.index('test: ')]
     model = MODELS.build(Config.fromstring(text, '.py').model)
     state_dict = torch.load(str(dst), weights_only=True)['state_dict']
     model.load_state_dict(state_dict, strict=True)
@@ -98,7 +103,8 @@ def test_shows_the_model_that_no_config_has(convert, tmp_path):
 def test_finds_the_config_of_the_network(config):
     model = Config.fromfile(config).model
     network = get_network(
-        config.stem.partition('_')[0], model.head.num_classes)
+        config.stem.partition('_')[0], model.head.num_classes
+    )
     assert runpy.run_path(str(TOOL))['find_config'](network) == config
     for part in ('type', 'backbone', 'neck', 'head'):
         assert network.model[part] == model[part]
@@ -113,8 +119,11 @@ def test_is_a_teacher(convert, tmp_path, method):
     src, dst = tmp_path / 'field.pth', tmp_path / 'ours.pth'
     weights = save(src, 'resnet56')
     convert(src, dst)
-    cfg = Config.fromfile(ROOT / f'configs/{method}/cifar100' /
-                          f'{method}_resnet56_resnet20_1xb64_cifar100.py')
+    cfg = Config.fromfile(
+        ROOT
+        / f'configs/{method}/cifar100'
+        / f'{method}_resnet56_resnet20_1xb64_cifar100.py'
+    )
     cfg.model.teacher_ckpt = str(dst)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         algorithm = MODELS.build(cfg.model)
@@ -132,7 +141,7 @@ def test_bad_input_writes_nothing(convert, tmp_path):
     save(src, 'resnet8')
     before = src.read_bytes()
     truncated = tmp_path / 'truncated.pth'
-    truncated.write_bytes(before[:len(before) // 2])
+    truncated.write_bytes(before[: len(before) // 2])
     (tmp_path / 'link.pth').symlink_to(src)
     (tmp_path / 'folder').mkdir()
     files = sorted(os.listdir(tmp_path))
@@ -166,9 +175,8 @@ def test_folder_is_made(convert, tmp_path):
 def test_code_in_a_file_does_not_run(convert, tmp_path):
 
     class Attack:
-
         def __reduce__(self):
-            return os.system, (f'touch {tmp_path}/run', )
+            return os.system, (f'touch {tmp_path}/run',)
 
     src = tmp_path / 'field.pth'
     torch.save(dict(model=Attack()), str(src))

@@ -19,9 +19,10 @@ from mmdskd.utils.cli import load_config
 DEMO = Path(__file__).parents[2] / 'tools/demo.py'
 METHODS = ['teacher', 'student', 'kd', 'dskd']
 TINY = [
-    'train_cfg.max_epochs=3', 'train_dataloader.num_batch_per_epoch=2',
+    'train_cfg.max_epochs=3',
+    'train_dataloader.num_batch_per_epoch=2',
     'val_dataloader.num_batch_per_epoch=1',
-    'default_hooks.checkpoint.interval=1'
+    'default_hooks.checkpoint.interval=1',
 ]
 
 
@@ -42,13 +43,14 @@ def plan(demo, tmp_path):
             extra=extra,
             pair='resnet20_resnet8-thin',
             one_teacher=one_teacher,
-            work_dir=tmp_path)
+            work_dir=tmp_path,
+        )
         return {run.method: run for run in demo.plan_runs(seed, args)}
 
     return run
 
 
-def finish(demo, run, top1=50.):
+def finish(demo, run, top1=50.0):
     """Leave a run as it is at its end."""
     run.prepare()
     (run.work_dir / 'epoch_3.pth').touch()
@@ -56,7 +58,9 @@ def finish(demo, run, top1=50.):
         run.work_dir / 'run.json',
         dict(
             fingerprint=run.fingerprint,
-            result=dict(checkpoint='epoch_3.pth', accuracy_top1=top1)))
+            result=dict(checkpoint='epoch_3.pth', accuracy_top1=top1),
+        ),
+    )
 
 
 def test_configs_exist(demo):
@@ -70,33 +74,51 @@ def test_configs_exist(demo):
 def test_work_dir_is_that_of_the_pair(demo, monkeypatch):
     for options, expected in (
         ([], 'work_dirs/demo'),
-        (['--pair', 'resnet32x4_resnet8x4'],
-         'work_dirs/demo_resnet32x4_resnet8x4'),
+        (
+            ['--pair', 'resnet32x4_resnet8x4'],
+            'work_dirs/demo_resnet32x4_resnet8x4',
+        ),
         (['--pair', 'resnet32x4_resnet8x4', '--work-dir', 'here'], 'here'),
     ):
         monkeypatch.setattr('sys.argv', ['demo.py', *options])
         assert str(demo.parse_args().work_dir) == expected
 
 
-@pytest.mark.parametrize('seconds, text', [(0, '0:00'), (59.6, '1:00'),
-                                           (61, '1:01'), (3661, '1:01:01')])
+@pytest.mark.parametrize(
+    'seconds, text',
+    [(0, '0:00'), (59.6, '1:00'), (61, '1:01'), (3661, '1:01:01')],
+)
 def test_format_time(demo, seconds, text):
     assert demo.format_time(seconds) == text
 
 
 def test_compare(demo):
     top1 = dict(
-        teacher=[97., 98., 99.], student=[80., 81., 82.], kd=[90., 91., 92.],
-        dskd=[91., 93., 95.])
+        teacher=[97.0, 98.0, 99.0],
+        student=[80.0, 81.0, 82.0],
+        kd=[90.0, 91.0, 92.0],
+        dskd=[91.0, 93.0, 95.0],
+    )
     results = [
         dict(
-            method=method, seed=seed, accuracy_top1=value, params=5142,
-            seconds=60. + seed) for method, values in top1.items()
+            method=method,
+            seed=seed,
+            accuracy_top1=value,
+            params=5142,
+            seconds=60.0 + seed,
+        )
+        for method, values in top1.items()
         for seed, value in enumerate(values)
     ]
     lines = demo.compare(results).splitlines()
     assert lines[2].split() == [
-        'student', '81.00', '+-', '1.00', '5,142', '1:01', '3'
+        'student',
+        '81.00',
+        '+-',
+        '1.00',
+        '5,142',
+        '1:01',
+        '3',
     ]
     assert '  kd - student: +10.00  [+10.00, +10.00], 3 seeds' in lines
     # Differences 1, 2, 3, see test_statistics
@@ -105,25 +127,25 @@ def test_compare(demo):
 
 def test_compare_one_seed(demo):
     results = [
-        dict(method=method, seed=0, accuracy_top1=top1, params=1, seconds=1.)
-        for method, top1 in (('kd', 90.), ('dskd', 92.))
+        dict(method=method, seed=0, accuracy_top1=top1, params=1, seconds=1.0)
+        for method, top1 in (('kd', 90.0), ('dskd', 92.0))
     ]
     assert demo.compare(results).splitlines()[-1] == (
-        '  dskd - kd: +2.00, 1 seed')
+        '  dskd - kd: +2.00, 1 seed'
+    )
 
 
 def test_students_of_a_seed_are_paired(demo, plan, build_runner):
     """Same initial weights, and same batches with their augmentation."""
 
     class Recorder(Hook):
-
         def before_train(self, runner):
             model = getattr(runner.model, 'architecture', runner.model)
             self.weights = [p.detach().clone() for p in model.parameters()]
             self.batches = []
             runner.model.data_preprocessor.register_forward_hook(
-                lambda module, args, data: self.batches.append(data['inputs']
-                                                               ))
+                lambda module, args, data: self.batches.append(data['inputs'])
+            )
 
     runs = plan(seed=3)
     del runs['teacher']
@@ -134,7 +156,7 @@ def test_students_of_a_seed_are_paired(demo, plan, build_runner):
         run.parents = ()
         run.distilled, distilled = False, run.distilled
         options = run.command()
-        options = options[options.index('--cfg-options') + 1:]
+        options = options[options.index('--cfg-options') + 1 :]
         if distilled:
             options = [
                 option.replace('model.init_cfg', 'model.architecture.init_cfg')
@@ -161,8 +183,9 @@ def test_students_of_a_seed_are_paired(demo, plan, build_runner):
             assert torch.equal(mine, theirs)
         for mine, theirs in zip(first.batches, other.batches):
             assert torch.equal(mine, theirs)
-    saved = torch.load(
-        runs['student'].student_init, weights_only=True)['state_dict']
+    saved = torch.load(runs['student'].student_init, weights_only=True)[
+        'state_dict'
+    ]
     assert torch.equal(saved['backbone.conv1.weight'], first.weights[0])
 
 
@@ -172,10 +195,12 @@ def test_distilled_command(demo, plan):
         finish(demo, runs[method])
     command = runs['dskd'].command()
     seed_dir = runs['dskd'].work_dir.parent
-    for option in (f'model.teacher_ckpt={seed_dir}/teacher/epoch_3.pth',
-                   'model.architecture.init_cfg.type=Pretrained',
-                   f'model.architecture.init_cfg.checkpoint={seed_dir}'
-                   '/student_init.pth', 'randomness.seed=0'):
+    for option in (
+        f'model.teacher_ckpt={seed_dir}/teacher/epoch_3.pth',
+        'model.architecture.init_cfg.type=Pretrained',
+        f'model.architecture.init_cfg.checkpoint={seed_dir}/student_init.pth',
+        'randomness.seed=0',
+    ):
         assert option in command
     assert '--resume' not in command
 
@@ -183,9 +208,12 @@ def test_distilled_command(demo, plan):
 def log_validation(run, *epochs):
     folder = run.work_dir / '20260101_000000' / 'vis_data'
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'scalars.json').write_text(''.join(
-        json.dumps({'accuracy/top1': 50. + epoch, 'step': epoch}) + '\n'
-        for epoch in epochs))
+    (folder / 'scalars.json').write_text(
+        ''.join(
+            json.dumps({'accuracy/top1': 50.0 + epoch, 'step': epoch}) + '\n'
+            for epoch in epochs
+        )
+    )
 
 
 def test_half_finished_run_is_resumed(plan):
@@ -221,10 +249,14 @@ def test_changed_config_is_not_taken_for_done(demo, plan, capsys):
     # A student of another teacher is another student.
     old = kept['kd'].fingerprint
     kept['teacher'].fingerprint = 'changed'
-    again = demo.Run('kd', 0, kept['kd'].config,
-                     kept['kd'].work_dir.parents[1],
-                     [*TINY, 'train_cfg.max_epochs=3'],
-                     (kept['teacher'], kept['student']))
+    again = demo.Run(
+        'kd',
+        0,
+        kept['kd'].config,
+        kept['kd'].work_dir.parents[1],
+        [*TINY, 'train_cfg.max_epochs=3'],
+        (kept['teacher'], kept['student']),
+    )
     assert again.fingerprint != old
     changed['teacher'].prepare()
     assert 'kept as' in capsys.readouterr().out
@@ -242,8 +274,8 @@ def test_missing_checkpoint_is_not_done(demo, plan):
 
 def test_extra_configs(plan, monkeypatch):
     monkeypatch.chdir(DEMO.parents[1])
-    (extra, ) = Path('configs/dskd/digits').glob('dskd-uniform_*.py')
-    (main, ) = Path('configs/dskd/digits').glob('dskd_*.py')
+    (extra,) = Path('configs/dskd/digits').glob('dskd-uniform_*.py')
+    (main,) = Path('configs/dskd/digits').glob('dskd_*.py')
     runs = plan(extra=[str(extra), str(main)])
     assert list(runs) == METHODS + [extra.stem]
     assert runs[extra.stem].distilled
@@ -264,8 +296,8 @@ def test_time_left(demo, plan):
     progress = demo.Progress(list(plan().values()))
     teacher, student, kd, _ = progress.runs
     assert progress.time_left(teacher, 0) == ('?', '?')
-    progress.learn(teacher, 30., 3)
-    progress.learn(student, 12., 3)
+    progress.learn(teacher, 30.0, 3)
+    progress.learn(student, 12.0, 3)
     # 1 epoch at 4 s, then 2 runs of 3 epochs at 7 s, the average
     assert progress.time_left(student, 2) == ('0:04', '0:46')
     finish(demo, kd)
@@ -280,8 +312,13 @@ def test_unwritable_work_dir(run_tool, tmp_path):
 
 def test_failing_run(run_tool, tmp_path):
     with pytest.raises(SystemExit) as error:
-        run_tool('demo.py', '--work-dir', tmp_path, '--cfg-options',
-                 'model.type=Nonsense')
+        run_tool(
+            'demo.py',
+            '--work-dir',
+            tmp_path,
+            '--cfg-options',
+            'model.type=Nonsense',
+        )
     log = tmp_path / 'seed0/teacher/train.log'
     message = str(error.value)
     assert 'teacher with seed 0 failed (exit code 1)' in message
@@ -291,12 +328,20 @@ def test_failing_run(run_tool, tmp_path):
 
 def call(tmp_path, *args):
     return subprocess.Popen(
-        [sys.executable, str(DEMO), '--work-dir', 'demo', *args,
-         '--cfg-options', *TINY],
+        [
+            sys.executable,
+            str(DEMO),
+            '--work-dir',
+            'demo',
+            *args,
+            '--cfg-options',
+            *TINY,
+        ],
         cwd=tmp_path,
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         stdout=subprocess.PIPE,
-        text=True)
+        text=True,
+    )
 
 
 def wait_for(path, seconds=120):
@@ -333,8 +378,13 @@ def test_interrupted_demo_goes_on(tmp_path):
     assert [result['method'] for result in results] == METHODS
     for result in results:
         assert set(result) == {
-            'method', 'seed', 'accuracy_top1', 'params', 'seconds', 'config',
-            'checkpoint'
+            'method',
+            'seed',
+            'accuracy_top1',
+            'params',
+            'seconds',
+            'config',
+            'checkpoint',
         }
         assert (DEMO.parents[1] / result['config']).is_file()
         assert (tmp_path / result['checkpoint']).is_file()
@@ -349,16 +399,24 @@ def test_interrupted_demo_goes_on(tmp_path):
     test = DEMO.with_name('test.py')
     cfg = Config.fromfile(seed_dir / 'dskd/student_config.py')
     assert cfg.model.type == 'ImageClassifier'
-    subprocess.run([
-        sys.executable,
-        str(test),
-        str(seed_dir / 'dskd/student_config.py'), dskd['checkpoint'],
-        '--work-dir', 'test', '--cfg-options',
-        'test_dataloader.num_batch_per_epoch=1'
-    ], cwd=tmp_path, check=True)
-    (path, ) = (tmp_path / 'test').glob('*/*.json')
-    assert json.loads(
-        path.read_text())['accuracy/top1'] == dskd['accuracy_top1']
+    subprocess.run(
+        [
+            sys.executable,
+            str(test),
+            str(seed_dir / 'dskd/student_config.py'),
+            dskd['checkpoint'],
+            '--work-dir',
+            'test',
+            '--cfg-options',
+            'test_dataloader.num_batch_per_epoch=1',
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
+    (path,) = (tmp_path / 'test').glob('*/*.json')
+    assert (
+        json.loads(path.read_text())['accuracy/top1'] == dskd['accuracy_top1']
+    )
 
     # Another seed comes on top, and stays when it is not asked for.
     for seeds in ('2', '1'):

@@ -26,22 +26,32 @@ def tool():
 def toy(tool):
     """Four images, two exits and the student."""
     outputs = tool.Outputs(
-        np.array([[0.9, 0.8, 0.3, 0.2], [0.1, 0.9, 0.6, 0.5],
-                  [0.4, 0.4, 0.4, 0.4]]),
-        np.array([[True, False, False, False], [True, True, True, False],
-                  [True, True, False, True]]))
+        np.array(
+            [[0.9, 0.8, 0.3, 0.2], [0.1, 0.9, 0.6, 0.5], [0.4, 0.4, 0.4, 0.4]]
+        ),
+        np.array(
+            [
+                [True, False, False, False],
+                [True, True, True, False],
+                [True, True, False, True],
+            ]
+        ),
+    )
     costs = tool.Costs(np.array([10, 20, 40]), np.array([1, 2, 0]))
     return outputs, costs
 
 
-@pytest.mark.parametrize('threshold, accuracy, flops, shares', [
-    # Exits cost 11, 20 + 1 + 2 = 23 and 40 + 1 + 2 = 43.
-    (0, 25, 11, [1, 0, 0]),
-    (0.55, 75, (11 + 11 + 23 + 43) / 4, [0.5, 0.25, 0.25]),
-    (0.8, 75, (11 + 23 + 43 + 43) / 4, [0.25, 0.25, 0.5]),  # 0.8 stays
-    (0.95, 75, 43, [0, 0, 1]),
-    (1, 75, 40, [0, 0, 1]),
-])
+@pytest.mark.parametrize(
+    'threshold, accuracy, flops, shares',
+    [
+        # Exits cost 11, 20 + 1 + 2 = 23 and 40 + 1 + 2 = 43.
+        (0, 25, 11, [1, 0, 0]),
+        (0.55, 75, (11 + 11 + 23 + 43) / 4, [0.5, 0.25, 0.25]),
+        (0.8, 75, (11 + 23 + 43 + 43) / 4, [0.25, 0.25, 0.5]),  # 0.8 stays
+        (0.95, 75, 43, [0, 0, 1]),
+        (1, 75, 40, [0, 0, 1]),
+    ],
+)
 def test_where_images_leave(tool, toy, threshold, accuracy, flops, shares):
     found = tool.leave(*toy, threshold)
     assert found[0] == accuracy
@@ -52,8 +62,10 @@ def test_where_images_leave(tool, toy, threshold, accuracy, flops, shares):
 def test_exits_count_in_the_order_of_the_forward(tool, toy):
     outputs, costs = toy
     order = [1, 0, 2]
-    other = (tool.Outputs(*(values[order] for values in outputs)),
-             tool.Costs(*(values[order] for values in costs)))
+    other = (
+        tool.Outputs(*(values[order] for values in outputs)),
+        tool.Costs(*(values[order] for values in costs)),
+    )
     for threshold in (0, 0.55, 0.8, 0.95, 1):
         *expected, shares = tool.leave(*toy, threshold)
         *found, theirs = tool.leave(*other, threshold)
@@ -64,7 +76,8 @@ def test_exits_count_in_the_order_of_the_forward(tool, toy):
 def test_flops(tool, dskd_run):
     config, path = dskd_run
     args = tool.argparse.Namespace(
-        config=config, checkpoints=[str(path)], cfg_options=None, loss=None)
+        config=config, checkpoints=[str(path)], cfg_options=None, loss=None
+    )
     _, [model] = tool.load_models(args)
     image = torch.zeros(1, 1, 16, 16)
     costs = tool.count_costs(model, image)
@@ -76,25 +89,32 @@ def test_flops(tool, dskd_run):
     assert costs.until[:2].tolist() == [stem + layer1, stem + layer1 + layer2]
     assert costs.until[2] == count_flops(model, image)
     # From 4 x 16 x 16 and 8 x 8 x 8 to 32 x 4 x 4 by a width of 16
-    first = (4 * 64 * (9 + 2) + 16 * 64 * (4 + 2) + 16 * 16 * (9 + 2) + 16 *
-             16 * (16 + 2))
+    first = (
+        4 * 64 * (9 + 2)
+        + 16 * 64 * (4 + 2)
+        + 16 * 16 * (9 + 2)
+        + 16 * 16 * (16 + 2)
+    )
     second = 8 * 16 * (9 + 2) + 16 * 16 * (8 + 2)
     top = 32 * 16 * (16 + 2) + 32 * 10
     assert costs.heads.tolist() == [first + top, second + top, 0]
     assert costs.alone.tolist() == (costs.until + costs.heads).tolist()
 
 
-@pytest.mark.parametrize('name, source', [
-    ('mmdskd.CIFARResNet', 'relu'),
-    ('SwinTransformer', 'stages.3'),
-])
+@pytest.mark.parametrize(
+    'name, source',
+    [('mmdskd.CIFARResNet', 'relu'), ('SwinTransformer', 'stages.3')],
+)
 def test_flops_until_the_end_are_all(name, source):
     cfg = dict(type=name)
     if name == 'SwinTransformer':
         cfg.update(
             arch=dict(
-                embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]),
-            img_size=64, window_size=2)
+                embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]
+            ),
+            img_size=64,
+            window_size=2,
+        )
     else:
         cfg.update(depth=8)
         source = 'layer3'
@@ -104,8 +124,11 @@ def test_flops_until_the_end_are_all(name, source):
     image = torch.zeros(1, 3, 64, 64)
     until = count_flops_until(backbone, source, image)
     # Swin normalises once more.
-    rest = count_flops(backbone.norm3, torch.zeros(1, 4, 64)) \
-        if hasattr(backbone, 'norm3') else 0
+    rest = (
+        count_flops(backbone.norm3, torch.zeros(1, 4, 64))
+        if hasattr(backbone, 'norm3')
+        else 0
+    )
     assert until + rest == count_flops(backbone, image)
 
 
@@ -119,20 +142,37 @@ def numbers(run_tool, dskd_run, tmp_path, capsys):
             value.copy_(value.flip(0))
     other = tmp_path / 'other.pth'
     torch.save(checkpoint, other)
-    run_tool('analysis_tools/exit_curve.py', config, path, other,
-             '--thresholds', 1, 0.3, 0.45, '-o', tmp_path / 'exits.png',
-             '--json', tmp_path / 'exits.json')
+    run_tool(
+        'analysis_tools/exit_curve.py',
+        config,
+        path,
+        other,
+        '--thresholds',
+        1,
+        0.3,
+        0.45,
+        '-o',
+        tmp_path / 'exits.png',
+        '--json',
+        tmp_path / 'exits.json',
+    )
     out = capsys.readouterr().out
     return json.loads((tmp_path / 'exits.json').read_text()), out
 
 
-def test_it_is_what_the_classifier_does(numbers, run_tool, dskd_run,
-                                        tmp_path, monkeypatch):
+def test_it_is_what_the_classifier_does(
+    numbers, run_tool, dskd_run, tmp_path, monkeypatch
+):
     """The real one, through the converter and tools/test.py."""
     found, _ = numbers
     config, path = dskd_run
-    run_tool('model_converters/convert_kd_ckpt_to_student.py', path,
-             '--config', config, '--exits')
+    run_tool(
+        'model_converters/convert_kd_ckpt_to_student.py',
+        path,
+        '--config',
+        config,
+        '--exits',
+    )
     cfg = tmp_path / 'multi_exit_config.py'
     checkpoint = tmp_path / 'epoch_1_multi_exit.pth'
     assert [row['threshold'] for row in found['thresholds']] == [0.3, 0.45, 1]
@@ -141,6 +181,7 @@ def test_it_is_what_the_classifier_does(numbers, run_tool, dskd_run,
         exits = []
         with monkeypatch.context() as patch:
             from mmdskd.models import MultiExitClassifier
+
             predict = MultiExitClassifier.predict
 
             def spy(*args, **kwargs):
@@ -150,10 +191,16 @@ def test_it_is_what_the_classifier_does(numbers, run_tool, dskd_run,
 
             patch.setattr(MultiExitClassifier, 'predict', spy)
             name = f'threshold{row["threshold"]}'
-            run_tool('test.py', cfg, checkpoint, '--work-dir',
-                     tmp_path / name, '--cfg-options',
-                     f'model.threshold={row["threshold"]}',
-                     f'experiment_name={tmp_path.name}_{name}')
+            run_tool(
+                'test.py',
+                cfg,
+                checkpoint,
+                '--work-dir',
+                tmp_path / name,
+                '--cfg-options',
+                f'model.threshold={row["threshold"]}',
+                f'experiment_name={tmp_path.name}_{name}',
+            )
         [log] = (tmp_path / name).glob('*/*.json')
         accuracy = json.loads(log.read_text())['accuracy/top1']
         assert row['accuracy'][0] == pytest.approx(accuracy, abs=1e-4)
@@ -170,17 +217,26 @@ def test_what_is_printed(numbers, tmp_path):
     assert (tmp_path / 'exits.png').stat().st_size > 10000
     exits = found['exits']
     assert [e['name'] for e in exits] == [
-        'backbone.layer1', 'backbone.layer2', 'the student'
+        'backbone.layer1',
+        'backbone.layer2',
+        'the student',
     ]
     rows = re.findall(r'\| (.+) \|\n', out)
     cells = [row.split(' | ') for row in rows]
     for exit_, (name, top1, flops, share) in zip(exits, cells[1:4]):
-        assert exit_['flops'] == exit_['flops_until_source'] + exit_[
-            'flops_of_head']
-        mean, std = np.mean(exit_['accuracy']), np.std(
-            exit_['accuracy'], ddof=1)
+        assert (
+            exit_['flops']
+            == exit_['flops_until_source'] + exit_['flops_of_head']
+        )
+        mean, std = (
+            np.mean(exit_['accuracy']),
+            np.std(exit_['accuracy'], ddof=1),
+        )
         assert (name, top1, flops) == (
-            exit_['name'], f'{mean:.2f} +- {std:.2f}', f'{exit_["flops"]:,}')
+            exit_['name'],
+            f'{mean:.2f} +- {std:.2f}',
+            f'{exit_["flops"]:,}',
+        )
         assert share == f'{exit_["flops"] / exits[-1]["flops"]:.0%}'
     plain = cells[-1]
     assert plain[0] == '1' and plain[3:] == ['100%', '0%', '0%', '100%']
@@ -188,16 +244,31 @@ def test_what_is_printed(numbers, tmp_path):
     assert plain[2] == f'{exits[-1]["flops"]:,}'
 
 
-def test_multi_exit_student_gives_the_same(numbers, run_tool, dskd_run,
-                                           tmp_path):
+def test_multi_exit_student_gives_the_same(
+    numbers, run_tool, dskd_run, tmp_path
+):
     found, _ = numbers
     config, path = dskd_run
-    run_tool('model_converters/convert_kd_ckpt_to_student.py', path,
-             '--config', config, '--exits')
-    run_tool('analysis_tools/exit_curve.py',
-             tmp_path / 'multi_exit_config.py',
-             tmp_path / 'epoch_1_multi_exit.pth', '--thresholds', 0.3, 0.45,
-             1, '-o', tmp_path / 'one.png', '--json', tmp_path / 'one.json')
+    run_tool(
+        'model_converters/convert_kd_ckpt_to_student.py',
+        path,
+        '--config',
+        config,
+        '--exits',
+    )
+    run_tool(
+        'analysis_tools/exit_curve.py',
+        tmp_path / 'multi_exit_config.py',
+        tmp_path / 'epoch_1_multi_exit.pth',
+        '--thresholds',
+        0.3,
+        0.45,
+        1,
+        '-o',
+        tmp_path / 'one.png',
+        '--json',
+        tmp_path / 'one.json',
+    )
     one = json.loads((tmp_path / 'one.json').read_text())
     for ours, theirs in zip(one['thresholds'], found['thresholds']):
         for name in ('accuracy', 'flops', 'shares'):
@@ -206,11 +277,19 @@ def test_multi_exit_student_gives_the_same(numbers, run_tool, dskd_run,
 
 def test_inferencer_of_mmpretrain(run_tool, dskd_run, tmp_path):
     config, path = dskd_run
-    run_tool('model_converters/convert_kd_ckpt_to_student.py', path,
-             '--config', config, '--exits', '--threshold', 0)
+    run_tool(
+        'model_converters/convert_kd_ckpt_to_student.py',
+        path,
+        '--config',
+        config,
+        '--exits',
+        '--threshold',
+        0,
+    )
     inferencer = ImageClassificationInferencer(
         str(tmp_path / 'multi_exit_config.py'),
-        pretrained=str(tmp_path / 'epoch_1_multi_exit.pth'))
+        pretrained=str(tmp_path / 'epoch_1_multi_exit.pth'),
+    )
     image = np.random.RandomState(0).randint(0, 256, (20, 20), np.uint8)
     [sample] = inferencer(image, return_datasamples=True)
     assert sample.exit_index == 0
@@ -221,9 +300,14 @@ def test_inferencer_of_mmpretrain(run_tool, dskd_run, tmp_path):
 @pytest.mark.parametrize('thresholds', [['-0.1'], ['0.5', '1.5']])
 def test_wrong_thresholds(run_tool, dskd_run, thresholds, capsys):
     with pytest.raises(SystemExit):
-        run_tool('analysis_tools/exit_curve.py', *dskd_run,
-                 f'--thresholds={thresholds[0]}'
-                 if len(thresholds) == 1 else '--thresholds', *thresholds[1:])
+        run_tool(
+            'analysis_tools/exit_curve.py',
+            *dskd_run,
+            f'--thresholds={thresholds[0]}'
+            if len(thresholds) == 1
+            else '--thresholds',
+            *thresholds[1:],
+        )
     assert '--thresholds should be in [0, 1]' in capsys.readouterr().err
 
 

@@ -49,15 +49,23 @@ class Odd(nn.Module):
         return self.loss(student, teacher)
 
 
-@pytest.mark.parametrize('loss, message', [
-    (lambda s, t: (s - t).sum(), None),
-    (lambda s, t: s.sum() * float('nan'), 'the loss is nan'),
-    (lambda s, t: t.sum(), 'the student gets no gradient'),
-    (lambda s, t: (s - s.detach()).square().sum(), 'the student gets no'),
-    (lambda s, t: s.sum() + t.sum(), None),  # DSKDLoss detaches the teacher
-    (lambda s, t: (s - s.detach()).abs().sqrt().sum(),
-     'the gradient is not finite'),
-])
+@pytest.mark.parametrize(
+    'loss, message',
+    [
+        (lambda s, t: (s - t).sum(), None),
+        (lambda s, t: s.sum() * float('nan'), 'the loss is nan'),
+        (lambda s, t: t.sum(), 'the student gets no gradient'),
+        (lambda s, t: (s - s.detach()).square().sum(), 'the student gets no'),
+        (
+            lambda s, t: s.sum() + t.sum(),
+            None,
+        ),  # DSKDLoss detaches the teacher
+        (
+            lambda s, t: (s - s.detach()).abs().sqrt().sum(),
+            'the gradient is not finite',
+        ),
+    ],
+)
 def test_what_fits_a_branch(tool, loss, message, monkeypatch):
 
     def build(num_branches, **terms):
@@ -79,19 +87,27 @@ def test_a_gradient_of_the_teacher_is_told(tool):
 def test_last_layer_compares_what_the_wiring_says(tool):
     """Student and teacher, in this order, through their connectors."""
     algorithm = tool.build_algorithm(
-        dict(type='FTLoss'), tool.FEATURES_OF['FTLoss'])
+        dict(type='FTLoss'), tool.FEATURES_OF['FTLoss']
+    )
     mapping = algorithm.distiller.loss_forward_mappings['loss_tried']
     assert mapping == dict(
         s_feature=dict(
-            from_student=True, recorder='feat', connector='student'),
+            from_student=True, recorder='feat', connector='student'
+        ),
         t_feature=dict(
-            from_student=False, recorder='feat', connector='teacher'))
+            from_student=False, recorder='feat', connector='teacher'
+        ),
+    )
     mapping = tool.map_arguments(
-        dict(type='WSLD'), dict(student='s', teacher='t'), 'y', 'samples')
+        dict(type='WSLD'), dict(student='s', teacher='t'), 'y', 'samples'
+    )
     assert mapping == dict(student='s', teacher='t', gt_labels='y')
     mapping = tool.map_arguments(
         dict(type='CRDLoss', neg_num=1, sample_n=2),
-        dict(student='s', teacher='t'), 'y', 'samples')
+        dict(student='s', teacher='t'),
+        'y',
+        'samples',
+    )
     assert mapping == dict(s_feats='s', t_feats='t', data_samples='samples')
 
 
@@ -101,10 +117,11 @@ def test_dkd_reduces_by_the_batch_alone():
     student, teacher, labels = *torch.randn(2, 6, 5), torch.arange(6) % 5
     values = {
         reduction: MODELS.build(
-            dict(type='mmrazor.DKDLoss', reduction=reduction))(
-                student, teacher, labels)
+            dict(type='mmrazor.DKDLoss', reduction=reduction)
+        )(student, teacher, labels)
         for reduction in ('batchmean', 'mean', 'none')
     }
     assert values['mean'].item() == pytest.approx(
-        6 * values['batchmean'].item())
+        6 * values['batchmean'].item()
+    )
     assert values['none'].item() == pytest.approx(values['mean'].item())

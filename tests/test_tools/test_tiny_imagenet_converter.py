@@ -22,8 +22,9 @@ def archive(tiny_imagenet_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(TinyImageNet, 'num_classes', 3)
     monkeypatch.setattr(TinyImageNet, 'num_images', dict(train=12, val=12))
     monkeypatch.setattr(TinyImageNet, 'url', path.as_uri())
-    monkeypatch.setattr(TinyImageNet, 'zip_md5',
-                        hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(
+        TinyImageNet, 'zip_md5', hashlib.md5(path.read_bytes()).hexdigest()
+    )
     return path
 
 
@@ -49,10 +50,16 @@ def test_all_steps(run_tool, archive, tmp_path, capsys):
     run_tool(TOOL, data)
     root = data / 'tiny-imagenet-200'
     assert sorted(path.name for path in data.iterdir()) == [
-        'tiny-imagenet-200', 'tiny-imagenet-200.zip'
+        'tiny-imagenet-200',
+        'tiny-imagenet-200.zip',
     ]
     assert sorted(path.name for path in root.iterdir()) == [
-        'train', 'train.npy', 'val', 'val.npy', 'wnids.txt', 'words.txt'
+        'train',
+        'train.npy',
+        'val',
+        'val.npy',
+        'wnids.txt',
+        'words.txt',
     ]
     out = capsys.readouterr().out
     assert f'train: 12 images of 3 classes in {root}/train.npy' in out
@@ -75,7 +82,8 @@ def test_own_archive_without_packing(run_tool, archive, tmp_path, capsys):
     assert [path.name for path in data.iterdir()] == [root.name]
     assert not (root / 'train.npy').exists()
     assert f'val: 12 images of 3 classes in {root}/val\n' in (
-        capsys.readouterr().out)
+        capsys.readouterr().out
+    )
     assert_equals(root, tmp_path / 'expected')
 
 
@@ -95,9 +103,11 @@ def test_wrong_checksum(run_tool, archive, tmp_path, own):
     error = fails(run_tool, data, *(['--zip', archive] if own else []))
     path = archive if own else data / 'tiny-imagenet-200.zip'
     md5 = hashlib.md5(archive.read_bytes()).hexdigest()
-    assert (f'{path} should be {TinyImageNet.url} with the MD5 '
-            f'{TinyImageNet.zip_md5}, but its MD5 is {md5} '
-            f'({archive.stat().st_size:,} bytes)') in error
+    assert (
+        f'{path} should be {TinyImageNet.url} with the MD5 '
+        f'{TinyImageNet.zip_md5}, but its MD5 is {md5} '
+        f'({archive.stat().st_size:,} bytes)'
+    ) in error
     assert not (data / 'tiny-imagenet-200').exists()
 
 
@@ -119,8 +129,9 @@ def test_archive_of_a_folder_that_is_there(run_tool, archive, tmp_path):
     assert 'Leave out --zip, or delete the folder' in error
 
 
-def test_interrupted_unpacking_leaves_nothing(run_tool, archive, tmp_path,
-                                              monkeypatch):
+def test_interrupted_unpacking_leaves_nothing(
+    run_tool, archive, tmp_path, monkeypatch
+):
 
     def stop(self, path):
         self.extract('tiny-imagenet-200/wnids.txt', path)
@@ -141,8 +152,9 @@ def test_half_unpacked_folder(run_tool, archive, tmp_path):
     assert not (root / 'train.npy').exists()
 
 
-def test_broken_image_is_told_and_nothing_is_packed(run_tool, archive,
-                                                    tmp_path):
+def test_broken_image_is_told_and_nothing_is_packed(
+    run_tool, archive, tmp_path
+):
     root = tmp_path / 'tiny-imagenet-200'
     shutil.copytree(tmp_path / 'expected', root)
     (root / 'val/images/val_7.JPEG').write_bytes(b'')

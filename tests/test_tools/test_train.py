@@ -22,33 +22,42 @@ def sessions(work_dir):
 
 def test_work_dir_and_cfg_options(run_tool, dump, plain_config, tmp_path):
     work_dir = tmp_path / 'other'
-    run_tool('train.py', dump(plain_config), '--work-dir', work_dir,
-             '--cfg-options', 'optim_wrapper.optimizer.lr=0.25')
+    run_tool(
+        'train.py',
+        dump(plain_config),
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        'optim_wrapper.optimizer.lr=0.25',
+    )
     assert (work_dir / 'epoch_1.pth').exists()
     assert not Path(plain_config.work_dir).exists()
     assert read_run_log(work_dir).train[0]['lr'] == 0.25
 
 
-def test_default_work_dir_is_the_name_of_the_config(run_tool, dump,
-                                                    plain_config, tmp_path,
-                                                    monkeypatch):
+def test_default_work_dir_is_the_name_of_the_config(
+    run_tool, dump, plain_config, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     plain_config.pop('work_dir')
     config = dump(plain_config)
     run_tool('train.py', config)
-    assert (tmp_path / 'work_dirs' / Path(config).stem /
-            'epoch_1.pth').exists()
+    assert (
+        tmp_path / 'work_dirs' / Path(config).stem / 'epoch_1.pth'
+    ).exists()
 
 
-@pytest.mark.parametrize('resume', [('--resume', ), ('--resume', 'auto'),
-                                    ('--resume', 'epoch_1.pth')])
+@pytest.mark.parametrize(
+    'resume',
+    [('--resume',), ('--resume', 'auto'), ('--resume', 'epoch_1.pth')],
+)
 def test_resume(run_tool, dump, plain_config, resume, monkeypatch):
     run_tool('train.py', dump(plain_config))
     monkeypatch.chdir(plain_config.work_dir)
     first = torch.load('epoch_1.pth', weights_only=True)
     plain_config.train_cfg.max_epochs = 2
     # A step of zero leaves the weights that are resumed from.
-    plain_config.optim_wrapper.optimizer.lr = 0.
+    plain_config.optim_wrapper.optimizer.lr = 0.0
     run_tool('train.py', dump(plain_config), *resume)
     assert epochs('.') == [1, 2]
     second = torch.load('epoch_2.pth', weights_only=True)
@@ -73,8 +82,9 @@ def test_missing_config(run_tool):
         run_tool('train.py', 'nowhere.py')
 
 
-def test_unwritable_work_dir_is_told_first(run_tool, dump, plain_config,
-                                           tmp_path):
+def test_unwritable_work_dir_is_told_first(
+    run_tool, dump, plain_config, tmp_path
+):
     # It could not be built either.
     plain_config.model.type = 'Nonsense'
     in_the_way = tmp_path / 'file'
@@ -87,12 +97,14 @@ def test_unwritable_work_dir_is_told_first(run_tool, dump, plain_config,
 
 @pytest.mark.skipif(
     not hasattr(os, 'geteuid') or os.geteuid() == 0,
-    reason='root may write everywhere')
+    reason='root may write everywhere',
+)
 def test_work_dir_without_permission(run_tool, dump, plain_config, tmp_path):
     tmp_path.joinpath('closed').mkdir(mode=0o500)
     with pytest.raises(OSError, match='Permission denied'):
-        run_tool('train.py', dump(plain_config), '--work-dir',
-                 tmp_path / 'closed')
+        run_tool(
+            'train.py', dump(plain_config), '--work-dir', tmp_path / 'closed'
+        )
 
 
 def test_missing_checkpoint_to_resume(run_tool, dump, plain_config):
@@ -101,8 +113,9 @@ def test_missing_checkpoint_to_resume(run_tool, dump, plain_config):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='is about the CPU')
-@pytest.mark.parametrize('kind',
-                         ['OptimWrapper', 'mmengine.optim.OptimWrapper'])
+@pytest.mark.parametrize(
+    'kind', ['OptimWrapper', 'mmengine.optim.OptimWrapper']
+)
 def test_amp_on_cpu(run_tool, dump, plain_config, kind):
     plain_config.optim_wrapper.type = kind
     with pytest.raises(RuntimeError, match="offers 'cpu'. Leave out --amp"):
@@ -125,8 +138,9 @@ def test_auto_scale_lr_needs_base(run_tool, dump, plain_config):
 def test_two_processes(dump, dskd_config, tmp_path):
     """Train and test DSKD with gloo, as from a shell."""
     environment = {
-        **os.environ, 'OMP_NUM_THREADS': '1',
-        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+        **os.environ,
+        'OMP_NUM_THREADS': '1',
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
     }
     dskd_config.train_cfg.max_epochs = 1
     # A free port, in case that another process uses the usual one
@@ -136,29 +150,39 @@ def test_two_processes(dump, dskd_config, tmp_path):
     subprocess.run(
         [str(TOOLS / 'dist_train.sh'), dump(dskd_config), '2'],
         check=True,
-        env=environment)
+        env=environment,
+    )
     # 100 images in batches of 20 on two processes
     work_dir = dskd_config.work_dir
     assert read_run_log(work_dir).train[-1]['iter'] == 3
     test_dir = tmp_path / 'test'
-    subprocess.run([
-        str(TOOLS / 'dist_test.sh'),
-        dump(dskd_config), f'{work_dir}/epoch_1.pth', '2', '--work-dir',
-        str(test_dir)
-    ], check=True, env=environment)
+    subprocess.run(
+        [
+            str(TOOLS / 'dist_test.sh'),
+            dump(dskd_config),
+            f'{work_dir}/epoch_1.pth',
+            '2',
+            '--work-dir',
+            str(test_dir),
+        ],
+        check=True,
+        env=environment,
+    )
     assert sessions(test_dir) == 1
 
 
-def test_kd_that_does_not_fit_is_told_before_training(run_tool, dump,
-                                                      kd_config):
+def test_kd_that_does_not_fit_is_told_before_training(
+    run_tool, dump, kd_config
+):
     kd_config.model.distiller.distill_losses.loss_kd.tau = 0
     with pytest.raises(ValueError, match='loss_kd: tau .* but got 0'):
         run_tool('train.py', dump(kd_config))
     assert epochs(kd_config.work_dir) == []
 
 
-def test_wrong_teacher_is_told_before_training(run_tool, dump, kd_config,
-                                               tmp_path):
+def test_wrong_teacher_is_told_before_training(
+    run_tool, dump, kd_config, tmp_path
+):
     path = tmp_path / 'teacher.pth'
     kd_config.model.type = 'mmdskd.FrozenTeacherDistill'
     kd_config.model.teacher_ckpt = str(path)
@@ -168,6 +192,7 @@ def test_wrong_teacher_is_told_before_training(run_tool, dump, kd_config,
     assert epochs(kd_config.work_dir) == []
     path.unlink()
     with pytest.raises(
-            FileNotFoundError,
-            match='teacher_ckpt should be .* no .*teacher.pth.* Train the'):
+        FileNotFoundError,
+        match='teacher_ckpt should be .* no .*teacher.pth.* Train the',
+    ):
         run_tool('train.py', dump(kd_config))

@@ -1,18 +1,22 @@
 """Small networks of many kinds."""
+
 from mmengine.registry import MODELS
 from torch import nn
 
 
 def classifier(backbone, head=None, neck='GlobalAveragePooling', channels=0):
     head = head or dict(
-        type='LinearClsHead', num_classes=7, in_channels=channels)
+        type='LinearClsHead', num_classes=7, in_channels=channels
+    )
     return MODELS.build(
         dict(
             type='ImageClassifier',
             _scope_='mmpretrain',
             backbone=backbone,
             neck=neck and dict(type=neck),
-            head=head))
+            head=head,
+        )
+    )
 
 
 def vit(kind='VisionTransformer', head='VisionTransformerClsHead'):
@@ -20,14 +24,14 @@ def vit(kind='VisionTransformer', head='VisionTransformerClsHead'):
         dict(
             type=kind,
             arch=dict(
-                embed_dims=8,
-                num_layers=8,
-                num_heads=2,
-                feedforward_channels=8),
+                embed_dims=8, num_layers=8, num_heads=2, feedforward_channels=8
+            ),
             img_size=32,
-            patch_size=8),
+            patch_size=8,
+        ),
         dict(type=head, num_classes=7, in_channels=8),
-        neck=None)
+        neck=None,
+    )
 
 
 def swin():
@@ -35,11 +39,14 @@ def swin():
         dict(
             type='SwinTransformer',
             arch=dict(
-                embed_dims=8, depths=[1, 1, 2, 1], num_heads=[1, 1, 1, 1]),
+                embed_dims=8, depths=[1, 1, 2, 1], num_heads=[1, 1, 1, 1]
+            ),
             img_size=64,
             patch_size=2,
-            window_size=4),
-        channels=64)
+            window_size=4,
+        ),
+        channels=64,
+    )
 
 
 class ChannelsLast(nn.Module):
@@ -48,9 +55,11 @@ class ChannelsLast(nn.Module):
     def __init__(self, channels=(4, 6, 8)):
         super().__init__()
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Linear(i, o), nn.ReLU(inplace=True),
-                          nn.Linear(o, o))
-            for i, o in zip((3, *channels), channels))
+            nn.Sequential(
+                nn.Linear(i, o), nn.ReLU(inplace=True), nn.Linear(o, o)
+            )
+            for i, o in zip((3, *channels), channels)
+        )
         self.norm = nn.BatchNorm1d(channels[-1])
         self.drop = nn.Dropout()
         self.fc = nn.Linear(channels[-1], 5)
@@ -77,6 +86,5 @@ class Parallel(ChannelsLast):
 
 
 class Split(nn.Module):
-
     def forward(self, x):
         return x, x * 2

@@ -28,7 +28,8 @@ def save(path, value, legacy=False):
     torch.save(
         dict(state_dict={}, value=value),
         path,
-        _use_new_zipfile_serialization=not legacy)
+        _use_new_zipfile_serialization=not legacy,
+    )
     return path
 
 
@@ -42,9 +43,11 @@ def test_reads_what_mmengine_saves(tmp_path, legacy):
         milestones=collections.Counter([2, 2, 5]),
         array=np.arange(6, dtype=np.float32).reshape(2, 3),
         rate=0.1,
-        weight=nn.Parameter(torch.ones(2)))
-    loaded = load_checkpoint_file(
-        save(tmp_path / 'a.pth', value, legacy))['value']
+        weight=nn.Parameter(torch.ones(2)),
+    )
+    loaded = load_checkpoint_file(save(tmp_path / 'a.pth', value, legacy))[
+        'value'
+    ]
 
     assert type(loaded['buffer']) is HistoryBuffer
     assert loaded['buffer'].mean() == 1.0
@@ -67,10 +70,15 @@ def test_getattr_is_a_stand_in(module):
     stand_in = MMENGINE_GLOBALS[f'{module}.getattr']
     assert stand_in is not getattr
     assert stand_in(HistoryBuffer, 'mean') is HistoryBuffer.mean
-    for args in [(HistoryBuffer.mean, '__globals__'),
-                 (HistoryBuffer, '__init__'), (HistoryBuffer, 'update'),
-                 (dict, 'min'), (HistoryBuffer, ['min']),
-                 (HistoryBuffer, 'min', None), ()]:
+    for args in [
+        (HistoryBuffer.mean, '__globals__'),
+        (HistoryBuffer, '__init__'),
+        (HistoryBuffer, 'update'),
+        (dict, 'min'),
+        (HistoryBuffer, ['min']),
+        (HistoryBuffer, 'min', None),
+        (),
+    ]:
         with pytest.raises(pickle.UnpicklingError, match='getattr'):
             stand_in(*args)
 
@@ -79,7 +87,9 @@ def test_getattr_is_a_stand_in(module):
 def test_refuses_to_reach_globals(tmp_path, legacy):
     path = save(
         tmp_path / 'a.pth',
-        CallOnLoad(getattr, HistoryBuffer.mean, '__globals__'), legacy)
+        CallOnLoad(getattr, HistoryBuffer.mean, '__globals__'),
+        legacy,
+    )
     with pytest.raises(CheckpointError) as error:
         load_checkpoint_file(path)
     message = str(error.value)
@@ -101,7 +111,8 @@ def test_refuses_to_run_code_of_a_plain_pickle(tmp_path):
     path = tmp_path / 'a.pth'
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(
-            pickle.dumps(CallOnLoad(os.mkdir, str(victim)), protocol))
+            pickle.dumps(CallOnLoad(os.mkdir, str(victim)), protocol)
+        )
         with pytest.raises(CheckpointError):
             load_checkpoint_file(path)
         assert not victim.exists()
@@ -113,14 +124,16 @@ def test_the_attacks_would_succeed_elsewhere(tmp_path):
     pickle.loads(pickle.dumps(CallOnLoad(os.mkdir, str(victim))))
     assert victim.exists()
     stolen = pickle.loads(
-        pickle.dumps(CallOnLoad(getattr, HistoryBuffer.mean, '__globals__')))
+        pickle.dumps(CallOnLoad(getattr, HistoryBuffer.mean, '__globals__'))
+    )
     assert '__builtins__' in stolen
 
 
 def test_refuses_an_unknown_class_and_names_it(tmp_path):
     path = save(tmp_path / 'a.pth', nn.Linear(2, 2))
     with pytest.raises(
-            CheckpointError, match='"torch.nn.modules.linear.Linear"'):
+        CheckpointError, match='"torch.nn.modules.linear.Linear"'
+    ):
         load_checkpoint_file(path)
 
 
@@ -168,7 +181,8 @@ def test_not_a_dict(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save([1, 2], path)
     with pytest.raises(
-            CheckpointError, match='should hold a dict, but got list'):
+        CheckpointError, match='should hold a dict, but got list'
+    ):
         load_checkpoint_file(path)
 
 

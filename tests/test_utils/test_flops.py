@@ -15,7 +15,8 @@ class Network(nn.Module):
         self.mixer = nn.Parameter(torch.eye(5))
         self.stages = nn.Sequential(
             nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU()),
-            nn.Linear(6, 7, bias=False))
+            nn.Linear(6, 7, bias=False),
+        )
         self.aside = nn.Linear(7, 7)
 
     def forward(self, x):
@@ -33,13 +34,16 @@ def test_flops_are_multiply_adds():
     assert flops == 3 * 5 * 9 * 4 * 6
 
 
-@pytest.mark.parametrize('source, expected', [
-    ('stem', STEM),
-    ('stages.0.0', STEM + MIXER + FIRST),
-    ('stages.0', STEM + MIXER + FIRST),
-    ('stages', STEM + MIXER + FIRST + SECOND),
-    ('', STEM + MIXER + FIRST + SECOND + LAST),
-])
+@pytest.mark.parametrize(
+    'source, expected',
+    [
+        ('stem', STEM),
+        ('stages.0.0', STEM + MIXER + FIRST),
+        ('stages.0', STEM + MIXER + FIRST),
+        ('stages', STEM + MIXER + FIRST + SECOND),
+        ('', STEM + MIXER + FIRST + SECOND + LAST),
+    ],
+)
 def test_flops_until(source, expected):
     network = Network()
     x = torch.zeros(1, 5, 3)
@@ -50,12 +54,13 @@ def test_flops_until(source, expected):
 
 
 def test_modules_alone_would_miss_some():
-    analyzer = FlopAnalyzer(Network(), (torch.zeros(1, 5, 3), ))
+    analyzer = FlopAnalyzer(Network(), (torch.zeros(1, 5, 3),))
     modules = analyzer.by_module()
     assert modules['stem'] + modules['stages.0'] == STEM + FIRST
 
 
 def test_part_that_does_not_run():
     with pytest.raises(
-            RuntimeError, match="'aside' should run in the forward of Net"):
+        RuntimeError, match="'aside' should run in the forward of Net"
+    ):
         count_flops_until(Network(), 'aside', torch.zeros(1, 5, 3))

@@ -21,8 +21,7 @@ def settle(model):
     return model
 
 
-IMAGES = torch.rand(
-    2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def pairs_of(model, images=IMAGES, recorded=()):
@@ -59,12 +58,18 @@ def test_pairs_are_those_of_the_forward():
     assert torch.equal(model(IMAGES), expected)
 
 
-@pytest.mark.parametrize('conv, norm, shape', [
-    (nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), (2, 3, 8)),
-    (nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), (2, 3, 4, 4, 4)),
-    (nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4, affine=False),
-     (2, 4, 8, 8)),
-])
+@pytest.mark.parametrize(
+    'conv, norm, shape',
+    [
+        (nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), (2, 3, 8)),
+        (nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), (2, 3, 4, 4, 4)),
+        (
+            nn.Conv2d(4, 4, 3, groups=4),
+            nn.BatchNorm2d(4, affine=False),
+            (2, 4, 8, 8),
+        ),
+    ],
+)
 def test_kinds_of_convolution(conv, norm, shape):
     model = settle(nn.Sequential(nn.Sequential(conv), norm))
     images = torch.rand(shape)
@@ -104,15 +109,18 @@ def test_what_is_not_folded(use):
     assert pairs_of(settle(Used(use))) == {}
 
 
-@pytest.mark.parametrize('backbone, norms, folded', [
-    (dict(type='mmdskd.CIFARResNet', depth=8), 9, 9),
-    # Within each block; the stem's output is added, too, if not widened
-    (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=1), 7, 3),
-    (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=2), 7, 4),
-    (dict(type='mmdskd.CIFARVGG', depth=8), 5, 5),
-    (dict(type='mmdskd.CIFARMobileNetV2', widen_factor=0.5), 53, 53),
-    (dict(type='mmpretrain.ResNet', depth=18), 20, 20),
-])
+@pytest.mark.parametrize(
+    'backbone, norms, folded',
+    [
+        (dict(type='mmdskd.CIFARResNet', depth=8), 9, 9),
+        # Within each block; the stem's output is added, too, if not widened
+        (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=1), 7, 3),
+        (dict(type='mmdskd.CIFARWideResNet', depth=10, widen_factor=2), 7, 4),
+        (dict(type='mmdskd.CIFARVGG', depth=8), 5, 5),
+        (dict(type='mmdskd.CIFARMobileNetV2', widen_factor=0.5), 53, 53),
+        (dict(type='mmpretrain.ResNet', depth=18), 20, 20),
+    ],
+)
 def test_networks_of_the_field(backbone, norms, folded):
     model = settle(MODELS.build(backbone))
     for module in model.modules():
@@ -144,12 +152,15 @@ def test_convolution_that_is_returned_is_not_folded():
     assert find_foldable(model, run, ()) == {}
 
 
-@pytest.mark.parametrize('recorded, expected', [
-    (['bn1'], dict(bn2='conv2')),
-    (['conv2'], dict(bn1='conv1')),
-    (['conv2.weight', 'bn1.bias'], {}),
-    (['bn'], dict(bn1='conv1', bn2='conv2')),
-])
+@pytest.mark.parametrize(
+    'recorded, expected',
+    [
+        (['bn1'], dict(bn2='conv2')),
+        (['conv2'], dict(bn1='conv1')),
+        (['conv2.weight', 'bn1.bias'], {}),
+        (['bn'], dict(bn1='conv1', bn2='conv2')),
+    ],
+)
 def test_recorded_modules_are_not_folded(recorded, expected):
     assert pairs_of(settle(Shuffled()), recorded=recorded) == expected
 

@@ -5,8 +5,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmdskd.utils.multi_exit import (extract_multi_exit, find_exits,
-                                     make_multi_exit_config, multi_exit_path)
+from mmdskd.utils.multi_exit import (
+    extract_multi_exit,
+    find_exits,
+    make_multi_exit_config,
+    multi_exit_path,
+)
 from mmdskd.utils.student import extract_student, make_student_config
 
 
@@ -19,7 +23,8 @@ def checkpoint(dskd_config):
 
 def test_path():
     assert multi_exit_path('runs/a.b/epoch_1.pth') == (
-        'runs/a.b/epoch_1_multi_exit.pth')
+        'runs/a.b/epoch_1_multi_exit.pth'
+    )
 
 
 def test_exits_are_those_of_the_distillation(dskd_config):
@@ -28,7 +33,8 @@ def test_exits_are_those_of_the_distillation(dskd_config):
     assert exits.connector == 'heads'
     assert exits.config == dict(
         sources=distiller.student_recorders.shallow.sources,
-        connector=distiller.connectors.heads.to_dict())
+        connector=distiller.connectors.heads.to_dict(),
+    )
 
 
 def test_config_is_the_students_with_another_model(dskd_config):
@@ -45,11 +51,14 @@ def test_config_is_the_students_with_another_model(dskd_config):
     assert ours == plain
 
 
-@pytest.mark.parametrize('imports, expected', [
-    (['mmdskd', 'mine'], ['mmdskd', 'mine']),
-    (['mmdskd'], ['mmdskd']),
-    ('mine', ['mmdskd', 'mine']),
-])
+@pytest.mark.parametrize(
+    'imports, expected',
+    [
+        (['mmdskd', 'mine'], ['mmdskd', 'mine']),
+        (['mmdskd'], ['mmdskd']),
+        ('mine', ['mmdskd', 'mine']),
+    ],
+)
 def test_package_is_imported(dskd_config, imports, expected):
     """Also where the plain student does without it."""
     dskd_config.custom_imports.imports = imports
@@ -69,8 +78,9 @@ def test_weights_fill_the_model(dskd_config, checkpoint):
     for name, value in found['state_dict'].items():
         theirs = plain.get(name)
         if theirs is None:
-            theirs = checkpoint['state_dict'][name.replace(
-                'exits.', 'distiller.connectors.heads.')]
+            theirs = checkpoint['state_dict'][
+                name.replace('exits.', 'distiller.connectors.heads.')
+            ]
         assert torch.equal(value, theirs)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(cfg.model)
@@ -81,10 +91,12 @@ def test_weights_fill_the_model(dskd_config, checkpoint):
 def two_losses(dskd_config):
     distiller = dskd_config.model.distiller
     distiller.connectors.others = dict(
-        distiller.connectors.heads, head=dict(type='mmdskd.ConvHead'))
+        distiller.connectors.heads, head=dict(type='mmdskd.ConvHead')
+    )
     distiller.distill_losses.loss_other = distiller.distill_losses.loss_dskd
     distiller.loss_forward_mappings.loss_other = copy.deepcopy(
-        distiller.loss_forward_mappings.loss_dskd)
+        distiller.loss_forward_mappings.loss_dskd
+    )
     distiller.loss_forward_mappings.loss_other.branches.connector = 'others'
     return dskd_config
 
@@ -98,8 +110,10 @@ def test_one_of_two_losses(two_losses):
 @pytest.mark.parametrize('loss', [None, 'loss_kd'])
 def test_which_loss_is_told(two_losses, loss):
     with pytest.raises(
-            ValueError, match='one of the DSKD losses of the config, '
-            f'loss_dskd, loss_other, but got {loss}'):
+        ValueError,
+        match='one of the DSKD losses of the config, '
+        f'loss_dskd, loss_other, but got {loss}',
+    ):
         find_exits(two_losses, loss)
 
 
@@ -114,15 +128,18 @@ def test_config_without_exits(kd_config, dskd_config):
 def test_heads_without_classifiers(dskd_config):
     dskd_config.model.distiller.connectors['heads'].num_classes = None
     with pytest.raises(
-            ValueError, match="loss_dskd should have classifiers to be exits"
-            ", but connector 'heads' has num_classes=None"):
+        ValueError,
+        match='loss_dskd should have classifiers to be exits'
+        ", but connector 'heads' has num_classes=None",
+    ):
         find_exits(dskd_config)
 
 
 def test_student_of_another_kind(dskd_config):
     exits = find_exits(dskd_config)
     dskd_config.model.architecture = dict(
-        type='TimmClassifier', _scope_='mmpretrain', model_name='resnet18')
+        type='TimmClassifier', _scope_='mmpretrain', model_name='resnet18'
+    )
     with pytest.raises(TypeError, match='but got TimmClassifier'):
         make_multi_exit_config(dskd_config, exits)
 
@@ -130,15 +147,19 @@ def test_student_of_another_kind(dskd_config):
 def test_checkpoint_without_the_heads(dskd_config, checkpoint):
     exits = find_exits(dskd_config)
     state_dict = checkpoint['state_dict']
-    for number, prefix in ((1, 'distiller.connectors.heads.heads.1'),
-                           (0, 'distiller.connectors.heads')):
+    for number, prefix in (
+        (1, 'distiller.connectors.heads.heads.1'),
+        (0, 'distiller.connectors.heads'),
+    ):
         for name in list(state_dict):
             if name.startswith(prefix):
                 del state_dict[name]
         with pytest.raises(
-                ValueError, match='should hold 2 heads under "distiller.conn'
-                r'ectors.heads.", for backbone.layer1, .*, but holds '
-                f'{number}'):
+            ValueError,
+            match='should hold 2 heads under "distiller.conn'
+            r'ectors.heads.", for backbone.layer1, .*, but holds '
+            f'{number}',
+        ):
             extract_multi_exit(checkpoint, exits)
     with pytest.raises(ValueError, match='it needs no conversion'):
         extract_multi_exit(extract_student(checkpoint), exits)

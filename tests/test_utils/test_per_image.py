@@ -12,7 +12,6 @@ CONFIGS = Path(__file__).parents[2] / 'configs/_base_/datasets'
 
 @BATCH_AUGMENTS.register_module(force=True)
 class ByBatchOnly(BaseBatchAugment):
-
     def augment(self, inputs, generator=None):
         return inputs
 
@@ -22,12 +21,14 @@ def load(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['cifar100_bs64', 'cifar10_bs64', 'digits_bs64', 'digits32_bs16'])
+    'name', ['cifar100_bs64', 'cifar10_bs64', 'digits_bs64', 'digits32_bs16']
+)
 def test_configs_differ_in_the_data_path_only(name):
     """From the one of a config, this makes the other."""
     cfg, expected = load(name), load(f'{name}_per_image')
-    preprocessor, train = make_per_image(cfg['data_preprocessor'],
-                                         cfg['train_dataloader'])
+    preprocessor, train = make_per_image(
+        cfg['data_preprocessor'], cfg['train_dataloader']
+    )
     assert preprocessor == expected['data_preprocessor']
     pipeline = train['dataset']['pipeline']
     for transform in pipeline:
@@ -56,8 +57,10 @@ def test_given_configs_are_not_changed():
 
 def test_plain_data_stay():
     cfg = load('cifar100_bs64_per_image')
-    assert make_per_image(cfg['data_preprocessor'],
-                          cfg['train_dataloader']) is None
+    assert (
+        make_per_image(cfg['data_preprocessor'], cfg['train_dataloader'])
+        is None
+    )
     loader = cfg['val_dataloader']
     assert unwrap_dataloader(loader) is loader
     assert unwrap_dataloader(None) is None
@@ -77,25 +80,34 @@ def test_what_has_no_twin_stays():
     cfg = load('cifar100_bs64')
     augments = cfg['data_preprocessor']['augments']
     augments.append(dict(type='mmdskd.ByBatchOnly'))
-    assert make_per_image(cfg['data_preprocessor'],
-                          cfg['train_dataloader']) is None
+    assert (
+        make_per_image(cfg['data_preprocessor'], cfg['train_dataloader'])
+        is None
+    )
     del augments[-1]
     # Where the transforms would go is not known.
     del cfg['train_dataloader']['dataset']['dataset']['pipeline']
-    assert make_per_image(cfg['data_preprocessor'],
-                          cfg['train_dataloader']) is None
+    assert (
+        make_per_image(cfg['data_preprocessor'], cfg['train_dataloader'])
+        is None
+    )
 
 
 def test_types_of_pure_python_configs():
     """They have the path of the class."""
     cfg = load('cifar10_bs64')
-    expected = make_per_image(cfg['data_preprocessor'],
-                              cfg['train_dataloader'])
-    cfg['data_preprocessor']['type'] = \
+    expected = make_per_image(
+        cfg['data_preprocessor'], cfg['train_dataloader']
+    )
+    cfg['data_preprocessor']['type'] = (
         'mmdskd.models.utils.AugmentingDataPreprocessor'
-    cfg['train_dataloader']['dataset']['type'] = \
+    )
+    cfg['train_dataloader']['dataset']['type'] = (
         'mmdskd.datasets.InMemoryDataset'
-    assert make_per_image(cfg['data_preprocessor'],
-                          cfg['train_dataloader']) == expected
+    )
+    assert (
+        make_per_image(cfg['data_preprocessor'], cfg['train_dataloader'])
+        == expected
+    )
     other = dict(type='mmother.AugmentingDataPreprocessor')
     assert make_per_image(other, None) is None

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmdskd.utils.statistics import (format_mean_std, paired_difference,
-                                     sample_std)
+from mmdskd.utils.statistics import (
+    format_mean_std,
+    paired_difference,
+    sample_std,
+)
 
 
 def test_sample_std():

@@ -12,10 +12,14 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.structures import DataSample
 
-from mmdskd.utils.student import (add_import, extract_student,
-                                  make_student_config,
-                                  save_checkpoint_atomically,
-                                  save_config_atomically, student_path)
+from mmdskd.utils.student import (
+    add_import,
+    extract_student,
+    make_student_config,
+    save_checkpoint_atomically,
+    save_config_atomically,
+    student_path,
+)
 
 
 class Version(str):
@@ -31,30 +35,36 @@ def use_mmpretrain_only(kd_config):
         depth=18,
         in_channels=1,
         stem_channels=4,
-        base_channels=4)
+        base_channels=4,
+    )
     architecture.head = dict(
-        type='LinearClsHead', num_classes=10, in_channels=32)
+        type='LinearClsHead', num_classes=10, in_channels=32
+    )
 
 
 def checkpoint():
-    state_dict = OrderedDict({
-        'architecture.fc.weight': torch.ones(2, 3),
-        'architecture.architecture.bias': torch.ones(1),
-        'architecture.data_preprocessor.scale': torch.zeros(1),
-        'data_preprocessor.scale': torch.ones(1),
-        'data_preprocessor.augments._extra_state': torch.tensor([3, 7]),
-        'teacher.fc.weight': torch.ones(4, 3),
-        'distiller.connectors.heads.0.weight': torch.ones(1),
-    })
-    state_dict._metadata = OrderedDict({
-        '': dict(version=1),
-        'architecture': dict(version=2),
-        'architecture.fc': dict(version=3),
-        'architecture.data_preprocessor': dict(version=4),
-        'data_preprocessor': dict(version=5),
-        'data_preprocessor.augments': dict(version=1),
-        'teacher': dict(version=6),
-    })
+    state_dict = OrderedDict(
+        {
+            'architecture.fc.weight': torch.ones(2, 3),
+            'architecture.architecture.bias': torch.ones(1),
+            'architecture.data_preprocessor.scale': torch.zeros(1),
+            'data_preprocessor.scale': torch.ones(1),
+            'data_preprocessor.augments._extra_state': torch.tensor([3, 7]),
+            'teacher.fc.weight': torch.ones(4, 3),
+            'distiller.connectors.heads.0.weight': torch.ones(1),
+        }
+    )
+    state_dict._metadata = OrderedDict(
+        {
+            '': dict(version=1),
+            'architecture': dict(version=2),
+            'architecture.fc': dict(version=3),
+            'architecture.data_preprocessor': dict(version=4),
+            'data_preprocessor': dict(version=5),
+            'data_preprocessor.augments': dict(version=1),
+            'teacher': dict(version=6),
+        }
+    )
     meta = dict(
         epoch=3,
         seed=np.int64(7),
@@ -64,9 +74,10 @@ def checkpoint():
             classes=('a', 'b'),
             palette=np.eye(2, dtype=int),
             extra={'c'},
-            none=None))
-    return dict(
-        meta=meta, state_dict=state_dict, optimizer={}, message_hub={})
+            none=None,
+        ),
+    )
+    return dict(meta=meta, state_dict=state_dict, optimizer={}, message_hub={})
 
 
 def test_student_path():
@@ -78,13 +89,15 @@ def test_extract_student():
     student = extract_student(source)
     assert set(student) == {'meta', 'state_dict'}
     assert list(student['state_dict']) == [
-        'fc.weight', 'architecture.bias', 'data_preprocessor.scale'
+        'fc.weight',
+        'architecture.bias',
+        'data_preprocessor.scale',
     ]
     assert student['state_dict']['data_preprocessor.scale'] == 1
     assert student['state_dict']._metadata == {
         '': dict(version=2),
         'fc': dict(version=3),
-        'data_preprocessor': dict(version=5)
+        'data_preprocessor': dict(version=5),
     }
     assert len(source['state_dict']) == 7
     assert source['meta']['seed'].dtype == np.int64
@@ -104,23 +117,27 @@ def test_meta_is_of_builtin_types(tmp_path):
             classes=('a', 'b'),
             palette=[[1, 0], [0, 1]],
             extra=['c'],
-            none=None))
+            none=None,
+        ),
+    )
     assert type(meta['version']) is str
 
 
 def test_meta_names_the_student_config():
     cfg = Config(dict(model=dict(type='Student')))
-    assert extract_student(checkpoint(),
-                           cfg)['meta']['cfg'] == cfg.pretty_text
+    assert extract_student(checkpoint(), cfg)['meta']['cfg'] == cfg.pretty_text
     without = dict(state_dict=checkpoint()['state_dict'])
     assert set(extract_student(without)['meta']) == {'mmdskd_version'}
 
 
-@pytest.mark.parametrize('value, found', [
-    ([1], 'list'),
-    (dict(b=1, a=2), r"\['a', 'b'\]"),
-    (dict(state_dict=[1]), r"\['state_dict'\]"),
-])
+@pytest.mark.parametrize(
+    'value, found',
+    [
+        ([1], 'list'),
+        (dict(b=1, a=2), r"\['a', 'b'\]"),
+        (dict(state_dict=[1]), r"\['state_dict'\]"),
+    ],
+)
 def test_no_checkpoint(value, found):
     with pytest.raises(TypeError, match=f'"state_dict".*got {found}'):
         extract_student(value)
@@ -129,8 +146,9 @@ def test_no_checkpoint(value, found):
 def test_no_student():
     plain = {'head.fc.weight': 1, 'backbone.a': 1, 'architecture_': 1}
     with pytest.raises(
-            ValueError,
-            match=r"\['architecture_', 'backbone', 'head'\].*plain network"):
+        ValueError,
+        match=r"\['architecture_', 'backbone', 'head'\].*plain network",
+    ):
         extract_student(dict(state_dict=plain))
 
 
@@ -171,10 +189,22 @@ def test_config_keeps_what_testing_and_training_need(kd_config):
     before = kd_config.pretty_text
     student = make_student_config(kd_config)
     assert kd_config.pretty_text == before
-    for key in ('default_scope', 'train_dataloader', 'val_dataloader',
-                'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
-                'val_evaluator', 'test_evaluator', 'optim_wrapper',
-                'default_hooks', 'env_cfg', 'randomness', 'custom_imports'):
+    for key in (
+        'default_scope',
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'train_cfg',
+        'val_cfg',
+        'test_cfg',
+        'val_evaluator',
+        'test_evaluator',
+        'optim_wrapper',
+        'default_hooks',
+        'env_cfg',
+        'randomness',
+        'custom_imports',
+    ):
         assert student[key] == kd_config[key], key
     assert student.custom_hooks == []
     assert 'teacher' not in student.pretty_text
@@ -194,16 +224,21 @@ def test_config_keeps_other_hooks_and_loops(kd_config):
         dict(type='StopDistillHook', _scope_='mmrazor', stop_epoch=1),
     ]
     kd_config.default_hooks.student = dict(
-        type='mmdskd.LossWeightSchedulerHook')
+        type='mmdskd.LossWeightSchedulerHook'
+    )
     kd_config.default_hooks.timer = None
     kd_config.val_cfg = dict(
-        type='mmrazor.SingleTeacherDistillValLoop', fp16=True)
+        type='mmrazor.SingleTeacherDistillValLoop', fp16=True
+    )
     kd_config.test_cfg = dict(type='mmengine.TestLoop')
     student = make_student_config(kd_config)
-    assert [hook.type for hook in student.custom_hooks
-            ] == ['EMAHook', 'mmpretrain.PreciseBNHook']
+    assert [hook.type for hook in student.custom_hooks] == [
+        'EMAHook',
+        'mmpretrain.PreciseBNHook',
+    ]
     assert student.default_hooks == dict(
-        checkpoint=dict(type='CheckpointHook', interval=1), timer=None)
+        checkpoint=dict(type='CheckpointHook', interval=1), timer=None
+    )
     assert student.val_cfg == dict(fp16=True)
     assert student.test_cfg == dict(type='mmengine.TestLoop')
 
@@ -219,25 +254,30 @@ def test_config_imports_only_what_it_needs(kd_config):
     use_mmpretrain_only(kd_config)
     assert imports('mmdskd') is None
     assert imports(['mine', 'mmdskd.models', 'mmrazor']) == dict(
-        imports=['mine'])
+        imports=['mine']
+    )
     kd_config.pop('custom_imports')
     assert 'custom_imports' not in make_student_config(kd_config)
 
 
-OWN = dict(type='mmpretrain.ClsDataPreprocessor', mean=[1.], std=[2.])
-TOP = dict(type='mmpretrain.ClsDataPreprocessor', mean=[3.], std=[4.])
-INNER = dict(mean=[5.], std=[6.])
+OWN = dict(type='mmpretrain.ClsDataPreprocessor', mean=[1.0], std=[2.0])
+TOP = dict(type='mmpretrain.ClsDataPreprocessor', mean=[3.0], std=[4.0])
+INNER = dict(mean=[5.0], std=[6.0])
 
 
 @pytest.mark.parametrize('own', [OWN, None, 'absent'])
 @pytest.mark.parametrize('top', [TOP, 'absent'])
 @pytest.mark.parametrize('inner', [INNER, 'absent'])
-def test_preprocessor_is_the_algorithms(kd_config, build_runner, own, top,
-                                        inner):
+def test_preprocessor_is_the_algorithms(
+    kd_config, build_runner, own, top, inner
+):
     cfg = kd_config
     del cfg.model['data_preprocessor']
-    for node, value in ((cfg.model, own), (cfg, top),
-                        (cfg.model.architecture, inner)):
+    for node, value in (
+        (cfg.model, own),
+        (cfg, top),
+        (cfg.model.architecture, inner),
+    ):
         if value != 'absent':
             node['data_preprocessor'] = copy.deepcopy(value)
     student = make_student_config(cfg)
@@ -246,7 +286,7 @@ def test_preprocessor_is_the_algorithms(kd_config, build_runner, own, top,
         build_runner(config).model.data_preprocessor
         for config in (cfg, student)
     ]
-    batch = dict(inputs=[torch.arange(4.).view(1, 2, 2)])
+    batch = dict(inputs=[torch.arange(4.0).view(1, 2, 2)])
     batches = [
         preprocess(copy.deepcopy(batch))['inputs'] for preprocess in found
     ]
@@ -263,7 +303,8 @@ def test_preprocessor_of_mmengine(kd_config):
         pad_size_divisor=8,
         pad_value=1,
         bgr_to_rgb=True,
-        non_blocking=True)
+        non_blocking=True,
+    )
     for model in (cfg.model.architecture, cfg.model.teacher):
         model.backbone.in_channels = 3
     student = make_student_config(cfg).model
@@ -273,7 +314,8 @@ def test_preprocessor_of_mmengine(kd_config):
             torch.randint(256, (3, size, 11), dtype=torch.uint8)
             for size in (7, 12)
         ],
-        data_samples=[DataSample().set_gt_label(i) for i in (0, 1)])
+        data_samples=[DataSample().set_gt_label(i) for i in (0, 1)],
+    )
     data = []
     for config in (cfg.model, student):
         with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -281,17 +323,20 @@ def test_preprocessor_of_mmengine(kd_config):
         data.append(preprocess(copy.deepcopy(batch), training=True))
     assert torch.equal(data[0]['inputs'], data[1]['inputs'])
     assert data[0]['inputs'].shape == (2, 3, 16, 16)
-    assert [int(sample.gt_label) for sample in data[1]['data_samples']
-            ] == [0, 1]
+    assert [int(sample.gt_label) for sample in data[1]['data_samples']] == [
+        0,
+        1,
+    ]
 
     # A bare name of another scope than the model's.
     cfg.model.data_preprocessor = dict(
-        type='ClsDataPreprocessor', _scope_='mmpretrain')
+        type='ClsDataPreprocessor', _scope_='mmpretrain'
+    )
     assert '_scope_' in make_student_config(cfg).model.data_preprocessor
 
 
 def test_batch_augments_of_the_architecture_stay_unused(kd_config):
-    augments = dict(augments=dict(type='Mixup', alpha=1.))
+    augments = dict(augments=dict(type='Mixup', alpha=1.0))
     cfg = kd_config
     cfg.model.architecture.train_cfg = augments
     model = make_student_config(cfg).model
@@ -323,7 +368,8 @@ def test_config_from_a_package_path(kd_config):
     kd_config.model.architecture = dict(
         cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py',
         pretrained=True,
-        init_cfg=dict(type='Normal', layer='Conv2d'))
+        init_cfg=dict(type='Normal', layer='Conv2d'),
+    )
     model = make_student_config(kd_config).model
     assert model._scope_ == 'mmpretrain'
     assert model.backbone.type == 'ResNet_CIFAR'
@@ -341,13 +387,11 @@ WIDTHS = {
         'type': 'L1MutableChannelUnit',
         'units': {
             'backbone.conv1_(0, 4)_4': {
-                'init_args': {
-                    'num_channels': 4
-                },
-                'choice': 2
+                'init_args': {'num_channels': 4},
+                'choice': 2,
             }
-        }
-    }
+        },
+    },
 }
 
 
@@ -363,15 +407,15 @@ def test_config_of_a_pruned_student(kd_config, tmp_path, scope):
         mode='mutator',
         cfg=network,
         fix_subnet=str(path),
-        init_cfg=dict(type='Pretrained', checkpoint='/pruned.pth'))
+        init_cfg=dict(type='Pretrained', checkpoint='/pruned.pth'),
+    )
     if scope:
         kd_config.model.architecture._scope_ = 'mmrazor'
     cfg = make_student_config(kd_config)
     assert cfg.model._scope_ == 'mmrazor'
     assert cfg.model.cfg._scope_ == 'mmpretrain'
     assert cfg.model.fix_subnet == WIDTHS
-    assert cfg.model.cfg.data_preprocessor == \
-        kd_config.model.data_preprocessor
+    assert cfg.model.cfg.data_preprocessor == kd_config.model.data_preprocessor
     assert 'data_preprocessor' not in cfg.model
     assert '.pth' not in str(cfg.model)
     assert cfg.custom_imports.imports == ['mmdskd']
@@ -386,18 +430,23 @@ def test_config_of_a_pruned_student(kd_config, tmp_path, scope):
 def test_preprocessor_of_a_pruned_student_on_batch_data(kd_config):
     use_batch_data(kd_config)
     kd_config.model.architecture = dict(
-        type='sub_model', cfg=kd_config.model.architecture, fix_subnet=WIDTHS)
+        type='sub_model', cfg=kd_config.model.architecture, fix_subnet=WIDTHS
+    )
     cfg = make_student_config(kd_config)
-    assert cfg.model.cfg.data_preprocessor.type == \
-        'mmpretrain.ClsDataPreprocessor'
+    assert (
+        cfg.model.cfg.data_preprocessor.type
+        == 'mmpretrain.ClsDataPreprocessor'
+    )
     assert cfg.model.fix_subnet == WIDTHS
 
 
 def test_functions_that_hide_the_widths_are_refused(kd_config):
     kd_config.model.architecture = dict(
-        type='GroupFisherSubModel', algorithm=dict())
+        type='GroupFisherSubModel', algorithm=dict()
+    )
     with pytest.raises(
-            TypeError, match='sub_model of one, but got GroupFisherSubModel'):
+        TypeError, match='sub_model of one, but got GroupFisherSubModel'
+    ):
         make_student_config(kd_config)
 
 
@@ -435,26 +484,31 @@ def test_parameter_names_of_the_optimizer(kd_config):
     kd_config.optim_wrapper.paramwise_cfg = dict(
         custom_keys={
             'architecture.head': dict(lr_mult=2),
-            'bn': dict(decay_mult=0)
-        })
-    assert make_student_config(
-        kd_config).optim_wrapper.paramwise_cfg.custom_keys == {
-            'head': dict(lr_mult=2),
-            'bn': dict(decay_mult=0)
+            'bn': dict(decay_mult=0),
         }
+    )
+    assert make_student_config(
+        kd_config
+    ).optim_wrapper.paramwise_cfg.custom_keys == {
+        'head': dict(lr_mult=2),
+        'bn': dict(decay_mult=0),
+    }
 
 
-@pytest.mark.parametrize('model, found', [
-    (None, 'NoneType'),
-    (dict(type='A', head={}), r"\['head', 'type'\]"),
-    (dict(architecture=1), r"\['architecture'\]"),
-])
+@pytest.mark.parametrize(
+    'model, found',
+    [
+        (None, 'NoneType'),
+        (dict(type='A', head={}), r"\['head', 'type'\]"),
+        (dict(architecture=1), r"\['architecture'\]"),
+    ],
+)
 def test_config_without_a_student(model, found):
     with pytest.raises(TypeError, match=f'"architecture".*got {found}'):
         make_student_config(Config(dict(model=model)))
 
 
-SCRIPT = '''
+SCRIPT = """
 import sys
 import torch
 from mmpretrain import get_model
@@ -463,7 +517,7 @@ assert not {'mmdskd', 'mmrazor'} & set(sys.modules)
 batch = dict(inputs=[torch.arange(256.).view(1, 16, 16)])
 inputs = model.data_preprocessor(batch)['inputs']
 torch.save((inputs, model(inputs)), 'result.pth')
-'''
+"""
 
 
 def use_batch_data(cfg):
@@ -473,11 +527,13 @@ def use_batch_data(cfg):
         seed=3,
         augments=[
             dict(type='mmdskd.BatchRandomCrop', crop_size=16, padding=1)
-        ])
+        ],
+    )
     for name in ('train', 'val'):
         loader = cfg[f'{name}_dataloader']
         loader.dataset = dict(
-            type='mmdskd.InMemoryDataset', dataset=loader.dataset)
+            type='mmdskd.InMemoryDataset', dataset=loader.dataset
+        )
         loader.collate_fn = dict(type='mmdskd.collate_batch')
 
 
@@ -493,7 +549,8 @@ def test_batch_data_become_those_of_mmpretrain(kd_config):
     resize, crop, pack = student.train_dataloader.dataset.pipeline
     assert [resize, pack] == plain.train_dataloader.dataset.pipeline
     assert crop == dict(
-        type='mmpretrain.RandomCrop', crop_size=(16, 16), padding=1)
+        type='mmpretrain.RandomCrop', crop_size=(16, 16), padding=1
+    )
 
 
 def test_batch_data_of_another_kind_stay(kd_config):
@@ -507,13 +564,15 @@ def test_batch_data_of_another_kind_stay(kd_config):
 
 
 @pytest.mark.parametrize('batch_data', [False, True])
-def test_pair_serves_in_an_empty_folder_without_mmdskd(kd_config, tmp_path,
-                                                       batch_data):
+def test_pair_serves_in_an_empty_folder_without_mmdskd(
+    kd_config, tmp_path, batch_data
+):
     use_mmpretrain_only(kd_config)
     if batch_data:
         use_batch_data(kd_config)
     kd_config.model.architecture.init_cfg = dict(
-        type='Pretrained', checkpoint='/no/such/file.pth')
+        type='Pretrained', checkpoint='/no/such/file.pth'
+    )
     config = copy.deepcopy(kd_config.model)
     algorithm = MODELS.build(config)
     algorithm.eval()
@@ -523,12 +582,15 @@ def test_pair_serves_in_an_empty_folder_without_mmdskd(kd_config, tmp_path,
     save_config_atomically(cfg, str(folder / 'student_config.py'))
     save_checkpoint_atomically(
         extract_student(dict(state_dict=algorithm.state_dict()), cfg),
-        str(folder / 'student.pth'))
+        str(folder / 'student.pth'),
+    )
     assert sorted(os.listdir(folder)) == ['student.pth', 'student_config.py']
-    assert Config.fromfile(str(folder / 'student_config.py')).to_dict(
-    ) == cfg.to_dict()
+    assert (
+        Config.fromfile(str(folder / 'student_config.py')).to_dict()
+        == cfg.to_dict()
+    )
     subprocess.run([sys.executable, '-c', SCRIPT], cwd=folder, check=True)
-    batch = dict(inputs=[torch.arange(256.).view(1, 16, 16)])
+    batch = dict(inputs=[torch.arange(256.0).view(1, 16, 16)])
     inputs = algorithm.data_preprocessor(batch)['inputs']
     found = torch.load(str(folder / 'result.pth'), weights_only=True)
     assert torch.equal(found[0], inputs)
@@ -550,13 +612,20 @@ def test_failed_config_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ['student_config.py']
 
 
-@pytest.mark.parametrize('custom_imports, expected', [
-    (None, dict(imports=['mmdskd'], allow_failed_imports=False)),
-    (dict(imports='mine'),
-     dict(imports=['mmdskd', 'mine'], allow_failed_imports=False)),
-    (dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
-     dict(imports=['mine', 'mmdskd'], allow_failed_imports=True)),
-])
+@pytest.mark.parametrize(
+    'custom_imports, expected',
+    [
+        (None, dict(imports=['mmdskd'], allow_failed_imports=False)),
+        (
+            dict(imports='mine'),
+            dict(imports=['mmdskd', 'mine'], allow_failed_imports=False),
+        ),
+        (
+            dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
+            dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
+        ),
+    ],
+)
 def test_import_is_added_once(custom_imports, expected):
     before = copy.deepcopy(custom_imports)
     assert add_import(custom_imports) == expected

@@ -65,9 +65,12 @@ def test_teacher_that_resizes_what_it_loads(tmp_path):
                     embed_dims=8,
                     num_layers=1,
                     num_heads=2,
-                    feedforward_channels=8),
+                    feedforward_channels=8,
+                ),
                 img_size=img_size,
-                patch_size=16))
+                patch_size=16,
+            )
+        )
 
     path = tmp_path / 'teacher.pth'
     torch.save(dict(state_dict=build(64).state_dict()), path)
@@ -78,15 +81,16 @@ def test_checkpoint_of_another_network(dskd_config, load):
     other = dskd_config.model.teacher
     other.backbone.depth = 14
     with pytest.raises(
-            ValueError,
-            match='teacher_ckpt should .*teacher.pth.* does not. unexpected: '
-            r'backbone.layer1.1.conv1.weight, .* and \d+ more'):
+        ValueError,
+        match='teacher_ckpt should .*teacher.pth.* does not. unexpected: '
+        r'backbone.layer1.1.conv1.weight, .* and \d+ more',
+    ):
         load(MODELS.build(other).state_dict())
     other.backbone.depth = 8
     other.head.num_classes = 7
     with pytest.raises(
-            ValueError,
-            match=r'size mismatch for head.fc.weight: .*\[7, 32\].*\[10, 32\]'
+        ValueError,
+        match=r'size mismatch for head.fc.weight: .*\[7, 32\].*\[10, 32\]',
     ):
         load(MODELS.build(other).state_dict())
 
@@ -102,8 +106,9 @@ def test_many_wrong_shapes_are_shortened(dskd_config, load):
 
 def test_missing_file(teacher):
     with pytest.raises(
-            FileNotFoundError,
-            match="there is no '/no/such.pth'.*Train the teacher first"):
+        FileNotFoundError,
+        match="there is no '/no/such.pth'.*Train the teacher first",
+    ):
         load_teacher(teacher, '/no/such.pth')
 
 
@@ -111,7 +116,8 @@ def test_data_preprocessor_is_no_part_of_the_teacher(dskd_config, tmp_path):
     """Its random state differs from run to run."""
     dskd_config.model.teacher.data_preprocessor = dict(
         type='mmdskd.AugmentingDataPreprocessor',
-        augments=[dict(type='mmdskd.BatchRandomFlip')])
+        augments=[dict(type='mmdskd.BatchRandomFlip')],
+    )
     teacher = MODELS.build(dskd_config.model.teacher)
     path = tmp_path / 'teacher.pth'
     torch.save(teacher.state_dict(), path)
@@ -123,14 +129,15 @@ def test_data_preprocessor_is_no_part_of_the_teacher(dskd_config, tmp_path):
 
 def test_digest_is_of_names_shapes_and_values():
     digests = [
-        digest(module) for module in (
+        digest(module)
+        for module in (
             nn.Linear(2, 2, bias=False),
             nn.Conv1d(2, 2, 1, bias=False),
             nn.Sequential(nn.Linear(2, 2, bias=False)),
             nn.BatchNorm1d(2).to(torch.bfloat16),
         )
     ]
-    assert {(d.shape, d.dtype) for d in digests} == {((32, ), torch.uint8)}
+    assert {(d.shape, d.dtype) for d in digests} == {((32,), torch.uint8)}
     assert len({bytes(d.tolist()) for d in digests}) == 4
 
     linear = nn.Linear(2, 2)

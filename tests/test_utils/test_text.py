@@ -3,12 +3,15 @@ import pytest
 from mmdskd.utils.text import format_header, format_row, shorten
 
 
-@pytest.mark.parametrize('items, expected', [
-    ([], 'nothing'),
-    (['a'], 'a'),
-    (['a', 'b', 'c'], 'a, b, c'),
-    (['a', 'b', 'c', 'd', 'e'], 'a, b, c and 2 more'),
-])
+@pytest.mark.parametrize(
+    'items, expected',
+    [
+        ([], 'nothing'),
+        (['a'], 'a'),
+        (['a', 'b', 'c'], 'a, b, c'),
+        (['a', 'b', 'c', 'd', 'e'], 'a, b, c and 2 more'),
+    ],
+)
 def test_shorten(items, expected):
     assert shorten(items) == expected
 

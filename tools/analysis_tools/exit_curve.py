@@ -5,9 +5,10 @@ where each image would leave. Prints what each exit does alone, and a table of
 thresholds; draws the latter. Checkpoints of several seeds are taken together:
 mean +- standard deviation in the tables, mean and range in the picture.
 """
+
 import argparse
 import sys
-from typing import Dict, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -32,8 +33,11 @@ from mmdskd.utils.text import format_header, format_row
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 # Those of the picture
-CURVE = [*np.linspace(0, 0.9, 46), *np.linspace(0.905, 0.995, 19),
-         *np.linspace(0.9955, 1, 10)]
+CURVE = [
+    *np.linspace(0, 0.9, 46),
+    *np.linspace(0.905, 0.995, 19),
+    *np.linspace(0.9955, 1, 10),
+]
 
 
 class Outputs(NamedTuple):
@@ -43,6 +47,7 @@ class Outputs(NamedTuple):
         confidences (ndarray): Largest softmax probability, (E, N).
         rights (ndarray): Whether the class is right, (E, N) of bool.
     """
+
     confidences: np.ndarray
     rights: np.ndarray
 
@@ -56,6 +61,7 @@ class Costs(NamedTuple):
         heads (ndarray): FLOPs of the head of each exit, 0 for the last, which
             is in those of the student, (E, ).
     """
+
     until: np.ndarray
     heads: np.ndarray
 
@@ -68,39 +74,46 @@ class Costs(NamedTuple):
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        'config', help='config of a DSKD run, or a multi_exit_config.py')
+        'config', help='config of a DSKD run, or a multi_exit_config.py'
+    )
     parser.add_argument(
         'checkpoints',
         nargs='+',
         metavar='CHECKPOINT',
         help='checkpoint of the run, or of the multi-exit student; one per '
-        'seed')
+        'seed',
+    )
     parser.add_argument(
         '--thresholds',
         type=float,
         nargs='+',
         default=THRESHOLDS,
         help='thresholds of the table, in [0, 1] (default: '
-        f'{" ".join(map(str, THRESHOLDS))})')
+        f'{" ".join(map(str, THRESHOLDS))})',
+    )
     parser.add_argument(
         '--loss',
-        help='DSKD loss whose heads are the exits, if there are several')
+        help='DSKD loss whose heads are the exits, if there are several',
+    )
     parser.add_argument(
-        '-o', '--out', default='exits.png', help='picture (default: '
-        'exits.png)')
+        '-o', '--out', default='exits.png', help='picture (default: exits.png)'
+    )
     parser.add_argument('--json', help='file for the numbers of the tables')
     add_cfg_options(parser)
     args = parser.parse_args()
     if not all(0 <= threshold <= 1 for threshold in args.thresholds):
-        parser.error('--thresholds should be in [0, 1], but got '
-                     f'{args.thresholds}')
+        parser.error(
+            f'--thresholds should be in [0, 1], but got {args.thresholds}'
+        )
     return args
 
 
-def load_models(args: argparse.Namespace
-                ) -> Tuple[Config, List[MultiExitClassifier]]:
+def load_models(
+    args: argparse.Namespace,
+) -> tuple[Config, list[MultiExitClassifier]]:
     """Load the multi-exit students.
 
     Args:
@@ -132,15 +145,17 @@ def load_models(args: argparse.Namespace
         try:
             load_state_dict(model, checkpoint['state_dict'], strict=True)
         except RuntimeError as error:
-            raise ValueError(f'{path} should be a checkpoint of '
-                             f'{args.config}, but: {error}') from error
+            raise ValueError(
+                f'{path} should be a checkpoint of {args.config}, but: {error}'
+            ) from error
         models.append(model.to(get_device()).eval())
     return cfg, models
 
 
 @torch.no_grad()
-def run_exits(model: MultiExitClassifier,
-              dataloader: torch.utils.data.DataLoader) -> Outputs:
+def run_exits(
+    model: MultiExitClassifier, dataloader: torch.utils.data.DataLoader
+) -> Outputs:
     """Compute all exits for all images.
 
     Args:
@@ -159,7 +174,8 @@ def run_exits(model: MultiExitClassifier,
         confidences.append(values.cpu())
         rights.append((classes == labels.to(classes)).cpu())
     return Outputs(
-        torch.cat(confidences, 1).numpy(), torch.cat(rights, 1).numpy())
+        torch.cat(confidences, 1).numpy(), torch.cat(rights, 1).numpy()
+    )
 
 
 @torch.no_grad()
@@ -175,8 +191,9 @@ def count_costs(model: MultiExitClassifier, image: Tensor) -> Costs:
     """
     heads = [0] * len(model.sources)
 
-    def count_head(index: int, module: object, args: tuple,
-                   output: object) -> None:
+    def count_head(
+        index: int, module: object, args: tuple, output: object
+    ) -> None:
         feature = model.exits.layouts[index].to_map(output)
         heads[index] = count_flops(model.exits.heads[index], feature)
 
@@ -184,11 +201,13 @@ def count_costs(model: MultiExitClassifier, image: Tensor) -> Costs:
         model(image)
     until = [count_flops_until(model, s, image) for s in model.sources]
     return Costs(
-        np.array([*until, count_flops(model, image)]), np.array([*heads, 0]))
+        np.array([*until, count_flops(model, image)]), np.array([*heads, 0])
+    )
 
 
-def leave(outputs: Outputs, costs: Costs,
-          threshold: float) -> Tuple[float, float, np.ndarray]:
+def leave(
+    outputs: Outputs, costs: Costs, threshold: float
+) -> tuple[float, float, np.ndarray]:
     """Find where images leave, and what it brings.
 
     Args:
@@ -211,12 +230,16 @@ def leave(outputs: Outputs, costs: Costs,
     spent = np.empty_like(costs.until)
     spent[order] = costs.until[order] + heads[order].cumsum()
     shares = np.bincount(where, minlength=len(order)) / len(where)
-    return (100 * float(outputs.rights[where, images].mean()),
-            float(spent[where].mean()), shares)
+    return (
+        100 * float(outputs.rights[where, images].mean()),
+        float(spent[where].mean()),
+        shares,
+    )
 
 
-def sweep(runs: List[Outputs], costs: Costs,
-          thresholds: List[float]) -> Dict[str, np.ndarray]:
+def sweep(
+    runs: list[Outputs], costs: Costs, thresholds: list[float]
+) -> dict[str, np.ndarray]:
     """Go through thresholds.
 
     Args:
@@ -235,13 +258,17 @@ def sweep(runs: List[Outputs], costs: Costs,
     }
 
 
-def print_table(header: List[str], rows: List[List[str]]) -> None:
+def print_table(header: list[str], rows: list[list[str]]) -> None:
     """Print a table in Markdown."""
     print(format_header(header), *map(format_row, rows), '', sep='\n')
 
 
-def report(names: List[str], runs: List[Outputs], costs: Costs,
-           thresholds: List[float]) -> dict:
+def report(
+    names: list[str],
+    runs: list[Outputs],
+    costs: Costs,
+    thresholds: list[float],
+) -> dict:
     """Print the tables.
 
     Args:
@@ -255,38 +282,61 @@ def report(names: List[str], runs: List[Outputs], costs: Costs,
     """
     plain = costs.until[-1]
     alone = np.array([100 * run.rights.mean(axis=1) for run in runs]).T
-    print_table(['exit, alone', 'top-1 (%)', 'FLOPs', "of the student's"], [[
-        name,
-        format_mean_std(top1), f'{flops:,}', f'{flops / plain:.0%}'
-    ] for name, top1, flops in zip(names, alone, costs.alone)])
+    print_table(
+        ['exit, alone', 'top-1 (%)', 'FLOPs', "of the student's"],
+        [
+            [name, format_mean_std(top1), f'{flops:,}', f'{flops / plain:.0%}']
+            for name, top1, flops in zip(names, alone, costs.alone)
+        ],
+    )
     found = sweep(runs, costs, thresholds)
-    print_table([
-        'threshold', 'top-1 (%)', 'average FLOPs', "of the student's",
-        *(f'leave at {name}' for name in names)
-    ], [[
-        f'{threshold:g}',
-        format_mean_std(top1), f'{flops.mean():,.0f}',
-        f'{flops.mean() / plain:.0%}',
-        *(f'{share:.0%}' for share in shares.mean(axis=0))
-    ] for threshold, top1, flops, shares in zip(thresholds,
-                                                *found.values())])
+    print_table(
+        [
+            'threshold',
+            'top-1 (%)',
+            'average FLOPs',
+            "of the student's",
+            *(f'leave at {name}' for name in names),
+        ],
+        [
+            [
+                f'{threshold:g}',
+                format_mean_std(top1),
+                f'{flops.mean():,.0f}',
+                f'{flops.mean() / plain:.0%}',
+                *(f'{share:.0%}' for share in shares.mean(axis=0)),
+            ]
+            for threshold, top1, flops, shares in zip(
+                thresholds, *found.values()
+            )
+        ],
+    )
     return dict(
         exits=[
             dict(
-                name=name, accuracy=top1.tolist(), flops=int(flops),
-                flops_until_source=int(until), flops_of_head=int(head))
+                name=name,
+                accuracy=top1.tolist(),
+                flops=int(flops),
+                flops_until_source=int(until),
+                flops_of_head=int(head),
+            )
             for name, top1, flops, until, head in zip(
-                names, alone, costs.alone, *costs)
+                names, alone, costs.alone, *costs
+            )
         ],
         thresholds=[
-            dict(threshold=threshold, **{
-                name: values[i].tolist() for name, values in found.items()
-            }) for i, threshold in enumerate(thresholds)
-        ])
+            dict(
+                threshold=threshold,
+                **{name: values[i].tolist() for name, values in found.items()},
+            )
+            for i, threshold in enumerate(thresholds)
+        ],
+    )
 
 
-def draw_curve(names: List[str], runs: List[Outputs], costs: Costs,
-               marked: List[float]) -> Figure:
+def draw_curve(
+    names: list[str], runs: list[Outputs], costs: Costs, marked: list[float]
+) -> Figure:
     """Draw accuracy against average FLOPs.
 
     Args:
@@ -302,32 +352,62 @@ def draw_curve(names: List[str], runs: List[Outputs], costs: Costs,
     # At 1 no head is computed, so the curve jumps to the plain student.
     found = sweep(runs, costs, [t for t in CURVE if t < 1])
     x, y = found['flops'].mean(axis=1) / 1e6, found['accuracy']
-    axes.plot(x, y.mean(axis=1), color='#d62728', lw=2,
-              label='stop at the first sure exit')
+    axes.plot(
+        x,
+        y.mean(axis=1),
+        color='#d62728',
+        lw=2,
+        label='stop at the first sure exit',
+    )
     if len(runs) > 1:
         axes.fill_between(
-            x, y.min(axis=1), y.max(axis=1), color='#d62728', alpha=0.15,
-            lw=0, label=f'range of {len(runs)} seeds')
+            x,
+            y.min(axis=1),
+            y.max(axis=1),
+            color='#d62728',
+            alpha=0.15,
+            lw=0,
+            label=f'range of {len(runs)} seeds',
+        )
     marked = [t for t in marked if t < 1]
     found = sweep(runs, costs, marked)
     x, y = found['flops'].mean(axis=1) / 1e6, found['accuracy'].mean(axis=1)
     axes.plot(x, y, 'o', color='#d62728', ms=4)
     for threshold, *point in zip(marked, x, y):
         # Slanted, as the points may be close
-        axes.annotate(f'{threshold:g}', point, (5, -3), fontsize=8, va='top',
-                      rotation=-45, rotation_mode='anchor',
-                      textcoords='offset points', color='#d62728')
+        axes.annotate(
+            f'{threshold:g}',
+            point,
+            (5, -3),
+            fontsize=8,
+            va='top',
+            rotation=-45,
+            rotation_mode='anchor',
+            textcoords='offset points',
+            color='#d62728',
+        )
     colors = matplotlib.colormaps['plasma'](
-        np.linspace(0.08, 0.75, len(names) - 1))
+        np.linspace(0.08, 0.75, len(names) - 1)
+    )
     alone = np.array([100 * run.rights.mean(axis=1) for run in runs]).mean(0)
-    for name, color, flops, top1 in zip(names, [*colors, '#1f77b4'],
-                                        costs.alone / 1e6, alone):
-        axes.plot(flops, top1, 's', color=color, ms=7,
-                  label=f'{name}, alone: {top1:.2f} %')
+    for name, color, flops, top1 in zip(
+        names, [*colors, '#1f77b4'], costs.alone / 1e6, alone
+    ):
+        axes.plot(
+            flops,
+            top1,
+            's',
+            color=color,
+            ms=7,
+            label=f'{name}, alone: {top1:.2f} %',
+        )
     axes.axhline(alone[-1], color='#1f77b4', ls=':', lw=1)
     axes.axvline(costs.until[-1] / 1e6, color='#1f77b4', ls=':', lw=1)
-    axes.set_title('Accuracy and computation of a multi-exit student\n'
-                   '(thresholds of confidence beside the curve)', fontsize=11)
+    axes.set_title(
+        'Accuracy and computation of a multi-exit student\n'
+        '(thresholds of confidence beside the curve)',
+        fontsize=11,
+    )
     axes.set_xlabel('average FLOPs per image (millions of multiply-adds)')
     axes.set_ylabel('top-1 (%)')
     axes.set_xlim(left=0)

@@ -5,12 +5,13 @@ are the loss and the weight of each branch, for each run with a DSKDLoss. Runs
 with the same legend are taken together, as one method with several seeds:
 mean, and range as a shade.
 """
+
 import argparse
 import re
 from collections import defaultdict
 from math import ceil
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,16 +24,29 @@ from mmengine.config import Config
 
 from mmdskd.utils.run_log import RunLog, find_sessions, read_run_log
 
-METHOD_COLORS = ('#7f7f7f', '#1f77b4', '#d62728', '#2ca02c', '#9467bd',
-                 '#8c564b', '#e377c2', '#17becf', '#bcbd22', '#ff7f0e')
+METHOD_COLORS = (
+    '#7f7f7f',
+    '#1f77b4',
+    '#d62728',
+    '#2ca02c',
+    '#9467bd',
+    '#8c564b',
+    '#e377c2',
+    '#17becf',
+    '#bcbd22',
+    '#ff7f0e',
+)
 TEACHER_COLOR = '#222222'
 # "dskd.feat_0" is a loss of branch 0, "dskd.weight_feat_0" is its weight.
-SERIES = re.compile(r'(?P<loss>.+)\.(?P<weight>weight_)?'
-                    r'(?P<term>logit|feat|label)_(?P<branch>\d+)')
+SERIES = re.compile(
+    r'(?P<loss>.+)\.(?P<weight>weight_)?'
+    r'(?P<term>logit|feat|label)_(?P<branch>\d+)'
+)
 TERMS = dict(
     logit='Logit loss of each branch',
     feat='Feature loss of each branch',
-    label='Label loss of each branch')
+    label='Label loss of each branch',
+)
 
 
 class Curve(NamedTuple):
@@ -44,6 +58,7 @@ class Curve(NamedTuple):
         low (ndarray): Lowest of the runs, (n, ).
         high (ndarray): Highest of the runs, (n, ).
     """
+
     x: np.ndarray
     mean: np.ndarray
     low: np.ndarray
@@ -52,6 +67,7 @@ class Curve(NamedTuple):
 
 class Branch(NamedTuple):
     """The curves of one branch, in one term of one DSKDLoss."""
+
     losses: Curve
     weights: Curve
 
@@ -67,11 +83,17 @@ def iterations_per_epoch(log: RunLog) -> int:
         the log ends before the end of the first epoch.
     """
     # Iteration i of epoch e is the first to last of n: n(e-1) < i <= ne.
-    return max((ceil(line['iter'] / line['epoch'])
-                for line in log.train if line.get('epoch')), default=1)
+    return max(
+        (
+            ceil(line['iter'] / line['epoch'])
+            for line in log.train
+            if line.get('epoch')
+        ),
+        default=1,
+    )
 
 
-def join_curves(logs: List[RunLog], part: str, key: str) -> Curve:
+def join_curves(logs: list[RunLog], part: str, key: str) -> Curve:
     """Take together what several runs have logged under one name.
 
     Args:
@@ -90,13 +112,22 @@ def join_curves(logs: List[RunLog], part: str, key: str) -> Curve:
             if key in line:
                 points[line['step'] / scale].append(line[key])
     x = sorted(points)
-    return Curve(*(np.array(values) for values in (
-        x, [np.mean(points[i]) for i in x], [np.min(points[i]) for i in x],
-        [np.max(points[i]) for i in x])))
+    return Curve(
+        *(
+            np.array(values)
+            for values in (
+                x,
+                [np.mean(points[i]) for i in x],
+                [np.min(points[i]) for i in x],
+                [np.max(points[i]) for i in x],
+            )
+        )
+    )
 
 
 def find_branches(
-        logs: List[RunLog]) -> Dict[str, Dict[str, Dict[int, Branch]]]:
+    logs: list[RunLog],
+) -> dict[str, dict[str, dict[int, Branch]]]:
     """Find the branches that runs have logged.
 
     Args:
@@ -120,12 +151,15 @@ def find_branches(
             branches.setdefault(loss, {}).setdefault(term, {})[number] = (
                 Branch(
                     join_curves(logs, 'train', key),
-                    join_curves(logs, 'train',
-                                f'{loss}.weight_{term}_{number}')))
+                    join_curves(
+                        logs, 'train', f'{loss}.weight_{term}_{number}'
+                    ),
+                )
+            )
     return branches
 
 
-def read_sources(run: str, loss: str, number: int) -> List[str]:
+def read_sources(run: str, loss: str, number: int) -> list[str]:
     """Read where the branches attach, from the config of a run.
 
     Args:
@@ -152,7 +186,7 @@ def read_sources(run: str, loss: str, number: int) -> List[str]:
     return list(sources)
 
 
-def branch_colors(number: int) -> List[Tuple[float, ...]]:
+def branch_colors(number: int) -> list[tuple[float, ...]]:
     """Choose colors for branches: the deeper, the lighter."""
     return [
         matplotlib.colormaps['plasma'](position)
@@ -172,11 +206,17 @@ def plot_curve(axes: Axes, curve: Curve, color: object, **kwargs) -> None:
     axes.plot(curve.x, curve.mean, color=color, **kwargs)
     if (curve.low < curve.high).any():
         axes.fill_between(
-            curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
+            curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0
+        )
 
 
-def draw_accuracy(axes: Axes, methods: Dict[str, List[RunLog]],
-                  teachers: List[RunLog], metric: str, unit: str) -> None:
+def draw_accuracy(
+    axes: Axes,
+    methods: dict[str, list[RunLog]],
+    teachers: list[RunLog],
+    metric: str,
+    unit: str,
+) -> None:
     """Draw the accuracy of all runs over training.
 
     Args:
@@ -195,20 +235,23 @@ def draw_accuracy(axes: Axes, methods: Dict[str, List[RunLog]],
     lowest = []
     if teachers:
         last = np.mean(
-            [join_curves([log], 'val', metric).mean[-1] for log in teachers])
+            [join_curves([log], 'val', metric).mean[-1] for log in teachers]
+        )
         axes.axhline(
             last,
             color=TEACHER_COLOR,
             ls='--',
             lw=1.5,
-            label=f'teacher: {last:.2f} %')
+            label=f'teacher: {last:.2f} %',
+        )
         finals.append(last)
     for (name, curve), color in zip(curves.items(), colors_of(curves)):
         plot_curve(
-            axes, curve, color, lw=2, label=f'{name}: {curve.mean[-1]:.2f} %')
+            axes, curve, color, lw=2, label=f'{name}: {curve.mean[-1]:.2f} %'
+        )
         finals.append(curve.mean[-1])
         # The first tenth of training would flatten all that follows.
-        lowest.append(curve.low[len(curve.low) // 10:].min())
+        lowest.append(curve.low[len(curve.low) // 10 :].min())
     if curves:
         top, bottom = max(finals), min(lowest)
         axes.set_ylim(max(bottom - 2, 0), min(top + (top - bottom) / 10, 100))
@@ -218,15 +261,18 @@ def draw_accuracy(axes: Axes, methods: Dict[str, List[RunLog]],
     axes.legend(loc='lower right', title='after the last epoch')
 
 
-def colors_of(methods: Dict[str, object]) -> List[str]:
+def colors_of(methods: dict[str, object]) -> list[str]:
     """Choose a color for each method."""
-    return [
-        METHOD_COLORS[i % len(METHOD_COLORS)] for i in range(len(methods))
-    ]
+    return [METHOD_COLORS[i % len(METHOD_COLORS)] for i in range(len(methods))]
 
 
-def draw_branches(axes: List[Axes], branches: Dict[int, Branch],
-                  sources: List[str], title: str, unit: str) -> None:
+def draw_branches(
+    axes: list[Axes],
+    branches: dict[int, Branch],
+    sources: list[str],
+    title: str,
+    unit: str,
+) -> None:
     """Draw losses and weights of the branches in one term.
 
     Args:
@@ -255,19 +301,22 @@ def draw_branches(axes: List[Axes], branches: Dict[int, Branch],
     weights.set_ylim(min(low, 0.9), max(high, 1.1))
     weights.axhline(1, color='0.4', ls=':', lw=1.2)
     weights.annotate(
-        'equal weights', (1, 1), (-4, 3),
+        'equal weights',
+        (1, 1),
+        (-4, 3),
         xycoords=weights.get_yaxis_transform(),
         textcoords='offset points',
         ha='right',
         va='bottom',
         fontsize=8,
-        color='0.4')
+        color='0.4',
+    )
     weights.set_ylabel('weight (average 1)')
     weights.set_xlabel(unit)
     weights.sharex(losses)
 
 
-def draw_schematic(axes: Axes, sources: List[str]) -> None:
+def draw_schematic(axes: Axes, sources: list[str]) -> None:
     """Draw how DSKD works.
 
     Args:
@@ -286,32 +335,51 @@ def draw_schematic(axes: Axes, sources: List[str]) -> None:
     def box(x, y, width, height, text, **style):
         style = {**dict(fc='white', ec='0.3', lw=1.2), **style}
         axes.add_patch(
-            FancyBboxPatch((x - width / 2, y - height / 2),
-                           width,
-                           height,
-                           boxstyle='round,pad=0,rounding_size=1.5',
-                           **style))
+            FancyBboxPatch(
+                (x - width / 2, y - height / 2),
+                width,
+                height,
+                boxstyle='round,pad=0,rounding_size=1.5',
+                **style,
+            )
+        )
         axes.text(x, y, text, ha='center', va='center', fontsize=9)
 
     def arrow(start, end, color='0.3', style='-|>', **kwargs):
         axes.annotate(
-            '', end, start,
+            '',
+            end,
+            start,
             arrowprops=dict(
-                arrowstyle=style, color=color, lw=1.4, shrinkA=0, shrinkB=0,
-                **kwargs))
+                arrowstyle=style,
+                color=color,
+                lw=1.4,
+                shrinkA=0,
+                shrinkB=0,
+                **kwargs,
+            ),
+        )
 
     # The student, as it is deployed
     box(52, 8, 95, 15, '', fc='#eef4fb', ec='#b8cfe6')
     for x, name in zip(centers, [*sources, 'last stage']):
         box(x, 9.5, width, 8, name.rpartition('.')[2])
     for left, right in zip(centers, [*centers[1:], 89]):
-        arrow((left + width / 2, 9.5), (right - (
-            width / 2 if right < 80 else 6), 9.5))
+        arrow(
+            (left + width / 2, 9.5),
+            (right - (width / 2 if right < 80 else 6), 9.5),
+        )
     arrow((4, 9.5), (centers[0] - width / 2, 9.5))
     box(89, 9.5, 12, 8, 'logits')
     axes.text(
-        52, 2.8, 'student: after training, this alone is kept', ha='center',
-        va='center', fontsize=8.5, color='#2c5d8f')
+        52,
+        2.8,
+        'student: after training, this alone is kept',
+        ha='center',
+        va='center',
+        fontsize=8.5,
+        color='#2c5d8f',
+    )
     # The teacher
     box(52, 57, 95, 15, '', fc='#f3f3f3', ec='0.75')
     box(22, 55.5, 30, 8, 'frozen stages')
@@ -331,19 +399,31 @@ def draw_schematic(axes: Axes, sources: List[str]) -> None:
     axes.plot([63, 63], [bus, 51.5], color='0.3', lw=1.4, ls='--')
     axes.plot([86, 86], [bus, 51.5], color='0.3', lw=1.4, ls='--')
     axes.text(
-        centers[0] - 2, bus + 1.2, 'feature loss + logit loss,\n'
-        'each weighted by branch', ha='left', va='bottom', fontsize=8.5)
+        centers[0] - 2,
+        bus + 1.2,
+        'feature loss + logit loss,\neach weighted by branch',
+        ha='left',
+        va='bottom',
+        fontsize=8.5,
+    )
     arrow((92, 51.5), (92, 13.5), ls='--')
+    axes.text(91, 28, 'logits KD', ha='right', va='center', fontsize=8.5)
     axes.text(
-        91, 28, 'logits KD', ha='right', va='center', fontsize=8.5)
-    axes.text(
-        centers[-1], 26, 'heads: in\ntraining only', ha='center',
-        va='center', fontsize=8.5, color='0.3')
+        centers[-1],
+        26,
+        'heads: in\ntraining only',
+        ha='center',
+        va='center',
+        fontsize=8.5,
+        color='0.3',
+    )
 
 
-def draw_report(runs: Dict[str, List[str]],
-                teachers: List[str],
-                metric: str = 'accuracy/top1') -> Figure:
+def draw_report(
+    runs: dict[str, list[str]],
+    teachers: list[str],
+    metric: str = 'accuracy/top1',
+) -> Figure:
     """Draw the picture.
 
     Args:
@@ -361,25 +441,33 @@ def draw_report(runs: Dict[str, List[str]],
         for name, paths in runs.items()
     }
     teacher_logs = [read_nonempty(run) for run in teachers]
-    by_epoch = all('epoch' in line for logs in methods.values()
-                   for log in logs for line in log.train)
+    by_epoch = all(
+        'epoch' in line
+        for logs in methods.values()
+        for log in logs
+        for line in log.train
+    )
     unit = 'epoch' if by_epoch else 'iteration'
-    panels = [(name, loss, terms) for name, logs in methods.items()
-              for loss, terms in find_branches(logs).items()]
-    heights = [4.] + [4.8] * len(panels)
+    panels = [
+        (name, loss, terms)
+        for name, logs in methods.items()
+        for loss, terms in find_branches(logs).items()
+    ]
+    heights = [4.0] + [4.8] * len(panels)
     figure = plt.figure(
-        figsize=(10 if panels else 6, sum(heights)), layout='constrained')
+        figsize=(10 if panels else 6, sum(heights)), layout='constrained'
+    )
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     top = grid[0].subgridspec(1, 2 if panels else 1)
     draw_accuracy(
-        figure.add_subplot(top[-1]), methods, teacher_logs, metric, unit)
+        figure.add_subplot(top[-1]), methods, teacher_logs, metric, unit
+    )
     for row, (name, loss, terms) in enumerate(panels, 1):
         number = 1 + max(max(branches) for branches in terms.values())
         sources = read_sources(runs[name][0], loss, number)
         if row == 1:
             draw_schematic(figure.add_subplot(top[0]), sources)
-        cells = grid[row].subgridspec(
-            2, len(terms), height_ratios=[2.6, 2.2])
+        cells = grid[row].subgridspec(2, len(terms), height_ratios=[2.6, 2.2])
         for column, (term, branches) in enumerate(terms.items()):
             title = TERMS[term]
             if len(panels) > 1:
@@ -413,41 +501,50 @@ def read_nonempty(run: str) -> RunLog:
         raise FileNotFoundError(
             'RUN should be the work_dir of a run that has logged something, '
             'with <time of start>/vis_data/scalars.json in it, or such a '
-            f'file, but got {run!r}.')
+            f'file, but got {run!r}.'
+        )
     return log
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'runs',
         nargs='+',
         metavar='RUN',
-        help='work_dir of a run, or its scalars.json')
+        help='work_dir of a run, or its scalars.json',
+    )
     parser.add_argument(
         '--legend',
         nargs='+',
-        help='a name for each RUN (default: the name of the file or folder)')
+        help='a name for each RUN (default: the name of the file or folder)',
+    )
     parser.add_argument(
         '--teacher',
         nargs='+',
         default=[],
         metavar='RUN',
-        help='runs whose last accuracy (mean) is drawn as a line')
+        help='runs whose last accuracy (mean) is drawn as a line',
+    )
     parser.add_argument(
         '--metric',
         default='accuracy/top1',
-        help='accuracy to draw (default: accuracy/top1)')
+        help='accuracy to draw (default: accuracy/top1)',
+    )
     parser.add_argument(
-        '-o', '--out', default='dskd.png', help='picture (default: dskd.png)')
+        '-o', '--out', default='dskd.png', help='picture (default: dskd.png)'
+    )
     args = parser.parse_args()
     if args.legend is None:
         args.legend = [Path(run).resolve().stem for run in args.runs]
     if len(args.legend) != len(args.runs):
-        parser.error('--legend should have a name for each RUN, but got '
-                     f'{len(args.legend)} for {len(args.runs)}')
+        parser.error(
+            '--legend should have a name for each RUN, but got '
+            f'{len(args.legend)} for {len(args.runs)}'
+        )
     return args
 
 

@@ -11,11 +11,12 @@ set at hand, --synthetic puts random images of 32x32 pixels in its place.
 
     benchmark_data.py configs/_base_/datasets/cifar100_bs64.py --synthetic 3200
 """
+
 import argparse
 import copy
 import statistics
 import time
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Optional
 
 import numpy as np
 import torch
@@ -27,8 +28,12 @@ from mmpretrain.datasets import BaseDataset
 from torch import Tensor, nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.models import (AugmentSequence, BaseBatchAugment, BatchRandomCrop,
-                           BatchRandomFlip)
+from mmdskd.models import (
+    AugmentSequence,
+    BaseBatchAugment,
+    BatchRandomCrop,
+    BatchRandomFlip,
+)
 from mmdskd.registry import DATASETS, MODELS
 from mmdskd.utils.cli import add_cfg_options, load_config, whole_number
 from mmdskd.utils.per_image import make_per_image
@@ -51,13 +56,14 @@ class RandomImages(BaseDataset):
         **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`.
     """
 
-    def __init__(self, length: int, channels: int, num_classes: int,
-                 **kwargs) -> None:
+    def __init__(
+        self, length: int, channels: int, num_classes: int, **kwargs
+    ) -> None:
         self.shape = (length, *SYNTHETIC_SIZE, channels)
         self.num_classes = num_classes
         super().__init__(ann_file='', **kwargs)
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Make the images."""
         random = np.random.RandomState(SEED)
         images = random.randint(0, 256, self.shape, dtype=np.uint8)
@@ -81,18 +87,26 @@ def use_random_images(cfg: Config, length: int) -> None:
     preprocessor = cfg.data_preprocessor
     dataset = cfg.train_dataloader.dataset
     if 'dataset' not in dataset:
-        raise ValueError('CONFIG should have a mmdskd.InMemoryDataset for '
-                         f'training, but has {dataset.type}.')
+        raise ValueError(
+            'CONFIG should have a mmdskd.InMemoryDataset for '
+            f'training, but has {dataset.type}.'
+        )
     dataset.dataset = dict(
         type='mmdskd.RandomImages',
         length=length,
         channels=len(preprocessor.mean),
         num_classes=preprocessor.num_classes,
-        pipeline=dataset.dataset.pipeline)
+        pipeline=dataset.dataset.pipeline,
+    )
 
 
-def make_path(preprocessor: dict, dataloader: dict, workers: int, batches: int,
-              device: str) -> Callable[[], int]:
+def make_path(
+    preprocessor: dict,
+    dataloader: dict,
+    workers: int,
+    batches: int,
+    device: str,
+) -> Callable[[], int]:
     """Build a data path.
 
     Args:
@@ -116,25 +130,30 @@ def make_path(preprocessor: dict, dataloader: dict, workers: int, batches: int,
     if not batches:
         raise ValueError(
             f'The data set should have at least a batch of '
-            f'{dataloader["batch_size"]} images, but has {len(dataset)}.')
+            f'{dataloader["batch_size"]} images, but has {len(dataset)}.'
+        )
     loader = Runner.build_dataloader(
         dict(
             dataloader,
             dataset=dataset,
             num_workers=workers,
             persistent_workers=workers > 0,
-            num_batch_per_epoch=batches),
-        seed=SEED)
+            num_batch_per_epoch=batches,
+        ),
+        seed=SEED,
+    )
 
     def run() -> int:
         return sum(
-            len(module(batch, training=True)['inputs']) for batch in loader)
+            len(module(batch, training=True)['inputs']) for batch in loader
+        )
 
     return run
 
 
-def make_paths(cfg: Config, args: argparse.Namespace,
-               device: str) -> Dict[str, Callable[[], int]]:
+def make_paths(
+    cfg: Config, args: argparse.Namespace, device: str
+) -> dict[str, Callable[[], int]]:
     """Build both data paths of a config.
 
     Args:
@@ -155,15 +174,17 @@ def make_paths(cfg: Config, args: argparse.Namespace,
         raise ValueError(
             'CONFIG should have a data_preprocessor of the type mmdskd.'
             'AugmentingDataPreprocessor whose augments MMPretrain has, too, '
-            f'but has {ours[0]}.')
+            f'but has {ours[0]}.'
+        )
     return {
         PER_IMAGE: make_path(*theirs, args.workers, args.batches, device),
-        IN_BATCHES: make_path(*ours, args.workers, args.batches, device)
+        IN_BATCHES: make_path(*ours, args.workers, args.batches, device),
     }
 
 
-def translate(augments: List[BaseBatchAugment], crop: Callable,
-              flip: Callable) -> Optional[list]:
+def translate(
+    augments: list[BaseBatchAugment], crop: Callable, flip: Callable
+) -> Optional[list]:
     """Build the augmentations of another library.
 
     Args:
@@ -185,8 +206,10 @@ def translate(augments: List[BaseBatchAugment], crop: Callable,
     return others
 
 
-def add_kornia(functions: Dict[str, Callable[[Tensor], Tensor]],
-               augments: List[BaseBatchAugment]) -> str:
+def add_kornia(
+    functions: dict[str, Callable[[Tensor], Tensor]],
+    augments: list[BaseBatchAugment],
+) -> str:
     """Add Kornia's augmentations, which draw for each image.
 
     Args:
@@ -203,13 +226,17 @@ def add_kornia(functions: Dict[str, Callable[[Tensor], Tensor]],
         return f'Kornia is not installed ({error}).'
     for mode in ('slice', 'resample'):
         modules = translate(
-            augments, lambda size, padding: RandomCrop(
-                size, padding, cropping_mode=mode),
-            lambda prob: RandomHorizontalFlip(p=prob))
+            augments,
+            lambda size, padding: RandomCrop(
+                size, padding, cropping_mode=mode
+            ),
+            lambda prob: RandomHorizontalFlip(p=prob),
+        )
         if modules is None:
             return 'Kornia: no equivalent known.'
-        functions[f'Kornia, cropping_mode="{mode}", float'] = \
-            _in_float(nn.Sequential(*modules))
+        functions[f'Kornia, cropping_mode="{mode}", float'] = _in_float(
+            nn.Sequential(*modules)
+        )
     return f'Kornia {kornia.__version__}.'
 
 
@@ -218,8 +245,10 @@ def _in_float(function: Callable[[Tensor], Tensor]) -> Callable:
     return lambda images: function(images.float())
 
 
-def add_torchvision(functions: Dict[str, Callable[[Tensor], Tensor]],
-                    augments: List[BaseBatchAugment]) -> str:
+def add_torchvision(
+    functions: dict[str, Callable[[Tensor], Tensor]],
+    augments: list[BaseBatchAugment],
+) -> str:
     """Add torchvision's augmentations, which draw once per call.
 
     Args:
@@ -235,13 +264,16 @@ def add_torchvision(functions: Dict[str, Callable[[Tensor], Tensor]],
     except ImportError as error:
         return f'torchvision has no v2 ({error}).'
     transforms = translate(
-        augments, lambda size, padding: v2.RandomCrop(size, padding),
-        v2.RandomHorizontalFlip)
+        augments,
+        lambda size, padding: v2.RandomCrop(size, padding),
+        v2.RandomHorizontalFlip,
+    )
     if transforms is None:
         return 'torchvision: no equivalent known.'
     transform = v2.Compose(transforms)
-    functions['torchvision v2, image by image, uint8'] = \
-        lambda images: torch.stack([transform(image) for image in images])
+    functions['torchvision v2, image by image, uint8'] = lambda images: (
+        torch.stack([transform(image) for image in images])
+    )
     return f'torchvision {torchvision.__version__}.'
 
 
@@ -251,8 +283,9 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def measure(functions: Dict[str, Callable[[], int]], turns: int,
-            device: str) -> Dict[str, List[float]]:
+def measure(
+    functions: dict[str, Callable[[], int]], turns: int, device: str
+) -> dict[str, list[float]]:
     """Measure functions in turns, after one turn that does not count.
 
     Args:
@@ -263,7 +296,7 @@ def measure(functions: Dict[str, Callable[[], int]], turns: int,
     Returns:
         dict[str, list[float]]: Seconds per image, in order of time.
     """
-    times: Dict[str, List[float]] = {name: [] for name in functions}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(turns + 1):
         for name, function in functions.items():
             synchronize(device)
@@ -275,13 +308,13 @@ def measure(functions: Dict[str, Callable[[], int]], turns: int,
     return times
 
 
-def format_quartiles(values: List[float], digits: int) -> str:
+def format_quartiles(values: list[float], digits: int) -> str:
     """Write values as "median [lower, upper quartile]"."""
     low, median, high = statistics.quantiles(values, n=4, method='inclusive')
     return f'{median:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]'
 
 
-def format_table(times: Dict[str, List[float]], first: str) -> str:
+def format_table(times: dict[str, list[float]], first: str) -> str:
     """Write what was measured as a table.
 
     Args:
@@ -293,7 +326,7 @@ def format_table(times: Dict[str, List[float]], first: str) -> str:
     """
     lines = [
         '| | images/s | us/image | speed / that of the first |',
-        '|-|-:|-:|-:|'
+        '|-|-:|-:|-:|',
     ]
     for name in sorted(times, key=lambda name: name != first):
         seconds = times[name]
@@ -301,13 +334,18 @@ def format_table(times: Dict[str, List[float]], first: str) -> str:
         lines.append(
             f'| {name} | {format_quartiles([1 / s for s in seconds], 0)} | '
             f'{format_quartiles([1e6 * s for s in seconds], 1)} | '
-            f'{format_quartiles(ratios, 2)} |')
+            f'{format_quartiles(ratios, 2)} |'
+        )
     return '\n'.join(lines)
 
 
-def compare_augments(augments: List[BaseBatchAugment], sizes: List[int],
-                     args: argparse.Namespace, channels: int,
-                     device: str) -> None:
+def compare_augments(
+    augments: list[BaseBatchAugment],
+    sizes: list[int],
+    args: argparse.Namespace,
+    channels: int,
+    device: str,
+) -> None:
     """Measure and print the augmentation alone, for some batch sizes.
 
     Args:
@@ -317,17 +355,17 @@ def compare_augments(augments: List[BaseBatchAugment], sizes: List[int],
         channels (int): Channels of the images.
         device (str): The device.
     """
-    functions: Dict[str, Callable[[Tensor], Tensor]] = {
+    functions: dict[str, Callable[[Tensor], Tensor]] = {
         f'{OURS}, uint8': AugmentSequence(augments, SEED)
     }
-    notes = [
-        add(functions, augments) for add in (add_kornia, add_torchvision)
-    ]
+    notes = [add(functions, augments) for add in (add_kornia, add_torchvision)]
     for size in sizes:
         images = torch.randint(
-            256, (size, channels, *SYNTHETIC_SIZE),
+            256,
+            (size, channels, *SYNTHETIC_SIZE),
             dtype=torch.uint8,
-            device=device)
+            device=device,
+        )
 
         def repeat(function: Callable[[Tensor], Tensor]) -> int:
             for _ in range(args.repeats):
@@ -338,9 +376,14 @@ def compare_augments(augments: List[BaseBatchAugment], sizes: List[int],
             {
                 name: lambda function=function: repeat(function)
                 for name, function in functions.items()
-            }, args.turns, device)
-        print(f'\nAugmentation alone, batches of {size} random images of '
-              f'{channels}x{"x".join(map(str, SYNTHETIC_SIZE))}:\n')
+            },
+            args.turns,
+            device,
+        )
+        print(
+            f'\nAugmentation alone, batches of {size} random images of '
+            f'{channels}x{"x".join(map(str, SYNTHETIC_SIZE))}:\n'
+        )
         print(format_table(times, f'{OURS}, uint8'))
     print('\n' + ' '.join(notes))
 
@@ -352,52 +395,61 @@ def parse_device(text: str) -> str:
     # PyTorch built without CUDA raises an AssertionError.
     except (AssertionError, RuntimeError) as error:
         raise argparse.ArgumentTypeError(
-            f'{text!r} should be a device of this machine: {error}') from error
+            f'{text!r} should be a device of this machine: {error}'
+        ) from error
     return text
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'config',
         metavar='CONFIG',
-        help='config file, or package::path, of a data set or of a training')
+        help='config file, or package::path, of a data set or of a training',
+    )
     parser.add_argument(
         '--synthetic',
         type=whole_number(1),
         metavar='N',
-        help='N random images of 32x32 pixels in place of the data set')
+        help='N random images of 32x32 pixels in place of the data set',
+    )
     parser.add_argument(
         '--turns',
         type=whole_number(2),
         default=11,
-        help='how often each is measured, at least 2 (default: 11)')
+        help='how often each is measured, at least 2 (default: 11)',
+    )
     parser.add_argument(
         '--batches',
         type=whole_number(1),
         default=50,
         help='batches of a turn of a data path, at most as many as there '
-        'are (default: 50)')
+        'are (default: 50)',
+    )
     parser.add_argument(
         '--workers',
         type=whole_number(0),
         default=0,
         help='processes that load, for both data paths (default: 0, which is '
-        'to compare them on the same cores)')
+        'to compare them on the same cores)',
+    )
     parser.add_argument(
         '--augment-sizes',
         type=whole_number(1),
         nargs='*',
         default=[64, 128, 256],
         metavar='SIZE',
-        help='batch sizes for the augmentation alone (default: 64 128 256)')
+        help='batch sizes for the augmentation alone (default: 64 128 256)',
+    )
     parser.add_argument(
         '--repeats',
         type=whole_number(1),
         default=5,
-        help='batches of a turn of the augmentation alone (default: 5)')
+        help='batches of a turn of the augmentation alone (default: 5)',
+    )
     parser.add_argument(
         '--devices',
         type=parse_device,
@@ -405,7 +457,8 @@ def parse_args() -> argparse.Namespace:
         default=['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu'],
         metavar='DEVICE',
         help='devices of the training (default: cpu, and cuda if there is '
-        'one)')
+        'one)',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -421,19 +474,30 @@ def main() -> None:
     for device in args.devices:
         where = (
             f'CPU, {torch.get_num_threads()} threads'
-            if device == 'cpu' else torch.cuda.get_device_name(device))
-        print(f'\n{args.config} on: {where}. {args.turns} turns, median '
-              '[quartiles].')
+            if device == 'cpu'
+            else torch.cuda.get_device_name(device)
+        )
+        print(
+            f'\n{args.config} on: {where}. {args.turns} turns, median '
+            '[quartiles].'
+        )
         times = measure(make_paths(cfg, args, device), args.turns, device)
-        print(f'\nData path, {args.batches} batches of '
-              f'{cfg.train_dataloader.batch_size} per turn, {args.workers} '
-              'workers:\n')
+        print(
+            f'\nData path, {args.batches} batches of '
+            f'{cfg.train_dataloader.batch_size} per turn, {args.workers} '
+            'workers:\n'
+        )
         print(format_table(times, PER_IMAGE))
         if args.augment_sizes:
             preprocessor = cfg.data_preprocessor
             sequence = AugmentSequence(preprocessor.augments)
-            compare_augments(sequence.augments, args.augment_sizes, args,
-                             len(preprocessor.mean), device)
+            compare_augments(
+                sequence.augments,
+                args.augment_sizes,
+                args,
+                len(preprocessor.mean),
+                device,
+            )
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ All start from the same weights, where their parameters have the same names and
 shapes, and see the same batches. Teachers have random weights, but statistics
 of their batch norms and a scale of their logits as if they were trained.
 """
+
 import argparse
 import copy
 import os
@@ -24,10 +25,10 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, islice
 from pathlib import Path
-from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Sequence,
-                    Tuple, Union)
+from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 import torch
@@ -35,8 +36,12 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import LOOPS
-from mmengine.runner import (EpochBasedTrainLoop, Runner, load_checkpoint,
-                             set_random_seed)
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    Runner,
+    load_checkpoint,
+    set_random_seed,
+)
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
@@ -46,8 +51,12 @@ from torch.utils.data import Dataset
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.registry import DATASETS, MODELS
 from mmdskd.utils import resolve_auto
-from mmdskd.utils.cli import (add_cfg_options, load_config, parse_shape,
-                              whole_number)
+from mmdskd.utils.cli import (
+    add_cfg_options,
+    load_config,
+    parse_shape,
+    whole_number,
+)
 from mmdskd.utils.type_name import type_name
 
 MEGABYTE = 2**20
@@ -57,7 +66,7 @@ SEED = 0
 SYNTHETIC_BATCHES = 782
 # Standard deviation of the logits of teachers. Those of a new network are so
 # near to 0 that it would hardly matter what a teacher says.
-LOGITS_STD = 4.
+LOGITS_STD = 4.0
 # After the first step the optimizer has its state, and a compiled network is
 # compiled.
 STEPS_BEFORE_MEMORY = 2
@@ -71,9 +80,10 @@ class Entry(NamedTuple):
         config (str): Its path, or ``package::path``.
         options (dict): The settings that it overrides.
     """
+
     text: str
     config: str
-    options: Dict[str, Any]
+    options: dict[str, Any]
 
 
 def parse_entry(text: str) -> Entry:
@@ -102,18 +112,20 @@ def parse_entry(text: str) -> Entry:
     except (AssertionError, ValueError) as error:
         raise argparse.ArgumentTypeError(
             'CONFIG should be a path, or a quoted "path KEY=VALUE ...", but '
-            f'got {text!r}: {error}') from error
+            f'got {text!r}: {error}'
+        ) from error
     return Entry(text, config, args.cfg_options or {})
 
 
 class Quartiles(NamedTuple):
     """Median and quartiles of measured values."""
+
     low: float
     median: float
     high: float
 
     @classmethod
-    def of(cls, values: List[float]) -> 'Quartiles':
+    def of(cls, values: list[float]) -> 'Quartiles':
         """Compute them.
 
         Args:
@@ -126,8 +138,10 @@ class Quartiles(NamedTuple):
 
     def format(self, digits: int) -> str:
         """Write them as "median [low, high]"."""
-        return (f'{self.median:.{digits}f} '
-                f'[{self.low:.{digits}f}, {self.high:.{digits}f}]')
+        return (
+            f'{self.median:.{digits}f} '
+            f'[{self.low:.{digits}f}, {self.high:.{digits}f}]'
+        )
 
 
 @DATASETS.register_module(force=True)
@@ -150,10 +164,12 @@ class SyntheticImages(Dataset):
         # Of its own, for the same image whatever was drawn before.
         generator = torch.Generator().manual_seed(index)
         image = torch.randint(
-            256, self.shape, dtype=torch.uint8, generator=generator)
+            256, self.shape, dtype=torch.uint8, generator=generator
+        )
         # All classifiers have the classes 0 and 1.
         return dict(
-            inputs=image, data_samples=DataSample().set_gt_label(index % 2))
+            inputs=image, data_samples=DataSample().set_gt_label(index % 2)
+        )
 
 
 @LOOPS.register_module(force=True)
@@ -181,8 +197,10 @@ class StepwiseTrainLoop(EpochBasedTrainLoop):
 
     def step(self) -> None:
         """Run one iteration."""
-        self.run_iter(self.iter % len(self.dataloader),
-                      self.batches[self.iter % len(self.batches)])
+        self.run_iter(
+            self.iter % len(self.dataloader),
+            self.batches[self.iter % len(self.batches)],
+        )
 
     @property
     def loss(self) -> float:
@@ -190,12 +208,13 @@ class StepwiseTrainLoop(EpochBasedTrainLoop):
         return self.runner.message_hub.get_scalar('train/loss').current()
 
     @property
-    def networks(self) -> List[nn.Module]:
+    def networks(self) -> list[nn.Module]:
         """list[nn.Module]: All that is held, including what an algorithm
         keeps out of its ``state_dict``."""
         model = self.runner.model
         return [model] + [
-            value for value in vars(model).values()
+            value
+            for value in vars(model).values()
             if isinstance(value, nn.Module)
         ]
 
@@ -213,34 +232,46 @@ class PlainLoop:
         teacher_ckpt (str): Path of the weights of its teacher.
     """
 
-    def __init__(self, cfg: Config, loop: StepwiseTrainLoop,
-                 weights: Dict[str, Tensor], teacher_ckpt: str) -> None:
+    def __init__(
+        self,
+        cfg: Config,
+        loop: StepwiseTrainLoop,
+        weights: dict[str, Tensor],
+        teacher_ckpt: str,
+    ) -> None:
         self.label_weight, self.kd_weight, self.tau = find_kd_weights(cfg)
         device = get_device()
         self.student = MODELS.build(cfg.model.architecture).to(device)
         prefix = 'architecture.'
-        self.student.load_state_dict({
-            name[len(prefix):]: tensor
-            for name, tensor in weights.items() if name.startswith(prefix)
-        })
+        self.student.load_state_dict(
+            {
+                name[len(prefix) :]: tensor
+                for name, tensor in weights.items()
+                if name.startswith(prefix)
+            }
+        )
         self.student.train()
         self.teacher = MODELS.build(cfg.model.teacher).to(device)
         load_checkpoint(self.teacher, teacher_ckpt, map_location=device)
         self.teacher.eval().requires_grad_(False)
         optimizer = dict(cfg.optim_wrapper.optimizer)
         self.optimizer = getattr(torch.optim, optimizer.pop('type'))(
-            self.student.parameters(), **optimizer)
+            self.student.parameters(), **optimizer
+        )
 
         preprocessor = copy.deepcopy(loop.runner.model.data_preprocessor)
         self.batches = []
         for index, batch in enumerate(loop.batches):
             set_random_seed(SEED + index)  # as for the steps of the config
             batch = preprocessor(batch, True)
-            self.batches.append((batch['inputs'],
-                                 torch.cat([
-                                     sample.gt_label
-                                     for sample in batch['data_samples']
-                                 ])))
+            self.batches.append(
+                (
+                    batch['inputs'],
+                    torch.cat(
+                        [sample.gt_label for sample in batch['data_samples']]
+                    ),
+                )
+            )
         self.iter = 0
 
     def step(self) -> None:
@@ -252,10 +283,12 @@ class PlainLoop:
         divergence = F.kl_div(
             F.log_softmax(preds_S / self.tau, dim=1),
             F.softmax(preds_T / self.tau, dim=1),
-            reduction='batchmean')
+            reduction='batchmean',
+        )
         self.total = (
-            self.label_weight * F.cross_entropy(preds_S, labels) +
-            self.kd_weight * self.tau**2 * divergence)
+            self.label_weight * F.cross_entropy(preds_S, labels)
+            + self.kd_weight * self.tau**2 * divergence
+        )
         self.optimizer.zero_grad()
         self.total.backward()
         self.optimizer.step()
@@ -267,7 +300,7 @@ class PlainLoop:
         return self.total.item()
 
     @property
-    def networks(self) -> List[nn.Module]:
+    def networks(self) -> list[nn.Module]:
         """list[nn.Module]: All that is held."""
         return [self.student, self.teacher]
 
@@ -291,10 +324,11 @@ def check_plain(where: str, cfg: dict, kind: str, *keys: str) -> None:
         raise ValueError(
             f'--plain-loop should meet a first config whose {where} is a '
             f'{kind} with no setting but {", ".join(keys)}, but got '
-            f'{dict(cfg)}.')
+            f'{dict(cfg)}.'
+        )
 
 
-def find_kd_weights(cfg: Config) -> Tuple[float, float, float]:
+def find_kd_weights(cfg: Config) -> tuple[float, float, float]:
     """Read what :class:`PlainLoop` needs of a config of logits KD.
 
     Args:
@@ -311,17 +345,31 @@ def find_kd_weights(cfg: Config) -> Tuple[float, float, float]:
     if len(losses) != 1:
         raise ValueError(
             '--plain-loop should meet a first config with one loss in '
-            f'model.distiller.distill_losses, but got {list(losses)}.')
-    ((name, kd), ) = losses.items()
-    check_plain(f'model.distiller.distill_losses.{name}', kd, 'KLDivergence',
-                'tau', 'loss_weight')
+            f'model.distiller.distill_losses, but got {list(losses)}.'
+        )
+    ((name, kd),) = losses.items()
+    check_plain(
+        f'model.distiller.distill_losses.{name}',
+        kd,
+        'KLDivergence',
+        'tau',
+        'loss_weight',
+    )
     labels = cfg.model.architecture.head.get('loss', {})
-    check_plain('model.architecture.head.loss', labels, 'CrossEntropyLoss',
-                'loss_weight')
-    check_plain('optim_wrapper', cfg.optim_wrapper, 'OptimWrapper',
-                'optimizer')
-    return (labels.get('loss_weight', 1.), kd.get('loss_weight', 1.),
-            kd.get('tau', 1.))
+    check_plain(
+        'model.architecture.head.loss',
+        labels,
+        'CrossEntropyLoss',
+        'loss_weight',
+    )
+    check_plain(
+        'optim_wrapper', cfg.optim_wrapper, 'OptimWrapper', 'optimizer'
+    )
+    return (
+        labels.get('loss_weight', 1.0),
+        kd.get('loss_weight', 1.0),
+        kd.get('tau', 1.0),
+    )
 
 
 def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
@@ -343,7 +391,8 @@ def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
         cfg.train_dataloader.dataset = dict(
             type='mmdskd.SyntheticImages',
             shape=args.synthetic,
-            length=SYNTHETIC_BATCHES * cfg.train_dataloader.batch_size)
+            length=SYNTHETIC_BATCHES * cfg.train_dataloader.batch_size,
+        )
     resolve_auto(cfg, args.synthetic)
     # The batches are loaded before the steps.
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
@@ -353,7 +402,8 @@ def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
     cfg.train_cfg = dict(
         type='StepwiseTrainLoop',
         max_epochs=cfg.train_cfg.get('max_epochs', 1),
-        num_batches=args.losses or 1)
+        num_batches=args.losses or 1,
+    )
     cfg.merge_from_dict({'randomness.seed': SEED})
     cfg.log_level = 'ERROR'
     return cfg
@@ -385,8 +435,8 @@ class Builder:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.weights: Dict[str, Tensor] = {}
-        self.teachers: Dict[str, str] = {}
+        self.weights: dict[str, Tensor] = {}
+        self.teachers: dict[str, str] = {}
 
     def build(self, cfg: Config) -> StepwiseTrainLoop:
         """Build all that a config needs for training.
@@ -417,9 +467,10 @@ class Builder:
         if key not in self.teachers:
             cfg = copy.deepcopy(cfg)
             cfg.model = copy.deepcopy(model.teacher)
-            preprocessor = model.get('data_preprocessor',
-                                     model.architecture.get(
-                                         'data_preprocessor'))
+            preprocessor = model.get(
+                'data_preprocessor',
+                model.architecture.get('data_preprocessor'),
+            )
             if preprocessor is not None:
                 cfg.model.data_preprocessor = preprocessor
             cfg.custom_hooks = []  # those of the distillation
@@ -427,7 +478,8 @@ class Builder:
             teacher = loop.runner.model
             pretend_training(
                 teacher,
-                teacher.data_preprocessor(loop.batches[0], True)['inputs'])
+                teacher.data_preprocessor(loop.batches[0], True)['inputs'],
+            )
             path = osp.join(self.folder, f'teacher_{len(self.teachers)}.pth')
             weights = {
                 name: tensor
@@ -449,16 +501,18 @@ class Builder:
     @torch.no_grad()
     def _share_weights(self, model: nn.Module) -> None:
         """Start from the weights of the models before, where they fit."""
-        for name, tensor in chain(model.named_parameters(),
-                                  model.named_buffers()):
+        for name, tensor in chain(
+            model.named_parameters(), model.named_buffers()
+        ):
             if not name.startswith('teacher'):  # it has its checkpoint
                 start = self.weights.setdefault(name, tensor.detach().clone())
                 if start.shape == tensor.shape:
                     tensor.copy_(start)
 
 
-def check_image_size(loop: StepwiseTrainLoop, entry: Entry,
-                     shape: Tuple[int, ...]) -> None:
+def check_image_size(
+    loop: StepwiseTrainLoop, entry: Entry, shape: tuple[int, ...]
+) -> None:
     """See that the networks get images of the size that was asked for.
 
     Args:
@@ -476,10 +530,11 @@ def check_image_size(loop: StepwiseTrainLoop, entry: Entry,
             f'Images of --synthetic {shape} should reach the networks as they '
             f'are, but the data preprocessor of {entry.config} makes {found} '
             'of them. Set the sizes in it, too, such as --cfg-options '
-            f'data_preprocessor.augments.0.crop_size={shape[-1]}')
+            f'data_preprocessor.augments.0.crop_size={shape[-1]}'
+        )
 
 
-def build_loops(args: argparse.Namespace, folder: str) -> Dict[str, Loop]:
+def build_loops(args: argparse.Namespace, folder: str) -> dict[str, Loop]:
     """Build all that is measured.
 
     Args:
@@ -497,10 +552,14 @@ def build_loops(args: argparse.Namespace, folder: str) -> Dict[str, Loop]:
     if args.synthetic is not None:
         for loop, entry in zip(built, args.configs):
             check_image_size(loop, entry, args.synthetic)
-    loops: Dict[str, Loop] = {}
+    loops: dict[str, Loop] = {}
     if args.plain_loop:
-        loops['plain loop'] = PlainLoop(configs[0], built[0], builder.weights,
-                                        builder.make_teacher(configs[0]))
+        loops['plain loop'] = PlainLoop(
+            configs[0],
+            built[0],
+            builder.weights,
+            builder.make_teacher(configs[0]),
+        )
     for number, (entry, loop) in enumerate(zip(args.configs, built), 1):
         loops[f'{number}. {Path(entry.config).stem}'] = loop
     return loops
@@ -512,8 +571,9 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def measure_times(steps: List[Callable[[], None]], iters: int,
-                  warmup: int) -> List[List[float]]:
+def measure_times(
+    steps: list[Callable[[], None]], iters: int, warmup: int
+) -> list[list[float]]:
     """Measure steps in turns.
 
     Args:
@@ -524,7 +584,7 @@ def measure_times(steps: List[Callable[[], None]], iters: int,
     Returns:
         list[list[float]]: Seconds of each step, in order of time.
     """
-    times: List[List[float]] = [[] for _ in steps]
+    times: list[list[float]] = [[] for _ in steps]
     for iteration in range(warmup + iters):
         for step, seconds in zip(steps, times):
             synchronize()
@@ -544,6 +604,7 @@ class Allocations(NamedTuple):
             has given back more than it took.
         peak (int): The most bytes that it held at a time.
     """
+
     kept: int
     peak: int
 
@@ -566,22 +627,29 @@ def measure_allocations(function: Callable[[], Any]) -> Allocations:
         torch.cuda.reset_peak_memory_stats()
         start = torch.cuda.memory_allocated()
         function()
-        return Allocations(torch.cuda.memory_allocated() - start,
-                           torch.cuda.max_memory_allocated() - start)
+        return Allocations(
+            torch.cuda.memory_allocated() - start,
+            torch.cuda.max_memory_allocated() - start,
+        )
     with profile(
-            activities=[ProfilerActivity.CPU],
-            profile_memory=True) as profiler:
+        activities=[ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
         function()
     totals = list(
         accumulate(
             event.nbytes()
             for event in profiler.profiler.kineto_results.events()
-            if event.name() == '[memory]'))
-    return Allocations(totals[-1], max(0, *totals)) if totals else (
-        Allocations(0, 0))
+            if event.name() == '[memory]'
+        )
+    )
+    return (
+        Allocations(totals[-1], max(0, *totals))
+        if totals
+        else (Allocations(0, 0))
+    )
 
 
-def find_tensors(networks: List[nn.Module]) -> Dict[int, Tensor]:
+def find_tensors(networks: list[nn.Module]) -> dict[int, Tensor]:
     """Find parameters and buffers, those in common once.
 
     Args:
@@ -617,14 +685,16 @@ def measure_memory(loop: Loop) -> float:
     held = measure_allocations(run_first_steps).kept
     # Without those that a step has put others in place of, such as folded
     # weights. They are still alive here, so that no address comes twice.
-    held += sum(tensors[address].numel() * tensors[address].element_size()
-                for address in find_tensors(loop.networks)
-                if address in tensors)
+    held += sum(
+        tensors[address].numel() * tensors[address].element_size()
+        for address in find_tensors(loop.networks)
+        if address in tensors
+    )
     del tensors
     return (held + measure_allocations(loop.step).peak) / MEGABYTE
 
 
-def measure_losses(loops: List[Loop], count: int) -> List[List[float]]:
+def measure_losses(loops: list[Loop], count: int) -> list[list[float]]:
     """Run the first steps of loops with equal random numbers.
 
     Args:
@@ -634,7 +704,7 @@ def measure_losses(loops: List[Loop], count: int) -> List[List[float]]:
     Returns:
         list[list[float]]: The total losses of each loop.
     """
-    losses: List[List[float]] = [[] for _ in loops]
+    losses: list[list[float]] = [[] for _ in loops]
     for iteration in range(count):
         for loop, values in zip(loops, losses):
             set_random_seed(SEED + iteration)
@@ -643,8 +713,9 @@ def measure_losses(loops: List[Loop], count: int) -> List[List[float]]:
     return losses
 
 
-def format_table(header: Sequence[str],
-                 rows: List[Sequence[str]]) -> Iterator[str]:
+def format_table(
+    header: Sequence[str], rows: list[Sequence[str]]
+) -> Iterator[str]:
     """Write a table in Markdown, for the eye, too.
 
     Args:
@@ -658,7 +729,8 @@ def format_table(header: Sequence[str],
 
     def join(cells: Sequence[str]) -> str:
         return ' | '.join(
-            cell.ljust(width) for cell, width in zip(cells, widths))
+            cell.ljust(width) for cell, width in zip(cells, widths)
+        )
 
     yield f'| {join(header)} |'
     yield '|' + '|'.join('-' * (width + 2) for width in widths) + '|'
@@ -666,8 +738,9 @@ def format_table(header: Sequence[str],
         yield f'| {join(row)} |'
 
 
-def format_costs(labels: Sequence[str], times: List[List[float]],
-                 memory: List[float]) -> str:
+def format_costs(
+    labels: Sequence[str], times: list[list[float]], memory: list[float]
+) -> str:
     """Write time and memory as a table.
 
     Args:
@@ -683,15 +756,25 @@ def format_costs(labels: Sequence[str], times: List[List[float]],
     for label, seconds, megabytes in zip(labels, times, memory):
         step = Quartiles.of([1000 * value for value in seconds])
         ratio = Quartiles.of(
-            [value / first for value, first in zip(seconds, times[0])])
-        rows.append((label, step.format(2), ratio.format(3),
-                     f'{megabytes:.1f}', f'{megabytes / memory[0]:.3f}'))
+            [value / first for value, first in zip(seconds, times[0])]
+        )
+        rows.append(
+            (
+                label,
+                step.format(2),
+                ratio.format(3),
+                f'{megabytes:.1f}',
+                f'{megabytes / memory[0]:.3f}',
+            )
+        )
     return '\n'.join(
-        format_table(('', 'step (ms)', 'ratio', 'peak memory (MB)', 'ratio'),
-                     rows))
+        format_table(
+            ('', 'step (ms)', 'ratio', 'peak memory (MB)', 'ratio'), rows
+        )
+    )
 
 
-def relative_difference(values: List[float], others: List[float]) -> float:
+def relative_difference(values: list[float], others: list[float]) -> float:
     """Compute the largest relative difference of values, NaN included.
 
     Args:
@@ -705,7 +788,7 @@ def relative_difference(values: List[float], others: List[float]) -> float:
     return float(np.max(np.abs(values - others) / np.abs(others)))
 
 
-def format_losses(labels: Sequence[str], losses: List[List[float]]) -> str:
+def format_losses(labels: Sequence[str], losses: list[list[float]]) -> str:
     """Write losses as a table.
 
     Args:
@@ -716,56 +799,71 @@ def format_losses(labels: Sequence[str], losses: List[List[float]]) -> str:
         str: The table, with the differences to the first row.
     """
     numbers = [str(number) for number in range(1, len(losses[0]) + 1)]
-    rows = [(label, *(f'{value:.7g}' for value in values),
-             f'{relative_difference(values, losses[0]):.1e}')
-            for label, values in zip(labels, losses)]
+    rows = [
+        (
+            label,
+            *(f'{value:.7g}' for value in values),
+            f'{relative_difference(values, losses[0]):.1e}',
+        )
+        for label, values in zip(labels, losses)
+    ]
     return '\n'.join(
         format_table(
             ('loss of iteration', *numbers, 'largest relative difference'),
-            rows))
+            rows,
+        )
+    )
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'configs',
         nargs='+',
         type=parse_entry,
         metavar='CONFIG',
         help='config file, or package::path; in quotes, followed by options '
-        'of its own: "CONFIG KEY=VALUE ..."')
+        'of its own: "CONFIG KEY=VALUE ..."',
+    )
     parser.add_argument(
         '--plain-loop',
         action='store_true',
         help='compare with a loop in plain PyTorch, the same as the first '
-        'config, which should be one of logits KD')
+        'config, which should be one of logits KD',
+    )
     parser.add_argument(
         '--losses',
         type=whole_number(1),
         metavar='N',
         help='compare the losses of the first N iterations, in place of time '
-        'and memory')
+        'and memory',
+    )
     parser.add_argument(
         '--iters',
         type=whole_number(2),
         default=100,
-        help='measured steps of each config, at least 2 (default: 100)')
+        help='measured steps of each config, at least 2 (default: 100)',
+    )
     parser.add_argument(
         '--warmup',
         type=whole_number(0),
         default=10,
-        help='steps of each config before those (default: 10)')
+        help='steps of each config before those (default: 10)',
+    )
     parser.add_argument(
         '--batch-size',
         type=whole_number(1),
-        help='images in a batch (default: as the configs say)')
+        help='images in a batch (default: as the configs say)',
+    )
     parser.add_argument(
         '--synthetic',
         type=parse_shape,
         metavar='C,H,W',
-        help='random images of this shape in place of the data sets')
+        help='random images of this shape in place of the data sets',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -773,8 +871,10 @@ def parse_args() -> argparse.Namespace:
 def describe_machine() -> str:
     """Tell on what was measured."""
     device = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else
-        f'CPU, {torch.get_num_threads()} threads')
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f'CPU, {torch.get_num_threads()} threads'
+    )
     return f'{device}, torch {torch.__version__}'
 
 
@@ -786,8 +886,9 @@ def main() -> None:
         loops = build_loops(args, folder)
         if args.losses is None:
             memory = [measure_memory(loop) for loop in loops.values()]
-            times = measure_times([loop.step for loop in loops.values()],
-                                  args.iters, args.warmup)
+            times = measure_times(
+                [loop.step for loop in loops.values()], args.iters, args.warmup
+            )
             title = f'{args.iters} steps of each in turns, median [quartiles]'
             table = format_costs(list(loops), times, memory)
         else:

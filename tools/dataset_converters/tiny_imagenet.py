@@ -3,6 +3,7 @@
 Each step is left out if its result is there already. Packed, the images of a
 split are one file, which training reads faster than 110,000 small ones.
 """
+
 import argparse
 import os
 import socket
@@ -11,11 +12,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.utils import track_iter_progress
 from mmpretrain.datasets.utils import calculate_md5
 from torch.hub import download_url_to_file
 
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.datasets import TinyImageNet
 from mmdskd.datasets.packed_images import PackedImages
 
@@ -23,24 +24,28 @@ from mmdskd.datasets.packed_images import PackedImages
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'data_dir',
         nargs='?',
         default='data',
         type=Path,
         help=f'folder for the folder {TinyImageNet.base_folder}, by default '
-        '"data"')
+        '"data"',
+    )
     parser.add_argument(
         '--zip',
         type=Path,
         help='archive that you have; by default '
         f'{TinyImageNet.base_folder}.zip in the data_dir, which is '
-        f'downloaded from {TinyImageNet.url} if it is not there')
+        f'downloaded from {TinyImageNet.url} if it is not there',
+    )
     parser.add_argument(
         '--no-pack',
         action='store_true',
-        help='do not write train.npy and val.npy, 1.4 GB')
+        help='do not write train.npy and val.npy, 1.4 GB',
+    )
     return parser.parse_args()
 
 
@@ -61,7 +66,8 @@ def download(archive: Path) -> None:
     except OSError as error:
         raise OSError(
             f'{TinyImageNet.url} can not be downloaded: {error}. Fetch it '
-            'on another machine, and name it by --zip.') from error
+            'on another machine, and name it by --zip.'
+        ) from error
 
 
 def check_archive(archive: Path) -> None:
@@ -75,15 +81,17 @@ def check_archive(archive: Path) -> None:
         ValueError: If it is another file.
     """
     if not archive.is_file():
-        raise FileNotFoundError(f'--zip should be a file, but there is no '
-                                f'{str(archive)!r}.')
+        raise FileNotFoundError(
+            f'--zip should be a file, but there is no {str(archive)!r}.'
+        )
     md5 = calculate_md5(str(archive))
     if md5 != TinyImageNet.zip_md5:
         raise ValueError(
             f'{archive} should be {TinyImageNet.url} with the MD5 '
             f'{TinyImageNet.zip_md5}, but its MD5 is {md5} '
             f'({archive.stat().st_size:,} bytes). The download may have been '
-            'cut off: fetch it again.')
+            'cut off: fetch it again.'
+        )
 
 
 def unpack(archive: Path, root: Path) -> None:
@@ -115,12 +123,16 @@ def check_and_pack(root: Path, split: str, pack: bool) -> None:
         PackedImages.write(
             path,
             map(dataset.load_image, track_iter_progress(dataset.data_list)),
-            dataset.get_gt_labels(), dataset.img_shape[:2])
+            dataset.get_gt_labels(),
+            dataset.img_shape[:2],
+        )
         dataset = TinyImageNet(str(root), split)
         print()
     source = dataset.packed.path if dataset.packed else root / split
-    print(f'{split}: {len(dataset):,} images of '
-          f'{len(dataset.CLASSES)} classes in {source}')
+    print(
+        f'{split}: {len(dataset):,} images of '
+        f'{len(dataset.CLASSES)} classes in {source}'
+    )
 
 
 def convert(args: argparse.Namespace) -> None:
@@ -142,8 +154,10 @@ def convert(args: argparse.Namespace) -> None:
         check_archive(archive)
         unpack(archive, root)
     elif args.zip is not None:
-        raise ValueError(f'--zip should be unpacked to {root}, but that is '
-                         'there. Leave out --zip, or delete the folder.')
+        raise ValueError(
+            f'--zip should be unpacked to {root}, but that is '
+            'there. Leave out --zip, or delete the folder.'
+        )
     for split in TinyImageNet.num_images:
         check_and_pack(root, split, not args.no_pack)
 

@@ -3,11 +3,13 @@
 Prints a table in Markdown. The cost is that of training only: the heads are
 not in the exported student.
 """
+
 import argparse
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
 from mmengine.registry import MODELS, init_default_scope
@@ -20,8 +22,14 @@ from mmdskd.utils.cli import load_config, parse_shape
 from mmdskd.utils.flops import count_flops
 from mmdskd.utils.text import format_header, format_row
 
-HEADER = ('config', 'branches', "teacher's feature", 'head parameters',
-          'head FLOPs', "of the student's FLOPs")
+HEADER = (
+    'config',
+    'branches',
+    "teacher's feature",
+    'head parameters',
+    'head FLOPs',
+    "of the student's FLOPs",
+)
 
 
 class Branches(NamedTuple):
@@ -34,8 +42,9 @@ class Branches(NamedTuple):
         feat_T (Tensor): The teacher's feature, (1, C, H, W).
         heads (nn.ModuleList): The heads.
     """
-    sources: List[str]
-    feats: List[Tensor]
+
+    sources: list[str]
+    feats: list[Tensor]
     feat_T: Tensor
     heads: nn.ModuleList
 
@@ -48,11 +57,12 @@ def parse_args() -> argparse.Namespace:
         required=True,
         metavar='C,H,W',
         type=parse_shape,
-        help='shape of an image, such as 3,32,32')
+        help='shape of an image, such as 3,32,32',
+    )
     return parser.parse_args()
 
 
-def build_algorithm(path: str, image_shape: Tuple[int, ...]) -> nn.Module:
+def build_algorithm(path: str, image_shape: tuple[int, ...]) -> nn.Module:
     """Build the algorithm of a config, with no weights of its teacher.
 
     Args:
@@ -95,19 +105,26 @@ def find_branches(algorithm: nn.Module, image: Tensor) -> Iterator[Branches]:
         mapping = distiller.loss_forward_mappings[name]
         branches = mapping['branches']
         recorder = distiller.student_recorders.get_recorder(
-            branches['recorder'])
+            branches['recorder']
+        )
         connector = distiller.connectors[branches['connector']]
         feats = [
-            layout.to_map(feat) for layout, feat in zip(
-                connector.layouts, recorder.get_record_data())
+            layout.to_map(feat)
+            for layout, feat in zip(
+                connector.layouts, recorder.get_record_data()
+            )
         ]
         yield Branches(
-            list(recorder.sources), feats,
-            distiller.get_record(**mapping['feat_T']), connector.heads)
+            list(recorder.sources),
+            feats,
+            distiller.get_record(**mapping['feat_T']),
+            connector.heads,
+        )
 
 
-def describe(name: str, algorithm: nn.Module, branches: Branches,
-             image: Tensor) -> Tuple[str, ...]:
+def describe(
+    name: str, algorithm: nn.Module, branches: Branches, image: Tensor
+) -> tuple[str, ...]:
     """Make a row of the table.
 
     Args:
@@ -130,8 +147,14 @@ def describe(name: str, algorithm: nn.Module, branches: Branches,
     parameters = sum(p.numel() for p in branches.heads.parameters())
     flops = sum(map(count_flops, branches.heads, branches.feats))
     share = flops / count_flops(algorithm.student, image)
-    return (f'`{name}`', ', '.join(where), shape(branches.feat_T),
-            f'{parameters:,}', f'{flops / 1e6:,.1f} M', f'{share:.0%}')
+    return (
+        f'`{name}`',
+        ', '.join(where),
+        shape(branches.feat_T),
+        f'{parameters:,}',
+        f'{flops / 1e6:,.1f} M',
+        f'{share:.0%}',
+    )
 
 
 def main() -> None:
@@ -142,17 +165,24 @@ def main() -> None:
             algorithm = build_algorithm(path, args.shape)
         except OSError as error:
             sys.exit(f'branch_table.py: {error}')
-        losses = algorithm.distiller.distill_losses.values() if hasattr(
-            algorithm, 'distiller') else ()
+        losses = (
+            algorithm.distiller.distill_losses.values()
+            if hasattr(algorithm, 'distiller')
+            else ()
+        )
         if not any(isinstance(loss, DSKDLoss) for loss in losses):
-            sys.exit(f'branch_table.py: {path} should have a mmdskd.DSKDLoss '
-                     'in model.distiller.distill_losses, but has none.')
+            sys.exit(
+                f'branch_table.py: {path} should have a mmdskd.DSKDLoss '
+                'in model.distiller.distill_losses, but has none.'
+            )
         image = torch.zeros(1, *args.shape)
         try:
             found = list(find_branches(algorithm, image))
         except RuntimeError as error:
-            sys.exit('branch_table.py: --shape should be that of an image of '
-                     f'{path}, but {args.shape} does not fit: {error}')
+            sys.exit(
+                'branch_table.py: --shape should be that of an image of '
+                f'{path}, but {args.shape} does not fit: {error}'
+            )
         for branches in found:
             row = describe(Path(path).stem, algorithm, branches, image)
             print(format_row(row), flush=True)

@@ -24,12 +24,14 @@ config, settings and seed the one that was started earlier. Runs of a config
 that was trained with other settings (--cfg-options, --amp, ...) get a row of
 their own, and don't go into a README.
 """
+
 import argparse
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from mmengine.config import Config
@@ -45,22 +47,44 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = (ROOT / 'configs', ROOT / 'mmdskd/configs')
 OURS = 'ours'
 # kd_resnet56_resnet20_1xb64_cifar100, or resnet20_1xb64_cifar100 if plain
-NAME = re.compile(r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
-                  r'(?P<student>[^_].*)_\d+xb\d+_(?P<data>[^_]+)')
+NAME = re.compile(
+    r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
+    r'(?P<student>[^_].*)_\d+xb\d+_(?P<data>[^_]+)'
+)
 # What a result depends on...
-RECIPE = ('model.', 'data_preprocessor.', 'train_dataloader.',
-          'val_dataloader.dataset.', 'val_evaluator.', 'val_cfg.',
-          'optim_wrapper.', 'param_scheduler.', 'train_cfg.',
-          'auto_scale_lr.', 'custom_hooks.', 'load_from', 'launcher')
+RECIPE = (
+    'model.',
+    'data_preprocessor.',
+    'train_dataloader.',
+    'val_dataloader.dataset.',
+    'val_evaluator.',
+    'val_cfg.',
+    'optim_wrapper.',
+    'param_scheduler.',
+    'train_cfg.',
+    'auto_scale_lr.',
+    'custom_hooks.',
+    'load_from',
+    'launcher',
+)
 # ... but for where files are, how fast they are read, and how names of types
 # are looked up.
-INCIDENTAL = ('_scope_', 'checkpoint', 'data_root', 'num_workers',
-              'persistent_workers', 'pin_memory', 'prefetch_factor')
+INCIDENTAL = (
+    '_scope_',
+    'checkpoint',
+    'data_root',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+)
 SHOWN_SETTINGS = 5
 HEADER = ('data', 'method', 'teacher', 'student', 'seeds', 'last', 'best', '')
-ABOUT = ('mean +- standard deviation over seeds; "last" is after the last '
-         'epoch; "best" is of the epoch that is best on the test set itself, '
-         'which is optimistic')
+ABOUT = (
+    'mean +- standard deviation over seeds; "last" is after the last '
+    'epoch; "best" is of the epoch that is best on the test set itself, '
+    'which is optimistic'
+)
 # Markdown: the bars between cells, the rule below the head of a table, and
 # what may be the name of a config
 BAR = re.compile(r'(?<!\\)\|')
@@ -83,9 +107,10 @@ class Run(NamedTuple):
         best (float): Highest accuracy of all epochs, in percent.
         best_epoch (int): The first epoch that has it, from 1 on.
     """
+
     path: Path
     config: str
-    recipe: Dict[str, Any]
+    recipe: dict[str, Any]
     seed: int
     started: str
     last: float
@@ -102,20 +127,21 @@ class Result(NamedTuple):
             config, as "KEY=VALUE".
         runs (list[Run]): The runs, by seed.
     """
+
     config: str
-    settings: List[str]
-    runs: List[Run]
+    settings: list[str]
+    runs: list[Run]
 
     @property
-    def last(self) -> List[float]:
+    def last(self) -> list[float]:
         return [run.last for run in self.runs]
 
     @property
-    def best(self) -> List[float]:
+    def best(self) -> list[float]:
         return [run.best for run in self.runs]
 
     @property
-    def labels(self) -> Dict[str, str]:
+    def labels(self) -> dict[str, str]:
         """dict[str, str]: Data, method, teacher and student."""
         match = NAME.fullmatch(self.config)
         if match is None:
@@ -124,10 +150,11 @@ class Result(NamedTuple):
             data=match['data'],
             method=match['method'] or 'vanilla',
             teacher=match['teacher'] or '-',
-            student=match['student'])
+            student=match['student'],
+        )
 
 
-def find_runs(folders: List[str]) -> List[Path]:
+def find_runs(folders: list[str]) -> list[Path]:
     """Find the work directories of all runs, at any depth.
 
     Args:
@@ -144,14 +171,16 @@ def find_runs(folders: List[str]) -> List[Path]:
         if not Path(folder).is_dir():
             raise FileNotFoundError(
                 'FOLDER should be a folder with runs of tools/train.py, such '
-                f'as work_dirs, but there is no folder {folder!r}.')
+                f'as work_dirs, but there is no folder {folder!r}.'
+            )
         logs = Path(folder).rglob(str(Path('*', SCALARS)))
         found = [path.parents[2] for path in logs]
         if not found:
             raise FileNotFoundError(
                 'FOLDER should hold runs of tools/train.py, as RUN/<time of '
                 f'start>/{SCALARS}, at any depth, but there is none in '
-                f'{folder!r}.')
+                f'{folder!r}.'
+            )
         runs.update({run.resolve(): run for run in sorted(found)})
     return list(runs.values())
 
@@ -184,17 +213,27 @@ def read_run(path: Path, metric: str) -> Run:
         raise ValueError(f'its log cannot be read: {error}') from error
     values = {line['step']: line[metric] for line in val if metric in line}
     if val and not values:
-        raise ValueError(f'its validations have no {metric!r}, but '
-                         f'{sorted(set().union(*val) - {"step"})}')
+        raise ValueError(
+            f'its validations have no {metric!r}, but '
+            f'{sorted(set().union(*val) - {"step"})}'
+        )
     last_epoch = max(values, default=0)
     if last_epoch != max_epochs:
-        raise ValueError(f'not finished: validated up to epoch {last_epoch} '
-                         f'of {max_epochs}')
+        raise ValueError(
+            f'not finished: validated up to epoch {last_epoch} of {max_epochs}'
+        )
     best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch))
     name = find_config_name(path)
-    return Run(path, name, read_recipe(cfg, name), find_seed(configs),
-               sessions[-1].parents[1].name, values[last_epoch],
-               values[best_epoch], best_epoch)
+    return Run(
+        path,
+        name,
+        read_recipe(cfg, name),
+        find_seed(configs),
+        sessions[-1].parents[1].name,
+        values[last_epoch],
+        values[best_epoch],
+        best_epoch,
+    )
 
 
 def read_config(path: Path) -> Config:
@@ -213,8 +252,10 @@ def read_config(path: Path) -> Config:
         return Config.fromfile(path, import_custom_modules=False)
     # A damaged file can raise anything.
     except Exception as error:
-        raise ValueError(f'{path} cannot be read as a config '
-                         f'({type(error).__name__}: {error})') from error
+        raise ValueError(
+            f'{path} cannot be read as a config '
+            f'({type(error).__name__}: {error})'
+        ) from error
 
 
 def find_config_name(path: Path) -> str:
@@ -231,14 +272,17 @@ def find_config_name(path: Path) -> str:
         ValueError: If there is no such file, or more than one.
     """
     names = sorted(
-        file.stem for file in path.glob('*.py') if file.name != CONFIG_NAME)
+        file.stem for file in path.glob('*.py') if file.name != CONFIG_NAME
+    )
     if len(names) != 1:
-        raise ValueError('it should hold one config, whose file name tells '
-                         f'what was trained, but holds {names}')
+        raise ValueError(
+            'it should hold one config, whose file name tells '
+            f'what was trained, but holds {names}'
+        )
     return names[0]
 
 
-def find_seed(configs: List[Config]) -> int:
+def find_seed(configs: list[Config]) -> int:
     """Find the seed of a run.
 
     Args:
@@ -260,7 +304,7 @@ def find_seed(configs: List[Config]) -> int:
     return seed
 
 
-def read_recipe(cfg: Config, name: str) -> Dict[str, Any]:
+def read_recipe(cfg: Config, name: str) -> dict[str, Any]:
     """Take the settings out of a config that a result depends on.
 
     Args:
@@ -289,7 +333,7 @@ def read_recipe(cfg: Config, name: str) -> Dict[str, Any]:
     return recipe
 
 
-def flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
+def flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
     """List all values in nested dicts and sequences.
 
     Args:
@@ -308,8 +352,9 @@ def flatten(node: Any, prefix: str = '') -> Iterator[Tuple[str, Any]]:
         yield from flatten(value, f'{prefix}.{key}' if prefix else str(key))
 
 
-def read_runs(paths: List[Path],
-              metric: str) -> Tuple[List[Run], Dict[Path, str]]:
+def read_runs(
+    paths: list[Path], metric: str
+) -> tuple[list[Run], dict[Path, str]]:
     """Read the runs that are finished.
 
     Args:
@@ -328,8 +373,7 @@ def read_runs(paths: List[Path],
     return runs, left_out
 
 
-def make_results(
-        runs: List[Run]) -> Tuple[List[Result], Dict[Path, str]]:
+def make_results(runs: list[Run]) -> tuple[list[Result], dict[Path, str]]:
     """Take together what differs by nothing but the seed.
 
     Settings are compared to the config of the same name that the project
@@ -346,7 +390,8 @@ def make_results(
     files = {
         path.stem: path
         for folder in CONFIGS
-        for path in folder.rglob('*.py') if '_base_' not in path.parts
+        for path in folder.rglob('*.py')
+        if '_base_' not in path.parts
     }
     by_config = defaultdict(list)
     for run in runs:
@@ -366,9 +411,9 @@ def make_results(
     return results, left_out
 
 
-def group_by_recipe(runs: List[Run]) -> List[List[Run]]:
+def group_by_recipe(runs: list[Run]) -> list[list[Run]]:
     """Part the runs of a config by their settings."""
-    groups: List[List[Run]] = []
+    groups: list[list[Run]] = []
     for run in runs:
         for group in groups:
             if group[0].recipe == run.recipe:
@@ -379,7 +424,7 @@ def group_by_recipe(runs: List[Run]) -> List[List[Run]]:
     return groups
 
 
-def drop_repeats(runs: List[Run]) -> Tuple[List[Run], Dict[Path, str]]:
+def drop_repeats(runs: list[Run]) -> tuple[list[Run], dict[Path, str]]:
     """Keep the newest run of each seed, so that each seed counts once.
 
     Args:
@@ -389,18 +434,19 @@ def drop_repeats(runs: List[Run]) -> Tuple[List[Run], Dict[Path, str]]:
         tuple: The runs by seed, and why others are left out, by work
         directory.
     """
-    newest: Dict[int, Run] = {}
+    newest: dict[int, Run] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.started)):
         newest[run.seed] = run
     left_out = {
         run.path: f'same config, settings and seed ({run.seed}) as '
         f'{newest[run.seed].path}, which was started later'
-        for run in runs if run is not newest[run.seed]
+        for run in runs
+        if run is not newest[run.seed]
     }
     return list(newest.values()), left_out
 
 
-def common_settings(recipes: List[Dict[str, Any]]) -> Dict[str, Any]:
+def common_settings(recipes: list[dict[str, Any]]) -> dict[str, Any]:
     """Find the settings that are the same in all recipes."""
     return {
         key: value
@@ -409,8 +455,9 @@ def common_settings(recipes: List[Dict[str, Any]]) -> Dict[str, Any]:
     }
 
 
-def differing_settings(recipe: Dict[str, Any],
-                       reference: Dict[str, Any]) -> List[str]:
+def differing_settings(
+    recipe: dict[str, Any], reference: dict[str, Any]
+) -> list[str]:
     """Find the settings of a recipe that are not those of a reference.
 
     Args:
@@ -422,19 +469,20 @@ def differing_settings(recipe: Dict[str, Any],
         recipe lacks.
     """
     return [
-        f'{key}={recipe.get(key)}' for key in sorted({*recipe, *reference})
+        f'{key}={recipe.get(key)}'
+        for key in sorted({*recipe, *reference})
         if recipe.get(key) != reference.get(key)
     ]
 
 
-def format_settings(settings: List[str]) -> str:
+def format_settings(settings: list[str]) -> str:
     """Write settings in one line, and not all if there are many."""
     more = len(settings) - SHOWN_SETTINGS
     shown = settings[:SHOWN_SETTINGS] + ([f'{more} more'] if more > 0 else [])
     return ', '.join(shown)
 
 
-def format_table(results: List[Result], metric: str) -> str:
+def format_table(results: list[Result], metric: str) -> str:
     """Write the table for the terminal.
 
     Args:
@@ -450,22 +498,27 @@ def format_table(results: List[Result], metric: str) -> str:
         number = ''
         if result.settings:
             number = f'[{len(notes) + 1}]'
-            notes.append(f'{number} {result.config} with '
-                         f'{format_settings(result.settings)}')
-        rows.append([
-            *result.labels.values(), f'{len(result.runs)}',
-            format_mean_std(result.last),
-            format_mean_std(result.best), number
-        ])
+            notes.append(
+                f'{number} {result.config} with '
+                f'{format_settings(result.settings)}'
+            )
+        rows.append(
+            [
+                *result.labels.values(),
+                f'{len(result.runs)}',
+                format_mean_std(result.last),
+                format_mean_std(result.best),
+                number,
+            ]
+        )
     widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        '  '.join(map(str.ljust, row, widths)).rstrip() for row in rows
-    ]
+    lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return '\n'.join([*lines, '', f'{metric} (%): {ABOUT}', *notes])
 
 
-def write_results(path: str, metric: str, results: List[Result],
-                  left_out: Dict[Path, str]) -> None:
+def write_results(
+    path: str, metric: str, results: list[Result], left_out: dict[Path, str]
+) -> None:
     """Write all figures as JSON.
 
     Args:
@@ -478,7 +531,7 @@ def write_results(path: str, metric: str, results: List[Result],
         OSError: If the file can't be written.
     """
 
-    def statistics(values: List[float]) -> dict:
+    def statistics(values: list[float]) -> dict:
         std = sample_std(values) if len(values) > 1 else None
         return dict(mean=float(np.mean(values)), std=std)
 
@@ -500,25 +553,32 @@ def write_results(path: str, metric: str, results: List[Result],
                             seed=run.seed,
                             last=run.last,
                             best=run.best,
-                            best_epoch=run.best_epoch)
+                            best_epoch=run.best_epoch,
+                        )
                         for run in result.runs
-                    ]) for result in results
+                    ],
+                )
+                for result in results
             ],
             left_out=[
                 dict(path=str(run), reason=reason)
                 for run, reason in left_out.items()
-            ]))
+            ],
+        ),
+    )
 
 
 def format_cell(result: Result) -> str:
     """Write a result for the column "ours" of a README."""
     number = len(result.runs)
-    return (f'{format_mean_std(result.last)} / '
-            f'{format_mean_std(result.best)} '
-            f'({number} seed{"s" if number > 1 else ""})')
+    return (
+        f'{format_mean_std(result.last)} / '
+        f'{format_mean_std(result.best)} '
+        f'({number} seed{"s" if number > 1 else ""})'
+    )
 
 
-def fill_readme(text: str, cells: Dict[str, str]) -> Tuple[str, Set[str]]:
+def fill_readme(text: str, cells: dict[str, str]) -> tuple[str, set[str]]:
     """Fill the column "ours" of the tables in a markdown text.
 
     A row is about the config whose name or link is in it. Rows of other
@@ -536,11 +596,13 @@ def fill_readme(text: str, cells: Dict[str, str]) -> Tuple[str, Set[str]]:
             several configs or has too few cells.
     """
     lines = text.splitlines(keepends=True)
-    filled: Set[str] = set()
+    filled: set[str] = set()
     columns = [find_column(*pair) for pair in zip(lines, [*lines[1:], ''])]
     if not any(columns):
-        raise ValueError(f'there should be a table with a column "{OURS}" '
-                         'to fill, but there is none')
+        raise ValueError(
+            f'there should be a table with a column "{OURS}" '
+            'to fill, but there is none'
+        )
     column = None
     for i, line in enumerate(lines):
         if columns[i] is not None or not is_row(line):
@@ -553,8 +615,9 @@ def fill_readme(text: str, cells: Dict[str, str]) -> Tuple[str, Set[str]]:
         if len(names) > 1 or len(parts) <= column + 1:
             raise ValueError(
                 f'line {i + 1} should be a row about one config, with a cell '
-                f'in column {column} ("{OURS}"), but is {line.strip()!r}')
-        name, = names
+                f'in column {column} ("{OURS}"), but is {line.strip()!r}'
+            )
+        (name,) = names
         parts[column] = f' {cells[name]} '
         lines[i] = '|'.join(parts)
         filled.add(name)
@@ -584,7 +647,7 @@ def find_column(line: str, following: str) -> Optional[int]:
     return columns[0] if columns else 0
 
 
-def fill_readmes(readmes: List[str], results: List[Result]) -> str:
+def fill_readmes(readmes: list[str], results: list[Result]) -> str:
     """Fill the column "ours" of READMEs, or none if one can't be filled.
 
     Args:
@@ -601,7 +664,8 @@ def fill_readmes(readmes: List[str], results: List[Result]) -> str:
     """
     cells = {
         result.config: format_cell(result)
-        for result in results if not result.settings
+        for result in results
+        if not result.settings
     }
     texts, messages, all_filled = {}, [], set()
     for readme in readmes:
@@ -609,21 +673,27 @@ def fill_readmes(readmes: List[str], results: List[Result]) -> str:
         if not path.is_file():
             raise FileNotFoundError(
                 '--readme should be a markdown file, such as '
-                f'configs/kd/README.md, but there is no file {readme!r}.')
+                f'configs/kd/README.md, but there is no file {readme!r}.'
+            )
         try:
-            texts[path], filled = fill_readme(path.read_bytes().decode(),
-                                              cells)
+            texts[path], filled = fill_readme(
+                path.read_bytes().decode(), cells
+            )
         except ValueError as error:
             raise ValueError(f'{readme}: {error}') from error
         messages += [f'{readme}: filled {name}' for name in sorted(filled)]
         all_filled |= filled
     for result in results:
         if result.settings:
-            messages.append(f'Not filled in: {result.config} with '
-                            f'{format_settings(result.settings)}')
+            messages.append(
+                f'Not filled in: {result.config} with '
+                f'{format_settings(result.settings)}'
+            )
         elif result.config not in all_filled:
-            messages.append(f'Not filled in: {result.config} has no row in a '
-                            f'table with a column "{OURS}"')
+            messages.append(
+                f'Not filled in: {result.config} has no row in a '
+                f'table with a column "{OURS}"'
+            )
     for path, text in texts.items():
         write_atomically(path, lambda file: file.write(text.encode()))
     return '\n'.join(messages)
@@ -632,20 +702,24 @@ def fill_readmes(readmes: List[str], results: List[Result]) -> str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'folders',
         nargs='*',
         default=['work_dirs'],
         metavar='FOLDER',
-        help='folder with runs, at any depth (default: work_dirs)')
+        help='folder with runs, at any depth (default: work_dirs)',
+    )
     parser.add_argument(
         '--metric',
         default='accuracy/top1',
         help='accuracy in the log, the larger the better (default: '
-        'accuracy/top1)')
+        'accuracy/top1)',
+    )
     parser.add_argument(
-        '--out', metavar='FILE', help='write all figures to this JSON file')
+        '--out', metavar='FILE', help='write all figures to this JSON file'
+    )
     parser.add_argument(
         '--readme',
         nargs='+',
@@ -653,7 +727,8 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help=f'fill the column "{OURS}" of the tables in these markdown '
         'files: "last / best (seeds)" in the rows that name or link a config '
-        'with finished runs. All else stays as it is')
+        'with finished runs. All else stays as it is',
+    )
     return parser.parse_args()
 
 
@@ -677,8 +752,10 @@ def collect(args: argparse.Namespace) -> None:
         for path, reason in left_out.items():
             print(f'  {path}: {reason}')
     if not results:
-        raise ValueError(f'none of the {len(left_out)} runs in '
-                         f'{", ".join(args.folders)} can be used')
+        raise ValueError(
+            f'none of the {len(left_out)} runs in '
+            f'{", ".join(args.folders)} can be used'
+        )
     if args.out:
         write_results(args.out, args.metric, results, left_out)
         print(f'\nResults: {args.out}')

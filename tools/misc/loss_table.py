@@ -5,12 +5,13 @@ each place: as the logit_loss and the feat_loss of the branches, and at the
 last layer beside DSKD in an algorithm of MMRazor. Prints the tables of
 docs/losses.md in Markdown.
 """
+
 import argparse
 import inspect
 import re
 from contextlib import redirect_stdout
 from io import StringIO
-from typing import Dict, List, NamedTuple, Union
+from typing import NamedTuple, Union
 
 import torch
 from mmpretrain.structures import DataSample
@@ -22,15 +23,19 @@ from mmdskd.models.losses.dskd_loss import LABEL_ARGUMENTS
 from mmdskd.registry import MODELS
 from mmdskd.utils.text import format_header, format_row
 
-Connectors = Union[dict, List[dict], None]
+Connectors = Union[dict, list[dict], None]
 N, NUM_CLASSES = 8, 10  # of a batch
 CHANNELS_S, CHANNELS_T, SIZE = 16, 32, 4  # of the last feature maps
-PLACES = ('`logit_loss` of a branch', '`feat_loss` of a branch',
-          'last layer: logits', 'last layer: features')
+PLACES = (
+    '`logit_loss` of a branch',
+    '`feat_loss` of a branch',
+    'last layer: logits',
+    'last layer: features',
+)
 # Arguments without which a loss is of another number of classes or samples.
 ARGUMENTS = dict(
-    WSLD=dict(num_classes=NUM_CLASSES),
-    CRDLoss=dict(neg_num=4, sample_n=N))
+    WSLD=dict(num_classes=NUM_CLASSES), CRDLoss=dict(neg_num=4, sample_n=N)
+)
 # What a user should know of a loss that runs.
 NOTES = dict(
     ABLoss='is for features before their activation',
@@ -49,12 +54,15 @@ NOTES = dict(
     L2Loss='`normalize=False, div_element=True` makes it the MSE',
     OFDLoss='on the last layer: `OverhaulFeatureDistillation` with its '
     '`OFDDistiller`, and recorded batch norms',
-    WSLD='set `num_classes`; class indices only, so no mixup')
+    WSLD='set `num_classes`; class indices only, so no mixup',
+)
 # Why a loss does not fit, for the places where what it raises leaves it open.
 MAPS = 'compares feature maps, (N, C, H, W)'
 ONE_CLASS = 'parts the class of the label from the others: logits only'
-GENERATOR = 'looks at one network: it trains the generator of DAFL, which ' \
+GENERATOR = (
+    'looks at one network: it trains the generator of DAFL, which '
     'makes images where there are no data'
+)
 REASONS = dict(
     ATLoss='the attention of logits is one number per image, and is '
     'normalised to 1',
@@ -69,7 +77,8 @@ REASONS = dict(
     MGDLoss=MAPS,
     OnehotLikeLoss=GENERATOR,
     PKDLoss=MAPS,
-    WSLD=ONE_CLASS)
+    WSLD=ONE_CLASS,
+)
 
 
 class Wiring(NamedTuple):
@@ -82,6 +91,7 @@ class Wiring(NamedTuple):
         algorithm (str): Type of the algorithm.
         distiller (str): Type of the distiller.
     """
+
     record: str
     student: Connectors = None
     teacher: Connectors = None
@@ -91,33 +101,48 @@ class Wiring(NamedTuple):
 
 LOGITS = Wiring('logits')
 CONV = dict(
-    type='ConvModuleConnector', in_channel=CHANNELS_S, out_channel=CHANNELS_T)
+    type='ConvModuleConnector', in_channel=CHANNELS_S, out_channel=CHANNELS_T
+)
 # Where shapes differ, a convolution makes them equal, but for those that
 # have connectors of their own.
 FEATURES = Wiring('feat', CONV)
 FEATURES_OF = dict(
-    CRDLoss=Wiring('embedding', dict(type='CRDConnector', dim_in=CHANNELS_S),
-                   dict(type='CRDConnector', dim_in=CHANNELS_T)),
+    CRDLoss=Wiring(
+        'embedding',
+        dict(type='CRDConnector', dim_in=CHANNELS_S),
+        dict(type='CRDConnector', dim_in=CHANNELS_T),
+    ),
     FBKDLoss=Wiring(
         'feat',
         [CONV, dict(type='FBKDStudentConnector', in_channels=CHANNELS_T)],
-        dict(type='FBKDTeacherConnector', in_channels=CHANNELS_T)),
+        dict(type='FBKDTeacherConnector', in_channels=CHANNELS_T),
+    ),
     FTLoss=Wiring(
-        'feat', dict(type='Translator', in_channel=CHANNELS_S, out_channel=8),
+        'feat',
+        dict(type='Translator', in_channel=CHANNELS_S, out_channel=8),
         dict(
             type='Paraphraser',
             in_channel=CHANNELS_T,
             out_channel=8,
-            phase='train')),
+            phase='train',
+        ),
+    ),
     MGDLoss=Wiring(
         'feat',
         dict(
             type='MGDConnector',
             student_channels=CHANNELS_S,
-            teacher_channels=CHANNELS_T)),
-    OFDLoss=Wiring('bn', dict(CONV, norm_cfg=dict(type='BN'), act_cfg=None),
-                   dict(type='OFDTeacherConnector'),
-                   'OverhaulFeatureDistillation', 'OFDDistiller'))
+            teacher_channels=CHANNELS_T,
+        ),
+    ),
+    OFDLoss=Wiring(
+        'bn',
+        dict(CONV, norm_cfg=dict(type='BN'), act_cfg=None),
+        dict(type='OFDTeacherConnector'),
+        'OverhaulFeatureDistillation',
+        'OFDDistiller',
+    ),
+)
 
 
 class Cell(NamedTuple):
@@ -127,24 +152,29 @@ class Cell(NamedTuple):
         fits (bool): Whether it ran, and gave a gradient to the student alone.
         text (str): Connectors if it did, else what it raised or did.
     """
+
     fits: bool
     text: str
 
 
-def find_losses() -> List[str]:
+def find_losses() -> list[str]:
     """Find the losses that MMRazor registers.
 
     Returns:
         list[str]: Their names, sorted.
     """
     from mmrazor.registry import MODELS as registry  # after mmdskd
+
     return sorted(
-        name for name, module in registry.module_dict.items()
-        if module.__module__.startswith('mmrazor.models.losses.'))
+        name
+        for name, module in registry.module_dict.items()
+        if module.__module__.startswith('mmrazor.models.losses.')
+    )
 
 
-def check_loss(loss: Tensor, student: List[Tensor],
-               teacher: List[Tensor]) -> None:
+def check_loss(
+    loss: Tensor, student: list[Tensor], teacher: list[Tensor]
+) -> None:
     """Run backward, and look at where the gradient gets.
 
     Args:
@@ -190,7 +220,8 @@ def run_branches(term: str, cfg: dict) -> None:
     branches = [
         Branch(
             draw(N, CHANNELS_T, SIZE, SIZE),
-            draw(N, NUM_CLASSES) if loss.needs_logits else None)
+            draw(N, NUM_CLASSES) if loss.needs_logits else None,
+        )
         for _ in range(2)
     ]
     labels = torch.arange(N) % NUM_CLASSES
@@ -216,13 +247,16 @@ def classifier(channels: int) -> dict:
             type='mmdskd.CIFARResNet',
             depth=8,
             stem_channels=stages[0],
-            stage_channels=stages),
+            stage_channels=stages,
+        ),
         neck=dict(type='GlobalAveragePooling'),
         head=dict(
             type='LinearClsHead',
             num_classes=NUM_CLASSES,
             in_channels=channels,
-            loss=dict(type='CrossEntropyLoss')))
+            loss=dict(type='CrossEntropyLoss'),
+        ),
+    )
 
 
 def build_algorithm(cfg: dict, wiring: Wiring) -> nn.Module:
@@ -239,17 +273,21 @@ def build_algorithm(cfg: dict, wiring: Wiring) -> nn.Module:
         logits=dict(type='ModuleOutputs', source='head.fc'),
         feat=dict(type='ModuleOutputs', source='backbone.layer3'),
         bn=dict(type='ModuleOutputs', source='backbone.layer3.0.bn2'),
-        embedding=dict(type='ModuleOutputs', source='neck.gap'))
+        embedding=dict(type='ModuleOutputs', source='neck.gap'),
+    )
     connectors = dict(
         heads=dict(
             type='mmdskd.DSKDConnector',
             in_channels=[CHANNELS_S // 4, CHANNELS_S // 2],
             strides=[4, 2],
             out_channels=CHANNELS_T,
-            num_classes=NUM_CLASSES))
+            num_classes=NUM_CLASSES,
+        )
+    )
     compared = dict(
         student=dict(from_student=True, recorder=wiring.record),
-        teacher=dict(from_student=False, recorder=wiring.record))
+        teacher=dict(from_student=False, recorder=wiring.record),
+    )
     for network, record in compared.items():
         connector = getattr(wiring, network)
         if connector is not None:
@@ -269,10 +307,13 @@ def build_algorithm(cfg: dict, wiring: Wiring) -> nn.Module:
                     shared,
                     shallow=dict(
                         type='mmdskd.MultiModuleOutputs',
-                        sources=['backbone.layer1', 'backbone.layer2']),
+                        sources=['backbone.layer1', 'backbone.layer2'],
+                    ),
                     gt_labels=dict(
-                        type='ModuleInputs', source='head.loss_module'),
-                    data_samples=dict(type='ModuleInputs', source='')),
+                        type='ModuleInputs', source='head.loss_module'
+                    ),
+                    data_samples=dict(type='ModuleInputs', source=''),
+                ),
                 teacher_recorders=shared,
                 connectors=connectors,
                 distill_losses=dict(
@@ -282,21 +323,30 @@ def build_algorithm(cfg: dict, wiring: Wiring) -> nn.Module:
                         num_branches=2,
                         logit_loss=dict(type='KLDivergence', tau=4),
                         feat_loss=dict(
-                            type='L2Loss', normalize=False,
-                            div_element=True))),
+                            type='L2Loss', normalize=False, div_element=True
+                        ),
+                    ),
+                ),
                 loss_forward_mappings=dict(
                     loss_tried=map_arguments(cfg, compared, labels, samples),
                     loss_dskd=dict(
                         branches=dict(
                             from_student=True,
                             recorder='shallow',
-                            connector='heads'),
+                            connector='heads',
+                        ),
                         preds_T=dict(from_student=False, recorder='logits'),
-                        feat_T=dict(from_student=False, recorder='feat'))))))
+                        feat_T=dict(from_student=False, recorder='feat'),
+                    ),
+                ),
+            ),
+        )
+    )
 
 
-def map_arguments(cfg: dict, compared: Dict[str, dict], labels: dict,
-                  samples: dict) -> Dict[str, dict]:
+def map_arguments(
+    cfg: dict, compared: dict[str, dict], labels: dict, samples: dict
+) -> dict[str, dict]:
     """Map what is recorded to the arguments of a loss.
 
     Args:
@@ -319,7 +369,7 @@ def map_arguments(cfg: dict, compared: Dict[str, dict], labels: dict,
     by_name['data_samples'] = samples
     mapping = {name: by_name[name] for name in names if name in by_name}
     rest = [name for name in names if name not in mapping]
-    mapping.update(zip(rest, list(compared.values())[-len(rest):]))
+    mapping.update(zip(rest, list(compared.values())[-len(rest) :]))
     return mapping
 
 
@@ -342,14 +392,18 @@ def run_last_layer(cfg: dict, wiring: Wiring) -> None:
         sample.set_data(
             dict(
                 sample_idx=torch.tensor(index),
-                contrast_sample_idxs=torch.tensor([index, *negatives])))
+                contrast_sample_idxs=torch.tensor([index, *negatives]),
+            )
+        )
         samples.append(sample)
     images = torch.randn(N, 3, 4 * SIZE, 4 * SIZE)
     losses = algorithm(images, samples, mode='loss')
     assert losses['distill.loss_dskd'].isfinite()
-    check_loss(losses['distill.loss_tried'],
-               list(algorithm.student.parameters()),
-               list(algorithm.teacher.parameters()))
+    check_loss(
+        losses['distill.loss_tried'],
+        list(algorithm.student.parameters()),
+        list(algorithm.teacher.parameters()),
+    )
 
 
 def describe(error: Exception) -> str:
@@ -362,8 +416,9 @@ def describe(error: Exception) -> str:
         str: Its type and message; of that of ``DSKDLoss`` about a signature
         only what the loss takes.
     """
-    text = re.sub(r'.*(forward of \w+).* it (takes \(.*?\)).*', r'\1 \2',
-                  str(error))
+    text = re.sub(
+        r'.*(forward of \w+).* it (takes \(.*?\)).*', r'\1 \2', str(error)
+    )
     return f'{type(error).__name__}: {text}'
 
 
@@ -382,8 +437,7 @@ def run(name: str, place: str) -> Cell:
     torch.manual_seed(0)
     try:
         if place in PLACES[:2]:
-            run_branches(('logit_loss', 'feat_loss')[PLACES.index(place)],
-                         cfg)
+            run_branches(('logit_loss', 'feat_loss')[PLACES.index(place)], cfg)
             return Cell(True, '')
         with redirect_stdout(StringIO()):  # CRDLoss prints
             run_last_layer(cfg, wiring)
@@ -391,7 +445,8 @@ def run(name: str, place: str) -> Cell:
     except Exception as error:
         return Cell(False, describe(error.__cause__ or error))
     types = [
-        f'`{part["type"]}`' for side in (wiring.student, wiring.teacher)
+        f'`{part["type"]}`'
+        for side in (wiring.student, wiring.teacher)
         if side is not None
         for part in (side if isinstance(side, list) else [side])
     ]
@@ -401,27 +456,42 @@ def run(name: str, place: str) -> Cell:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     results = {
-        name: {place: run(name, place)
-               for place in PLACES}
+        name: {place: run(name, place) for place in PLACES}
         for name in find_losses()
     }
     print(format_header(('loss', *PLACES, 'note')))
     for name, cells in results.items():
-        texts = [('yes' + f', by {cell.text}' * bool(cell.text))
-                 if cell.fits else 'no' for cell in cells.values()]
+        texts = [
+            ('yes' + f', by {cell.text}' * bool(cell.text))
+            if cell.fits
+            else 'no'
+            for cell in cells.values()
+        ]
         print(format_row((f'`{name}`', *texts, NOTES.get(name, ''))))
     print()
-    print(format_header(
-        ('loss', 'why not', 'what it does where it does not fit')))
+    print(
+        format_header(
+            ('loss', 'why not', 'what it does where it does not fit')
+        )
+    )
     for name, cells in results.items():
-        raised: Dict[str, List[str]] = {}
+        raised: dict[str, list[str]] = {}
         for place, cell in cells.items():
             if not cell.fits:
                 raised.setdefault(cell.text, []).append(place)
         if raised:
-            print(format_row((f'`{name}`', REASONS.get(name, ''), '; '.join(
-                f'{", ".join(places)}: `{text}`'
-                for text, places in raised.items()))))
+            print(
+                format_row(
+                    (
+                        f'`{name}`',
+                        REASONS.get(name, ''),
+                        '; '.join(
+                            f'{", ".join(places)}: `{text}`'
+                            for text, places in raised.items()
+                        ),
+                    )
+                )
+            )
 
 
 if __name__ == '__main__':

@@ -3,17 +3,18 @@
 Both are built without weights and run once, which shows where the branches
 attach. The config is tried for two iterations on random images.
 """
+
 import argparse
 import logging
 import os.path as osp
 import sys
 import warnings
-from typing import List, NoReturn, Union
+from typing import NoReturn, Union
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.utils.cli import parse_shape
 from mmdskd.utils.dskd_config import DSKDConfig, load_source
 from mmdskd.utils.files import write_atomically
@@ -23,9 +24,12 @@ from mmdskd.utils.trial import try_training
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = ('config file, package::path of one that a package ships, or name '
-            'of a model of MMPretrain, such as resnet18_8xb32_in1k')
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = (
+        'config file, package::path of one that a package ships, or name '
+        'of a model of MMPretrain, such as resnet18_8xb32_in1k'
+    )
     parser.add_argument('student', help=what)
     parser.add_argument('teacher', help='the same of the teacher')
     parser.add_argument(
@@ -33,40 +37,47 @@ def parse_args() -> argparse.Namespace:
         type=parse_branches,
         metavar='auto|N|NAME,NAME',
         help='number of branches, or names of modules of the student '
-        '(default: auto, the ends of its stages, three at most)')
+        '(default: auto, the ends of its stages, three at most)',
+    )
     parser.add_argument(
         '--teacher-ckpt',
         metavar='FILE',
         help='checkpoint of the teacher (default: the published one, if the '
-        'teacher is of MMPretrain, or where tools/train.py leaves it)')
+        'teacher is of MMPretrain, or where tools/train.py leaves it)',
+    )
     parser.add_argument(
         '--dataset-from',
         choices=['student', 'teacher'],
-        help='whose data, schedule and hooks are taken (default: student)')
+        help='whose data, schedule and hooks are taken (default: student)',
+    )
     parser.add_argument(
         '--shape',
         metavar='C,H,W',
         type=parse_shape,
-        help='shape of an image (default: as the data config tells)')
+        help='shape of an image (default: as the data config tells)',
+    )
     parser.add_argument(
         '--teacher-feature',
         metavar='NAME',
         help='module of the teacher whose output supervises the branches '
-        '(default: its last feature before pooling)')
+        '(default: its last feature before pooling)',
+    )
     for role in ('student', 'teacher'):
         parser.add_argument(
             f'--{role}-logits',
             metavar='NAME',
-            help=f'module of the {role} that returns its logits')
+            help=f'module of the {role} that returns its logits',
+        )
     parser.add_argument(
         '-o',
         '--output',
         metavar='FILE',
-        help='file to write (default: dskd_TEACHER_STUDENT.py)')
+        help='file to write (default: dskd_TEACHER_STUDENT.py)',
+    )
     return parser.parse_args()
 
 
-def parse_branches(text: str) -> Union[int, List[str], None]:
+def parse_branches(text: str) -> Union[int, list[str], None]:
     """Read ``auto``, a number, or names with commas between them.
 
     Args:
@@ -110,12 +121,14 @@ def main() -> None:
         if osp.exists(output):
             raise FileExistsError(
                 f'{output} is there already, and perhaps not as it was made: '
-                'remove it, or name another file by -o')
+                'remove it, or name another file by -o'
+            )
         folder = osp.dirname(osp.abspath(output))
         if not osp.isdir(folder):
             raise FileNotFoundError(
                 f'-o should be a file in a folder that is there, but {folder} '
-                'is not')
+                'is not'
+            )
         made = DSKDConfig(
             student,
             teacher,
@@ -125,7 +138,8 @@ def main() -> None:
             image_shape=args.shape,
             teacher_feature=args.teacher_feature,
             student_logits=args.student_logits,
-            teacher_logits=args.teacher_logits)
+            teacher_logits=args.teacher_logits,
+        )
         print(f'{made.table}\n', flush=True)
         text = made.to_text(output)
         write_atomically(output, lambda file: file.write(text.encode()))
@@ -133,14 +147,18 @@ def main() -> None:
         fail(error)
     try:
         losses = try_training(
-            Config.fromfile(output), made.image_shape,
-            made.plan.student.num_classes)
+            Config.fromfile(output),
+            made.image_shape,
+            made.plan.student.num_classes,
+        )
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         fail(error, f'{output} is written, but does not train: ')
     values = ', '.join(f'{each["loss"]:.3f}' for each in losses)
-    print(f'{len(losses)} iterations on random images, with a teacher of '
-          f'random weights: losses {values}, and a gradient in each parameter '
-          'of the heads')
+    print(
+        f'{len(losses)} iterations on random images, with a teacher of '
+        f'random weights: losses {values}, and a gradient in each parameter '
+        'of the heads'
+    )
     for warning in made.warnings:
         print(f'Note: {warning}')
     print(f'Wrote {output}. Train it by\n  python tools/train.py {output}')

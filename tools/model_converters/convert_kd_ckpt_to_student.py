@@ -3,62 +3,76 @@
 With --exits it keeps the heads of DSKD, and stops at the first of them that is
 sure enough.
 """
+
 import argparse
 import os.path as osp
 import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-
 from mmdskd.utils import multi_exit, resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.cli import load_config
-from mmdskd.utils.student import (CONFIG_NAME, extract_student,
-                                  make_student_config,
-                                  save_checkpoint_atomically,
-                                  save_config_atomically, student_path)
+from mmdskd.utils.student import (
+    CONFIG_NAME,
+    extract_student,
+    make_student_config,
+    save_checkpoint_atomically,
+    save_config_atomically,
+    student_path,
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'checkpoint', help='checkpoint of an algorithm, such as epoch_10.pth')
+        'checkpoint', help='checkpoint of an algorithm, such as epoch_10.pth'
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         '--out-path',
         help='folder or .pth file of the student; by default '
-        '<name of the checkpoint>_student.pth beside the checkpoint')
+        '<name of the checkpoint>_student.pth beside the checkpoint',
+    )
     where.add_argument(
         '--inplace',
         action='store_true',
         help='replace the checkpoint by the student; teacher, optimizer and '
-        'all else in it are lost')
+        'all else in it are lost',
+    )
     parser.add_argument(
         '--config',
         help='config of the run, best the one in its work_dir: '
-        f'{CONFIG_NAME} is written beside the student')
+        f'{CONFIG_NAME} is written beside the student',
+    )
     exits = parser.add_argument_group('exits')
     exits.add_argument(
         '--exits',
         action='store_true',
         help='keep the heads as exits: <name of the checkpoint>_multi_exit.pth'
-        f' and {multi_exit.CONFIG_NAME}; needs --config')
+        f' and {multi_exit.CONFIG_NAME}; needs --config',
+    )
     exits.add_argument(
         '--threshold',
         type=float,
         nargs='+',
         help='confidence in [0, 1] above which an image leaves, for all exits '
         'or one per exit (default: 0.9); '
-        'tools/analysis_tools/exit_curve.py tells what it brings')
+        'tools/analysis_tools/exit_curve.py tells what it brings',
+    )
     exits.add_argument(
-        '--loss',
-        help='DSKD loss whose heads are kept, if there are several')
+        '--loss', help='DSKD loss whose heads are kept, if there are several'
+    )
     args = parser.parse_args()
     if args.exits and (args.inplace or args.config is None):
-        parser.error('--exits should come with --config and without '
-                     '--inplace: the config tells where the heads are')
+        parser.error(
+            '--exits should come with --config and without '
+            '--inplace: the config tells where the heads are'
+        )
     if not args.exits and (args.threshold or args.loss):
-        parser.error('--threshold and --loss should come with --exits, which '
-                     'keeps the heads')
+        parser.error(
+            '--threshold and --loss should come with --exits, which '
+            'keeps the heads'
+        )
     return args
 
 
@@ -86,11 +100,13 @@ def find_destination(args: argparse.Namespace) -> str:
     if not osp.isdir(folder):
         raise FileNotFoundError(
             f'--out-path should be in a folder that exists, but there is no '
-            f'{folder!r}.')
+            f'{folder!r}.'
+        )
     if osp.realpath(path) == osp.realpath(args.checkpoint):
         raise ValueError(
             f'--out-path should not be the checkpoint itself, {path!r}. To '
-            'replace it, say --inplace.')
+            'replace it, say --inplace.'
+        )
     return path
 
 
@@ -108,19 +124,23 @@ def convert(args: argparse.Namespace) -> None:
         exits = multi_exit.find_exits(run, args.loss)
         threshold = args.threshold or [0.9]
         cfg = multi_exit.make_multi_exit_config(
-            run, exits, threshold[0] if len(threshold) == 1 else threshold)
+            run, exits, threshold[0] if len(threshold) == 1 else threshold
+        )
         student = multi_exit.extract_multi_exit(checkpoint, exits, cfg)
     else:
         if args.config is not None:
             cfg = make_student_config(load_config(args.config))
         student = extract_student(checkpoint, cfg)
     save_checkpoint_atomically(student, path)
-    print(f'{path}: {len(student["state_dict"])} of the '
-          f'{len(checkpoint["state_dict"])} tensors in {args.checkpoint}')
+    print(
+        f'{path}: {len(student["state_dict"])} of the '
+        f'{len(checkpoint["state_dict"])} tensors in {args.checkpoint}'
+    )
     if cfg is not None:
         cfg_path = osp.join(
             osp.dirname(path),
-            multi_exit.CONFIG_NAME if args.exits else CONFIG_NAME)
+            multi_exit.CONFIG_NAME if args.exits else CONFIG_NAME,
+        )
         save_config_atomically(cfg, cfg_path)
         print(f'{cfg_path}: the config of this student')
 

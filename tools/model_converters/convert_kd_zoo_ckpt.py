@@ -1,4 +1,5 @@
 """Convert a network that RepDistiller, SemCKD, SimKD or mdistiller saved."""
+
 import argparse
 import os
 import os.path as osp
@@ -7,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmengine.config import Config
 
+import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.utils.checkpoint import CheckpointError
 from mmdskd.utils.kd_zoo import Network, convert_kd_zoo_checkpoint
 from mmdskd.utils.student import save_checkpoint_atomically
@@ -22,14 +23,17 @@ DATASETS = {100: 'cifar100', 200: 'tiny_imagenet'}
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'src', metavar='SRC', help='file of the field: teacher or student')
+        'src', metavar='SRC', help='file of the field: teacher or student'
+    )
     parser.add_argument(
-        'dst', metavar='DST', help='.pth file to write, for MMPretrain')
+        'dst', metavar='DST', help='.pth file to write, for MMPretrain'
+    )
     parser.add_argument(
         '--arch',
         metavar='NAME',
         help='network that SRC should be, such as wrn_40_2; by default it is '
-        'found by the names and shapes of the tensors')
+        'found by the names and shapes of the tensors',
+    )
     return parser.parse_args()
 
 
@@ -83,16 +87,20 @@ def describe_use(network: Network, dst: str) -> str:
         config = 'CONFIG'
         lines = [
             'No config in configs/vanilla has this network and number of '
-            'classes. In a CONFIG of yours, it is', text
+            'classes. In a CONFIG of yours, it is',
+            text,
         ]
     else:
         config = osp.relpath(config)
         lines = [f'config: {config}']
     test = osp.relpath(ROOT / 'tools' / 'test.py')
-    return '\n'.join([
-        *lines, f'test: python {shlex.join([test, config, dst])}',
-        f'teacher: teacher_ckpt={dst!r} in a config of kd or dskd'
-    ])
+    return '\n'.join(
+        [
+            *lines,
+            f'test: python {shlex.join([test, config, dst])}',
+            f'teacher: teacher_ckpt={dst!r} in a config of kd or dskd',
+        ]
+    )
 
 
 def convert(args: argparse.Namespace) -> None:
@@ -103,12 +111,15 @@ def convert(args: argparse.Namespace) -> None:
     """
     check_destination(args.src, args.dst)
     network, checkpoint, left_behind = convert_kd_zoo_checkpoint(
-        args.src, args.arch)
+        args.src, args.arch
+    )
     # Where training would leave it, there may be no run yet.
     os.makedirs(osp.dirname(args.dst) or '.', exist_ok=True)
     save_checkpoint_atomically(checkpoint, args.dst)
-    print(f'{args.dst}: {network.name}, {network.num_classes} classes, '
-          f'{network.num_params:,} parameters')
+    print(
+        f'{args.dst}: {network.name}, {network.num_classes} classes, '
+        f'{network.num_params:,} parameters'
+    )
     facts = checkpoint['meta']['converted_from']
     print('from: ' + ', '.join(f'{k} {v}' for k, v in facts.items()))
     if left_behind:

@@ -9,13 +9,15 @@ data_preprocessor = dict(
     augments=[
         dict(type='mmdskd.BatchRandomCrop', crop_size=32, padding=4),
         dict(type='mmdskd.BatchRandomFlip', prob=0.5),
-    ])
+    ],
+)
 
 test_pipeline = _base_.test_pipeline
 in_memory = dict(
     num_workers=0,
     persistent_workers=False,
-    collate_fn=dict(type='mmdskd.collate_batch'))
+    collate_fn=dict(type='mmdskd.collate_batch'),
+)
 train_dataloader = dict(
     **in_memory,
     dataset=dict(
@@ -25,7 +27,10 @@ train_dataloader = dict(
             type='mmdskd.CIFAR100',
             data_root='data/cifar100',
             split='train',
-            pipeline=test_pipeline)))
+            pipeline=test_pipeline,
+        ),
+    ),
+)
 val_dataloader = dict(
     **in_memory,
     dataset=dict(
@@ -35,4 +40,7 @@ val_dataloader = dict(
             type='mmdskd.CIFAR100',
             data_root='data/cifar100',
             split='test',
-            pipeline=test_pipeline)))
+            pipeline=test_pipeline,
+        ),
+    ),
+)

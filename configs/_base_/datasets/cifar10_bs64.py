@@ -5,7 +5,8 @@ _base_ = './cifar100_bs64.py'
 data_preprocessor = dict(
     num_classes=10,
     mean=[125.307, 122.961, 113.8575],
-    std=[62.985, 62.0925, 66.708])
+    std=[62.985, 62.0925, 66.708],
+)
 
 dataset = dict(type='mmdskd.CIFAR10', data_root='data/cifar10')
 train_dataloader = dict(dataset=dict(dataset=dataset))

@@ -5,7 +5,8 @@ dataset_type = 'mmdskd.CIFAR10'
 data_preprocessor = dict(
     num_classes=10,
     mean=[125.307, 122.961, 113.8575],
-    std=[62.985, 62.0925, 66.708])
+    std=[62.985, 62.0925, 66.708],
+)
 
 dataset = dict(type=dataset_type, data_root='data/cifar10')
 train_dataloader = dict(dataset=dataset)

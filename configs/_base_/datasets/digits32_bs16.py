@@ -2,12 +2,10 @@
 # In memory, as cifar100_bs64.py tells; or, appending "_per_image", not.
 _base_ = './digits_bs64.py'
 
-test_pipeline = [
-    dict(type='Resize', scale=(32, 32)),
-    dict(type='PackInputs'),
-]
+test_pipeline = [dict(type='Resize', scale=(32, 32)), dict(type='PackInputs')]
 data_preprocessor = dict(
-    augments=[dict(type='mmdskd.BatchRandomCrop', crop_size=32, padding=2)])
+    augments=[dict(type='mmdskd.BatchRandomCrop', crop_size=32, padding=2)]
+)
 
 dataset = dict(pipeline=test_pipeline)
 train_dataloader = dict(batch_size=16, dataset=dict(dataset=dataset))

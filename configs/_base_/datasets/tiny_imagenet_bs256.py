@@ -5,7 +5,8 @@ data_preprocessor = dict(
     num_classes=200,
     mean=[122.451, 114.2655, 101.3625],
     std=[58.701, 57.7575, 57.681],
-    to_rgb=True)
+    to_rgb=True,
+)
 
 train_pipeline = [
     # An angle of -20 to 20 degrees, as torchvision's RandomRotation(20)
@@ -13,10 +14,11 @@ train_pipeline = [
         type='Rotate',
         magnitude_range=(-20, 20),
         magnitude_std='inf',
-        prob=1.,
-        random_negative_prob=0.,
+        prob=1.0,
+        random_negative_prob=0.0,
         pad_val=0,
-        interpolation='nearest'),
+        interpolation='nearest',
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs'),
 ]
@@ -32,8 +34,10 @@ train_dataloader = dict(
         type=dataset_type,
         data_root='data/tiny-imagenet-200',
         split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 val_dataloader = dict(
     batch_size=256,
     num_workers=2,
@@ -43,8 +47,10 @@ val_dataloader = dict(
         type=dataset_type,
         data_root='data/tiny-imagenet-200',
         split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
-val_evaluator = dict(type='Accuracy', topk=(1, ))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+val_evaluator = dict(type='Accuracy', topk=(1,))
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

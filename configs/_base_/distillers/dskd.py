@@ -8,7 +8,8 @@ model = dict(
     distiller=dict(
         student_recorders=dict(
             shallow=dict(type='mmdskd.MultiModuleOutputs'),
-            gt_labels=dict(type='ModuleInputs', source='head.loss_module')),
+            gt_labels=dict(type='ModuleInputs', source='head.loss_module'),
+        ),
         teacher_recorders=dict(feat=dict(type='ModuleOutputs')),
         connectors=dict(heads=dict(type='mmdskd.DSKDConnector')),
         distill_losses=dict(
@@ -19,15 +20,24 @@ model = dict(
                     type='L2Loss',
                     normalize=False,
                     div_element=True,
-                    loss_weight=1.0))),  # = MSE
+                    loss_weight=1.0,
+                ),
+            )
+        ),  # = MSE
         loss_forward_mappings=dict(
             loss_dskd=dict(
                 branches=dict(
-                    from_student=True, recorder='shallow', connector='heads'),
+                    from_student=True, recorder='shallow', connector='heads'
+                ),
                 preds_T=dict(from_student=False, recorder='logits'),
                 feat_T=dict(from_student=False, recorder='feat'),
                 gt_labels=dict(
-                    from_student=True, recorder='gt_labels', data_idx=1)))))
+                    from_student=True, recorder='gt_labels', data_idx=1
+                ),
+            )
+        ),
+    )
+)
 
 custom_hooks = [
     dict(
@@ -35,7 +45,8 @@ custom_hooks = [
         loss='loss_dskd',
         strategy='softmax',
         ema_decay=0.9,
-        interval=1),
+        interval=1,
+    ),
     dict(type='mmdskd.StudentCheckpointHook'),
-    dict(type='mmdskd.TeacherEvaluationHook')
+    dict(type='mmdskd.TeacherEvaluationHook'),
 ]

@@ -3,4 +3,5 @@ _base_ = './dskd.py'
 
 model = dict(
     architecture=dict(head=dict(loss=dict(loss_weight=0.1))),
-    distiller=dict(distill_losses=dict(loss_kd=dict(loss_weight=0.9))))
+    distiller=dict(distill_losses=dict(loss_kd=dict(loss_weight=0.9))),
+)

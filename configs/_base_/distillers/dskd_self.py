@@ -7,10 +7,14 @@ model = dict(
     distiller=dict(
         distill_losses=dict(
             _delete_=True,
-            loss_dskd=_base_.model.distiller.distill_losses.loss_dskd),
+            loss_dskd=_base_.model.distiller.distill_losses.loss_dskd,
+        ),
         loss_forward_mappings=dict(
             _delete_=True,
-            loss_dskd=_base_.model.distiller.loss_forward_mappings.loss_dskd)))
+            loss_dskd=_base_.model.distiller.loss_forward_mappings.loss_dskd,
+        ),
+    ),
+)
 
 custom_hooks = [
     dict(
@@ -18,6 +22,7 @@ custom_hooks = [
         loss='loss_dskd',
         strategy='softmax',
         ema_decay=0.9,
-        interval=1),
-    dict(type='mmdskd.StudentCheckpointHook')
+        interval=1,
+    ),
+    dict(type='mmdskd.StudentCheckpointHook'),
 ]

@@ -7,17 +7,24 @@ model = dict(
     distiller=dict(
         type='ConfigurableDistiller',
         student_recorders=dict(
-            logits=dict(type='ModuleOutputs', source='head.fc')),
+            logits=dict(type='ModuleOutputs', source='head.fc')
+        ),
         teacher_recorders=dict(
-            logits=dict(type='ModuleOutputs', source='head.fc')),
+            logits=dict(type='ModuleOutputs', source='head.fc')
+        ),
         distill_losses=dict(
-            loss_kd=dict(type='KLDivergence', tau=4, loss_weight=1.0)),
+            loss_kd=dict(type='KLDivergence', tau=4, loss_weight=1.0)
+        ),
         loss_forward_mappings=dict(
             loss_kd=dict(
                 preds_S=dict(from_student=True, recorder='logits'),
-                preds_T=dict(from_student=False, recorder='logits')))))
+                preds_T=dict(from_student=False, recorder='logits'),
+            )
+        ),
+    ),
+)
 
 custom_hooks = [
     dict(type='mmdskd.StudentCheckpointHook'),
-    dict(type='mmdskd.TeacherEvaluationHook')
+    dict(type='mmdskd.TeacherEvaluationHook'),
 ]

@@ -13,10 +13,14 @@ model = dict(
     teacher_ckpt='work_dirs/resnet50_1xb64_cifar100/epoch_240.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=[
-                'backbone.layer1', 'backbone.layer2',
-                'backbone.layer3'
-            ])),
+            shallow=dict(
+                sources=[
+                    'backbone.layer1',
+                    'backbone.layer2',
+                    'backbone.layer3',
+                ]
+            )
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer4')),
         connectors=dict(
             heads=dict(
@@ -25,6 +29,9 @@ model = dict(
                 out_channels=2048,
                 num_classes=100,
                 # 128 channels, see docs/branches.md
-                head=dict(
-                    type='mmdskd.SepConvHead', bottleneck_ratio=0.0625))),
-        distill_losses=dict(loss_dskd=dict(num_branches=3))))
+                head=dict(type='mmdskd.SepConvHead', bottleneck_ratio=0.0625),
+            )
+        ),
+        distill_losses=dict(loss_dskd=dict(num_branches=3)),
+    ),
+)

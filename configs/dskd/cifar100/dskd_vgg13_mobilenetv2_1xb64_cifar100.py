@@ -13,15 +13,23 @@ model = dict(
     teacher_ckpt='work_dirs/vgg13_1xb64_cifar100/epoch_240.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=[
-                'backbone.layer1', 'backbone.layer2',
-                'backbone.layer3'
-            ])),
+            shallow=dict(
+                sources=[
+                    'backbone.layer1',
+                    'backbone.layer2',
+                    'backbone.layer3',
+                ]
+            )
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer5')),
         connectors=dict(
             heads=dict(
                 in_channels=[12, 16, 48],
                 strides=[4, 2, 1],
                 out_channels=512,
-                num_classes=100)),
-        distill_losses=dict(loss_dskd=dict(num_branches=3))))
+                num_classes=100,
+            )
+        ),
+        distill_losses=dict(loss_dskd=dict(num_branches=3)),
+    ),
+)

@@ -13,12 +13,17 @@ model = dict(
     teacher_ckpt='work_dirs/wrn40-2_1xb64_cifar100/epoch_240.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])),
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.relu')),
         connectors=dict(
             heads=dict(
                 in_channels=[240, 480],
                 strides=[2, 1],
                 out_channels=128,
-                num_classes=100)),
-        distill_losses=dict(loss_dskd=dict(num_branches=2))))
+                num_classes=100,
+            )
+        ),
+        distill_losses=dict(loss_dskd=dict(num_branches=2)),
+    ),
+)

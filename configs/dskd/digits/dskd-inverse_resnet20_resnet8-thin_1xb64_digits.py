@@ -2,8 +2,10 @@ _base_ = './dskd_resnet20_resnet8-thin_1xb64_digits.py'
 
 custom_hooks = [
     dict(
-        type='mmdskd.LossWeightSchedulerHook', loss='loss_dskd',
-        strategy='inverse'),
+        type='mmdskd.LossWeightSchedulerHook',
+        loss='loss_dskd',
+        strategy='inverse',
+    ),
     dict(type='mmdskd.StudentCheckpointHook'),
-    dict(type='mmdskd.TeacherEvaluationHook')
+    dict(type='mmdskd.TeacherEvaluationHook'),
 ]

@@ -5,4 +5,9 @@ model = dict(
         distill_losses=dict(
             loss_dskd=dict(
                 label_loss=dict(
-                    type='mmpretrain.CrossEntropyLoss', loss_weight=1.0)))))
+                    type='mmpretrain.CrossEntropyLoss', loss_weight=1.0
+                )
+            )
+        )
+    )
+)

@@ -14,9 +14,14 @@ model = dict(
     'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=[
-                'backbone.layer2', 'backbone.layer3', 'backbone.layer5'
-            ])),
+            shallow=dict(
+                sources=[
+                    'backbone.layer2',
+                    'backbone.layer3',
+                    'backbone.layer5',
+                ]
+            )
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer4')),
         connectors=dict(
             heads=dict(
@@ -25,6 +30,9 @@ model = dict(
                 out_channels=2048,
                 num_classes=1000,
                 # 128 channels, see docs/branches.md
-                head=dict(
-                    type='mmdskd.SepConvHead', bottleneck_ratio=0.0625))),
-        distill_losses=dict(loss_dskd=dict(num_branches=3))))
+                head=dict(type='mmdskd.SepConvHead', bottleneck_ratio=0.0625),
+            )
+        ),
+        distill_losses=dict(loss_dskd=dict(num_branches=3)),
+    ),
+)

@@ -10,4 +10,5 @@ _base_ = [
 model = dict(
     architecture=_base_.resnet20,
     teacher=_base_.resnet110,
-    teacher_ckpt='work_dirs/resnet110_1xb64_cifar100/epoch_240.pth')
+    teacher_ckpt='work_dirs/resnet110_1xb64_cifar100/epoch_240.pth',
+)

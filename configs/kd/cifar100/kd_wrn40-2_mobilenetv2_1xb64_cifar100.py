@@ -10,4 +10,5 @@ _base_ = [
 model = dict(
     architecture=_base_.mobilenetv2,
     teacher=_base_.wrn40_2,
-    teacher_ckpt='work_dirs/wrn40-2_1xb64_cifar100/epoch_240.pth')
+    teacher_ckpt='work_dirs/wrn40-2_1xb64_cifar100/epoch_240.pth',
+)

@@ -11,4 +11,5 @@ model = dict(
     architecture=_base_.resnet18,
     teacher=_base_.resnet34,
     teacher_ckpt='https://download.openmmlab.com/mmclassification/v0/resnet/'
-    'resnet34_8xb32_in1k_20210831-f257d4e6.pth')
+    'resnet34_8xb32_in1k_20210831-f257d4e6.pth',
+)

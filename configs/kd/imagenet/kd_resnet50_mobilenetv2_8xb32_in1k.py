@@ -11,4 +11,5 @@ model = dict(
     architecture=_base_.mobilenetv2,
     teacher=_base_.resnet50,
     teacher_ckpt='https://download.openmmlab.com/mmclassification/v0/resnet/'
-    'resnet50_8xb32_in1k_20210831-ea4938fc.pth')
+    'resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+)

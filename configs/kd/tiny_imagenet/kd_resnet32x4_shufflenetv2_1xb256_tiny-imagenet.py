@@ -10,4 +10,5 @@ _base_ = [
 model = dict(
     architecture=_base_.shufflenetv2,
     teacher=_base_.resnet32x4,
-    teacher_ckpt='work_dirs/resnet32x4_1xb256_tiny-imagenet/epoch_200.pth')
+    teacher_ckpt='work_dirs/resnet32x4_1xb256_tiny-imagenet/epoch_200.pth',
+)

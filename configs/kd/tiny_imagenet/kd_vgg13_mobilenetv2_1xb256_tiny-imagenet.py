@@ -10,4 +10,5 @@ _base_ = [
 model = dict(
     architecture=_base_.mobilenetv2,
     teacher=_base_.vgg13,
-    teacher_ckpt='work_dirs/vgg13_1xb256_tiny-imagenet/epoch_200.pth')
+    teacher_ckpt='work_dirs/vgg13_1xb256_tiny-imagenet/epoch_200.pth',
+)

@@ -7,9 +7,15 @@ model = dict(
         distill_losses=dict(
             loss_kd=dict(type='DISTLoss', tau=1, loss_weight=2.0),
             loss_dskd=dict(
-                logit_loss=dict(type='DISTLoss', tau=1, loss_weight=2.0))),
+                logit_loss=dict(type='DISTLoss', tau=1, loss_weight=2.0)
+            ),
+        ),
         loss_forward_mappings=dict(
             loss_kd=dict(
                 _delete_=True,
                 logits_S=dict(from_student=True, recorder='logits'),
-                logits_T=dict(from_student=False, recorder='logits')))))
+                logits_T=dict(from_student=False, recorder='logits'),
+            )
+        ),
+    )
+)

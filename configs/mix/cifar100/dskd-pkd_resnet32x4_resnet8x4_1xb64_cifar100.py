@@ -5,5 +5,8 @@ model = dict(
     distiller=dict(
         distill_losses=dict(
             loss_dskd=dict(
-                feat_loss=dict(
-                    _delete_=True, type='PKDLoss', loss_weight=1.0)))))
+                feat_loss=dict(_delete_=True, type='PKDLoss', loss_weight=1.0)
+            )
+        )
+    )
+)

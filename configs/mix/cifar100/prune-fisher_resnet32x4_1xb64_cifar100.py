@@ -14,9 +14,13 @@ model = dict(
         type='GroupFisherChannelMutator',
         channel_unit_cfg=dict(
             type='GroupFisherChannelUnit',
-            default_args=dict(normalization_type='flops')),
-        parse_cfg=_base_.model.mutator_cfg.parse_cfg))
+            default_args=dict(normalization_type='flops'),
+        ),
+        parse_cfg=_base_.model.mutator_cfg.parse_cfg,
+    ),
+)
 
 model_wrapper_cfg = dict(
-    type='mmrazor.GroupFisherDDP', broadcast_buffers=False)
+    type='mmrazor.GroupFisherDDP', broadcast_buffers=False
+)
 train_cfg = dict(max_epochs=15, val_interval=15)

@@ -15,16 +15,20 @@ model = dict(
         **_base_.resnet32x4,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/resnet32x4_1xb64_cifar100/epoch_240.pth')),
+            checkpoint='work_dirs/resnet32x4_1xb64_cifar100/epoch_240.pth',
+        ),
+    ),
     mutator_cfg=dict(
         type='ChannelMutator',
         channel_unit_cfg=dict(
-            type='L1MutableChannelUnit',
-            default_args=dict(choice_mode='ratio')),
+            type='L1MutableChannelUnit', default_args=dict(choice_mode='ratio')
+        ),
         parse_cfg=dict(
             type='ChannelAnalyzer',
             demo_input=(1, 3, 32, 32),
-            tracer_type='FxTracer')),
+            tracer_type='FxTracer',
+        ),
+    ),
     target_pruning_ratio={
         'backbone.conv1_(0, 32)_32': 0.5,
         'backbone.layer1.0.conv1_(0, 64)_64': 0.5,
@@ -47,7 +51,8 @@ model = dict(
         'backbone.layer3.4.conv1_(0, 256)_256': 0.5,
     },
     step_freq=1,
-    prune_times=5)
+    prune_times=5,
+)
 
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = None

@@ -6,8 +6,14 @@ model = dict(
     distiller=dict(
         distill_losses=dict(
             loss_kd=dict(type='DKDLoss', beta=1.0),
-            loss_dskd=dict(logit_loss=dict(type='DKDLoss', beta=1.0))),
+            loss_dskd=dict(logit_loss=dict(type='DKDLoss', beta=1.0)),
+        ),
         loss_forward_mappings=dict(
             loss_kd=dict(
                 gt_labels=dict(
-                    from_student=True, recorder='gt_labels', data_idx=1)))))
+                    from_student=True, recorder='gt_labels', data_idx=1
+                )
+            )
+        ),
+    )
+)

@@ -10,14 +10,17 @@ model = dict(
     architecture=_base_.resnet8_thin,
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])),
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer3')),
         connectors=dict(
             heads=dict(
                 in_channels=[4, 8],
                 strides=[4, 2],
                 out_channels=16,
-                num_classes=10)),
+                num_classes=10,
+            )
+        ),
         distill_losses=dict(
             loss_dskd=dict(
                 num_branches=2,
@@ -26,4 +29,8 @@ model = dict(
                 loss_weight=0.1,
                 logit_loss=dict(loss_weight=0.3),
                 feat_loss=dict(loss_weight=0.1),
-                label_loss=dict(type='mmpretrain.CrossEntropyLoss')))))
+                label_loss=dict(type='mmpretrain.CrossEntropyLoss'),
+            )
+        ),
+    ),
+)

@@ -13,7 +13,8 @@ model = dict(
     teacher_ckpt='work_dirs/resnet20_1xb64_digits/epoch_40.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])),
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer3')),
         # Group Fisher decides on the widths.
         connectors=dict(heads=dict(in_channels='auto')),
@@ -21,4 +22,8 @@ model = dict(
             loss_dskd=dict(
                 num_branches=2,
                 logit_loss=dict(loss_weight=0.3),
-                feat_loss=dict(loss_weight=10.0)))))
+                feat_loss=dict(loss_weight=10.0),
+            )
+        ),
+    ),
+)

@@ -13,16 +13,23 @@ model = dict(
     teacher_ckpt='work_dirs/resnet20_1xb64_digits/epoch_40.pth',
     distiller=dict(
         student_recorders=dict(
-            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])),
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
+        ),
         teacher_recorders=dict(feat=dict(source='backbone.layer3')),
         connectors=dict(
             heads=dict(
                 in_channels=[4, 8],
                 strides=[4, 2],
                 out_channels=64,
-                num_classes=10)),
+                num_classes=10,
+            )
+        ),
         distill_losses=dict(
             loss_dskd=dict(
                 num_branches=2,
                 logit_loss=dict(loss_weight=0.3),
-                feat_loss=dict(loss_weight=10.0)))))
+                feat_loss=dict(loss_weight=10.0),
+            )
+        ),
+    ),
+)

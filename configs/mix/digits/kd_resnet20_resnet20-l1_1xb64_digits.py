@@ -10,4 +10,5 @@ _base_ = [
 model = dict(
     architecture=_base_.resnet20_l1,
     teacher=_base_.resnet20,
-    teacher_ckpt='work_dirs/resnet20_1xb64_digits/epoch_40.pth')
+    teacher_ckpt='work_dirs/resnet20_1xb64_digits/epoch_40.pth',
+)

@@ -15,16 +15,20 @@ model = dict(
         **_base_.resnet20,
         init_cfg=dict(
             type='Pretrained',
-            checkpoint='work_dirs/resnet20_1xb64_digits/epoch_40.pth')),
+            checkpoint='work_dirs/resnet20_1xb64_digits/epoch_40.pth',
+        ),
+    ),
     mutator_cfg=dict(
         type='ChannelMutator',
         channel_unit_cfg=dict(
-            type='L1MutableChannelUnit',
-            default_args=dict(choice_mode='ratio')),
+            type='L1MutableChannelUnit', default_args=dict(choice_mode='ratio')
+        ),
         parse_cfg=dict(
             type='ChannelAnalyzer',
             demo_input=(1, 1, 16, 16),
-            tracer_type='FxTracer')),
+            tracer_type='FxTracer',
+        ),
+    ),
     target_pruning_ratio={
         'backbone.conv1_(0, 16)_16': 0.25,  # and the shortcuts of layer1
         'backbone.layer1.0.conv1_(0, 16)_16': 0.25,
@@ -40,7 +44,8 @@ model = dict(
         'backbone.layer3.2.conv1_(0, 64)_64': 0.25,
     },
     step_freq=1,
-    prune_times=5)
+    prune_times=5,
+)
 
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = None

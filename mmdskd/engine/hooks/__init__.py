@@ -4,6 +4,8 @@ from .student_checkpoint_hook import StudentCheckpointHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 
 __all__ = [
-    'BranchEvaluationHook', 'LossWeightSchedulerHook', 'StudentCheckpointHook',
-    'TeacherEvaluationHook'
+    'BranchEvaluationHook',
+    'LossWeightSchedulerHook',
+    'StudentCheckpointHook',
+    'TeacherEvaluationHook',
 ]

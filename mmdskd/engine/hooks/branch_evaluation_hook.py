@@ -1,4 +1,4 @@
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -23,9 +23,10 @@ class BranchClassifiers(NamedTuple):
         connector (DSKDConnector): Their heads.
         metrics (list[Accuracy]): One per branch.
     """
+
     recorder: MultiModuleOutputsRecorder
     connector: DSKDConnector
-    metrics: List[Accuracy]
+    metrics: list[Accuracy]
 
 
 @HOOKS.register_module()
@@ -50,8 +51,8 @@ class BranchEvaluationHook(Hook):
     priority = 'NORMAL'  # before LoggerHook
 
     def __init__(self) -> None:
-        self._branches: Dict[str, BranchClassifiers] = dict()
-        self._handles: List = []
+        self._branches: dict[str, BranchClassifiers] = dict()
+        self._handles: list = []
 
     def before_train(self, runner: Runner) -> None:
         """See that there is what is evaluated, before it is trained.
@@ -80,33 +81,40 @@ class BranchEvaluationHook(Hook):
         student = model.architecture
         self._handles = [
             student.register_forward_pre_hook(self._start_recording),
-            student.register_forward_hook(self._evaluate)
+            student.register_forward_hook(self._evaluate),
         ]
 
-    def after_val_epoch(self,
-                        runner: Runner,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[dict[str, float]] = None
+    ) -> None:
         """Log the accuracies."""
         size = len(runner.val_dataloader.dataset)
         for name, branches in self._branches.items():
             for i, metric in enumerate(branches.metrics):
                 for key, value in metric.evaluate(size).items():
                     runner.message_hub.update_scalar(
-                        f'val/{log_prefix(name)}.branch_{i}/{key}', value)
+                        f'val/{log_prefix(name)}.branch_{i}/{key}', value
+                    )
         self._stop()
 
-    def _recorders(self) -> List[MultiModuleOutputsRecorder]:
+    def _recorders(self) -> list[MultiModuleOutputsRecorder]:
         """The recorders, each once: losses may share one."""
         return list(
-            dict.fromkeys(branches.recorder
-                          for branches in self._branches.values()))
+            dict.fromkeys(
+                branches.recorder for branches in self._branches.values()
+            )
+        )
 
     def _start_recording(self, student: nn.Module, args: tuple) -> None:
         for recorder in self._recorders():
             recorder.__enter__()
 
-    def _evaluate(self, student: nn.Module, args: tuple,
-                  predictions: List[BaseDataElement]) -> None:
+    def _evaluate(
+        self,
+        student: nn.Module,
+        args: tuple,
+        predictions: list[BaseDataElement],
+    ) -> None:
         """Classify the recorded features of a batch."""
         labels = torch.cat([sample.gt_label for sample in predictions]).cpu()
         for recorder in self._recorders():
@@ -115,10 +123,13 @@ class BranchEvaluationHook(Hook):
             branches = connector(recorder.get_record_data())
             for branch, metric in zip(branches, metrics):
                 found = branch.logits.argmax(dim=1).cpu()
-                metric.process(None, [
-                    dict(pred_label=ours, gt_label=label)
-                    for ours, label in zip(found.split(1), labels.split(1))
-                ])
+                metric.process(
+                    None,
+                    [
+                        dict(pred_label=ours, gt_label=label)
+                        for ours, label in zip(found.split(1), labels.split(1))
+                    ],
+                )
         for recorder in self._recorders():
             recorder.reset_data_buffer()
 
@@ -130,7 +141,7 @@ class BranchEvaluationHook(Hook):
         self._branches = dict()
 
 
-def find_classifiers(model: nn.Module) -> Dict[str, BranchClassifiers]:
+def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
     """Find the branches of all DSKD losses of a model.
 
     Args:
@@ -157,13 +168,18 @@ def find_classifiers(model: nn.Module) -> Dict[str, BranchClassifiers]:
                 'BranchEvaluationHook should meet heads that classify, but '
                 f'connector {source["connector"]!r} of {name} has no '
                 'classifiers: remove the hook, or give num_classes to the '
-                f'connector and a logit_loss or label_loss to {name}')
+                f'connector and a logit_loss or label_loss to {name}'
+            )
         recorders = (
             distiller.student_recorders
-            if source['from_student'] else distiller.teacher_recorders)
+            if source['from_student']
+            else distiller.teacher_recorders
+        )
         found[name] = BranchClassifiers(
-            recorders.get_recorder(source['recorder']), connector,
-            [Accuracy() for _ in range(connector.num_branches)])
+            recorders.get_recorder(source['recorder']),
+            connector,
+            [Accuracy() for _ in range(connector.num_branches)],
+        )
     return found
 
 

@@ -1,5 +1,5 @@
 import re
-from typing import Dict, List, Optional, Union
+from typing import Optional, Union
 
 import torch
 from mmengine.hooks import Hook, LoggerHook
@@ -89,25 +89,33 @@ class LossWeightSchedulerHook(Hook):
 
     priority = 'NORMAL'  # before LoggerHook
 
-    def __init__(self,
-                 loss: Optional[str] = None,
-                 strategy: StrategyConfig = 'softmax',
-                 ema_decay: float = 0.9,
-                 interval: int = 1,
-                 by_epoch: bool = False,
-                 begin: int = 0,
-                 end: Optional[int] = None,
-                 warmup: int = 0,
-                 ramp: int = 0) -> None:
+    def __init__(
+        self,
+        loss: Optional[str] = None,
+        strategy: StrategyConfig = 'softmax',
+        ema_decay: float = 0.9,
+        interval: int = 1,
+        by_epoch: bool = False,
+        begin: int = 0,
+        end: Optional[int] = None,
+        warmup: int = 0,
+        ramp: int = 0,
+    ) -> None:
         if not 0 <= ema_decay < 1:
-            raise ValueError(f'ema_decay should be in [0, 1), but got '
-                             f'{ema_decay}')
-        for name, value, least in (('interval', interval, 1),
-                                   ('begin', begin, 0), ('warmup', warmup, 0),
-                                   ('ramp', ramp, 0)):
+            raise ValueError(
+                f'ema_decay should be in [0, 1), but got {ema_decay}'
+            )
+        for name, value, least in (
+            ('interval', interval, 1),
+            ('begin', begin, 0),
+            ('warmup', warmup, 0),
+            ('ramp', ramp, 0),
+        ):
             if not isinstance(value, int) or value < least:
-                raise ValueError(f'{name} should be a whole number >= {least}'
-                                 f', but got {value}')
+                raise ValueError(
+                    f'{name} should be a whole number >= {least}'
+                    f', but got {value}'
+                )
         if end is not None and end <= begin:
             raise ValueError(f'end should be > begin={begin}, but got {end}')
         self.loss = loss
@@ -132,8 +140,10 @@ class LossWeightSchedulerHook(Hook):
                 it, or would break distributed training.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise ValueError('by_epoch=True needs training by epochs, but '
-                             'train_cfg counts iterations')
+            raise ValueError(
+                'by_epoch=True needs training by epochs, but '
+                'train_cfg counts iterations'
+            )
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -143,17 +153,20 @@ class LossWeightSchedulerHook(Hook):
             if not hasattr(model, 'distillation_stopped'):
                 raise ValueError(
                     f'{type(model).__name__} can not be stopped to distil: '
-                    'remove StopDistillHook')
+                    'remove StopDistillHook'
+                )
             if not getattr(runner.model, 'find_unused_parameters', True):
                 raise ValueError(
                     'StopDistillHook leaves the heads without gradient, which '
                     'distributed training refuses: set '
-                    'find_unused_parameters = True in the config')
+                    'find_unused_parameters = True in the config'
+                )
         self._recorders = find_recorders(model)
-        self._seen: Dict[str, Optional[dict]] = dict.fromkeys(self._losses)
-        self._log_rows: Dict[str, List[Tensor]] = dict()
+        self._seen: dict[str, Optional[dict]] = dict.fromkeys(self._losses)
+        self._log_rows: dict[str, list[Tensor]] = dict()
         self._log_intervals = [
-            hook.interval for hook in runner.hooks
+            hook.interval
+            for hook in runner.hooks
             if isinstance(hook, LoggerHook)
         ]
         for loss in self._losses.values():
@@ -161,24 +174,27 @@ class LossWeightSchedulerHook(Hook):
                 loss.reset()
             loss.ramp.fill_(1)  # a resumed run may have another ramp
         self._num_nonfinite = sum(
-            weights.num_nonfinite.item() for loss in self._losses.values()
-            for weights in loss.allocation.values())
+            weights.num_nonfinite.item()
+            for loss in self._losses.values()
+            for weights in loss.allocation.values()
+        )
 
-    def before_train_iter(self,
-                          runner: Runner,
-                          batch_idx: int,
-                          data_batch: DATA_BATCH = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
         """Set the factor of the ramp."""
         step = self._step(runner)
         if self.ramp and step <= self.ramp:
             for loss in self._losses.values():
                 loss.ramp.fill_(min(1, step / self.ramp))
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: DATA_BATCH = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Take in the losses, update the weights, log, and let go of the
         recorded tensors."""
         step = self._step(runner)
@@ -196,9 +212,9 @@ class LossWeightSchedulerHook(Hook):
         if active and not self.by_epoch:
             self._update(step + 1)
         if any(
-                self.every_n_inner_iters(batch_idx, interval)
-                for interval in self._log_intervals) or self.end_of_epoch(
-                    runner.train_dataloader, batch_idx):
+            self.every_n_inner_iters(batch_idx, interval)
+            for interval in self._log_intervals
+        ) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._log(runner)
         for recorder in self._recorders:
             recorder.reset_data_buffer()
@@ -206,8 +222,11 @@ class LossWeightSchedulerHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Update the weights, if they are updated by epoch."""
         step = self._step(runner)
-        if self.by_epoch and step >= self.begin and (self.end is None
-                                                     or step < self.end):
+        if (
+            self.by_epoch
+            and step >= self.begin
+            and (self.end is None or step < self.end)
+        ):
             self._update(step + 1)
 
     def _step(self, runner: Runner) -> int:
@@ -227,7 +246,7 @@ class LossWeightSchedulerHook(Hook):
     def _log(self, runner: Runner) -> None:
         """Hand losses and weights to the logger, in one transfer from the
         device."""
-        scalars: Dict[str, Tensor] = dict()
+        scalars: dict[str, Tensor] = dict()
         for name, loss in self._losses.items():
             prefix = log_prefix(name)
             for term, weights in loss.allocation.items():
@@ -241,8 +260,10 @@ class LossWeightSchedulerHook(Hook):
             if self.ramp:
                 scalars[f'{prefix}.ramp'] = loss.ramp
         nonfinite = sum(
-            weights.num_nonfinite for loss in self._losses.values()
-            for weights in loss.allocation.values())
+            weights.num_nonfinite
+            for loss in self._losses.values()
+            for weights in loss.allocation.values()
+        )
         values = torch.stack([*scalars.values(), nonfinite]).tolist()
         for key, value in zip(scalars, values):
             runner.message_hub.update_scalar(f'train/{key}', value)
@@ -251,11 +272,11 @@ class LossWeightSchedulerHook(Hook):
             runner.logger.warning(
                 'A DSKD loss was not finite (inf or nan): such iterations '
                 'leave the branch weights as they are. This is said once; '
-                'num_nonfinite of the loss counts on')
+                'num_nonfinite of the loss counts on'
+            )
 
 
-def build_strategies(
-        cfg: StrategyConfig) -> Dict[str, BaseLossWeightStrategy]:
+def build_strategies(cfg: StrategyConfig) -> dict[str, BaseLossWeightStrategy]:
     """Build the strategy of each term.
 
     Args:
@@ -273,9 +294,11 @@ def build_strategies(
         return {term: _build_strategy(cfg) for term in TERMS}
     unknown = sorted(set(cfg) - set(TERMS))
     if unknown:
-        raise KeyError(f'strategy should be a name, a config with a type, or '
-                       f'a dict by term ({", ".join(TERMS)}), but got the '
-                       f'keys {unknown}')
+        raise KeyError(
+            f'strategy should be a name, a config with a type, or '
+            f'a dict by term ({", ".join(TERMS)}), but got the '
+            f'keys {unknown}'
+        )
     return {term: _build_strategy(cfg.get(term, 'uniform')) for term in TERMS}
 
 
@@ -283,30 +306,41 @@ def _build_strategy(cfg: StrategyConfig) -> BaseLossWeightStrategy:
     if isinstance(cfg, BaseLossWeightStrategy):
         return cfg
     if not isinstance(cfg, (str, dict)):
-        raise TypeError('strategy should be a name, a config or a '
-                        f'BaseLossWeightStrategy, but got {cfg!r}')
+        raise TypeError(
+            'strategy should be a name, a config or a '
+            f'BaseLossWeightStrategy, but got {cfg!r}'
+        )
     cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
     name = cfg['type']
     if isinstance(name, str):
         cfg['type'] = found = TASK_UTILS.get(name)
-        if not (isinstance(found, type)
-                and issubclass(found, BaseLossWeightStrategy)):
+        if not (
+            isinstance(found, type)
+            and issubclass(found, BaseLossWeightStrategy)
+        ):
             names = sorted(
-                key for key, value in TASK_UTILS.module_dict.items()
+                key
+                for key, value in TASK_UTILS.module_dict.items()
                 if isinstance(value, type)
-                and issubclass(value, BaseLossWeightStrategy))
-            raise KeyError(f'{name!r} is not a weighting strategy: choose one '
-                           f'of {", ".join(names)}, or register your own in '
-                           'TASK_UTILS')
+                and issubclass(value, BaseLossWeightStrategy)
+            )
+            raise KeyError(
+                f'{name!r} is not a weighting strategy: choose one '
+                f'of {", ".join(names)}, or register your own in '
+                'TASK_UTILS'
+            )
     strategy = TASK_UTILS.build(cfg)
     if not isinstance(strategy, BaseLossWeightStrategy):
-        raise TypeError(f'strategy should be a BaseLossWeightStrategy, but '
-                        f'{name!r} is a {type(strategy).__name__}')
+        raise TypeError(
+            f'strategy should be a BaseLossWeightStrategy, but '
+            f'{name!r} is a {type(strategy).__name__}'
+        )
     return strategy
 
 
-def find_dskd_losses(model: nn.Module,
-                     name: Optional[str] = None) -> Dict[str, DSKDLoss]:
+def find_dskd_losses(
+    model: nn.Module, name: Optional[str] = None
+) -> dict[str, DSKDLoss]:
     """Find the DSKD losses of a model by their names in ``distill_losses``.
 
     Args:
@@ -319,27 +353,35 @@ def find_dskd_losses(model: nn.Module,
     Raises:
         KeyError: If there is none, or none of that name.
     """
-    found = [(path.rpartition('.')[2], module)
-             for path, module in model.named_modules()
-             if isinstance(module, DSKDLoss)]
+    found = [
+        (path.rpartition('.')[2], module)
+        for path, module in model.named_modules()
+        if isinstance(module, DSKDLoss)
+    ]
     losses = dict(found)
     prefixes = {log_prefix(loss) for loss in losses}
     if len(prefixes) < len(found):
-        raise KeyError('DSKD losses should have names that differ in more '
-                       'than the word "loss", but they are '
-                       f'{[loss for loss, _ in found]}')
+        raise KeyError(
+            'DSKD losses should have names that differ in more '
+            'than the word "loss", but they are '
+            f'{[loss for loss, _ in found]}'
+        )
     if not losses:
-        raise KeyError(f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
-                       'distill_losses, so it has no branches')
+        raise KeyError(
+            f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
+            'distill_losses, so it has no branches'
+        )
     if name is None:
         return losses
     if name not in losses:
-        raise KeyError(f'loss={name!r} is not a DSKD loss of the model: '
-                       f'choose one of {", ".join(losses)}, or None for all')
+        raise KeyError(
+            f'loss={name!r} is not a DSKD loss of the model: '
+            f'choose one of {", ".join(losses)}, or None for all'
+        )
     return {name: losses[name]}
 
 
-def find_recorders(model: nn.Module) -> List[BaseRecorder]:
+def find_recorders(model: nn.Module) -> list[BaseRecorder]:
     """Find all recorders of the distillers in a model.
 
     Args:
@@ -349,7 +391,8 @@ def find_recorders(model: nn.Module) -> List[BaseRecorder]:
         list[BaseRecorder]: The recorders, MMRazor's and ours.
     """
     return [
-        recorder for module in model.modules()
+        recorder
+        for module in model.modules()
         for manager in vars(module).values()
         if isinstance(manager, RecorderManager)
         for recorder in manager.recorders.values()

@@ -1,7 +1,7 @@
 import os
 import os.path as osp
 from contextlib import suppress
-from typing import List, Optional, Tuple
+from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
@@ -13,10 +13,14 @@ from torch import nn
 
 from mmdskd.registry import HOOKS
 from mmdskd.utils.checkpoint import load_checkpoint_file
-from mmdskd.utils.student import (CONFIG_NAME, extract_student,
-                                  make_student_config,
-                                  save_checkpoint_atomically,
-                                  save_config_atomically, student_path)
+from mmdskd.utils.student import (
+    CONFIG_NAME,
+    extract_student,
+    make_student_config,
+    save_checkpoint_atomically,
+    save_config_atomically,
+    student_path,
+)
 
 DELETABLE_KEY = 'student_deletable_ckpts'
 
@@ -78,14 +82,21 @@ class StudentCheckpointHook(Hook):
                 'StudentCheckpointHook should serve an algorithm of MMRazor, '
                 'which has its student as "architecture", but got '
                 f'{type(model).__name__}. The checkpoints of a plain network '
-                'already are those of the student: remove the hook.')
+                'already are those of the student: remove the hook.'
+            )
         self._checkpoint_hook = next(
-            (hook for hook in runner.hooks
-             if isinstance(hook, CheckpointHook)), None)
+            (
+                hook
+                for hook in runner.hooks
+                if isinstance(hook, CheckpointHook)
+            ),
+            None,
+        )
         if self._checkpoint_hook is None:
             runner.logger.warning(
                 'StudentCheckpointHook has nothing to do: the runner has no '
-                'CheckpointHook.')
+                'CheckpointHook.'
+            )
             return
         backend = self._checkpoint_hook.file_backend
         backend = getattr(backend, 'client', backend)
@@ -93,13 +104,15 @@ class StudentCheckpointHook(Hook):
             raise ValueError(
                 'out_dir of CheckpointHook should be on a local file system '
                 'for StudentCheckpointHook, but got '
-                f'"{self._checkpoint_hook.out_dir}".')
+                f'"{self._checkpoint_hook.out_dir}".'
+            )
         if 'model' in runner.cfg:
             self._cfg = make_student_config(runner.cfg)
         else:
             runner.logger.warning(
                 f'StudentCheckpointHook writes no {CONFIG_NAME}: the runner '
-                'was built without a config.')
+                'was built without a config.'
+            )
         if is_main_process():
             last, deletable = self._find_checkpoints(runner)
             self._exported = {
@@ -109,8 +122,7 @@ class StudentCheckpointHook(Hook):
             }
             self._update(runner)
 
-    def before_save_checkpoint(self, runner: Runner,
-                               checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note that a checkpoint is about to be saved.
 
         Args:
@@ -119,11 +131,13 @@ class StudentCheckpointHook(Hook):
         """
         self._has_saved = True
 
-    def after_train_iter(self,
-                         runner: Runner,
-                         batch_idx: int,
-                         data_batch: DATA_BATCH = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Follow a ``CheckpointHook`` that counts iterations.
 
         Args:
@@ -142,9 +156,9 @@ class StudentCheckpointHook(Hook):
         """
         self._update_if_saved(runner)
 
-    def after_val_epoch(self,
-                        runner: Runner,
-                        metrics: Optional[dict] = None) -> None:
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[dict] = None
+    ) -> None:
         """Follow a ``CheckpointHook`` that has found a best checkpoint.
 
         Args:
@@ -159,8 +173,9 @@ class StudentCheckpointHook(Hook):
             self._has_saved = False
             self._update(runner, has_saved=True)
 
-    def _find_checkpoints(self,
-                          runner: Runner) -> Tuple[Optional[str], List[str]]:
+    def _find_checkpoints(
+        self, runner: Runner
+    ) -> tuple[Optional[str], list[str]]:
         """Find the checkpoints that ``CheckpointHook`` holds.
 
         Args:
@@ -176,7 +191,8 @@ class StudentCheckpointHook(Hook):
             osp.join(hook.out_dir, hook.filename_tmpl.format(step))
             for step in info.get('keep_ckpt_ids', ())
         ] + [
-            path for key, path in info.items()
+            path
+            for key, path in info.items()
             if key == 'best_ckpt' or key.startswith('best_ckpt_')
         ]
         return info.get('last_ckpt'), deletable
@@ -191,7 +207,8 @@ class StudentCheckpointHook(Hook):
         """
         last, deletable = self._find_checkpoints(runner)
         pending = [
-            path for path in deletable
+            path
+            for path in deletable
             if path not in self._exported and path != last
         ]
         if last is not None and (has_saved or last not in self._exported):
@@ -217,7 +234,8 @@ class StudentCheckpointHook(Hook):
         try:
             if self._cfg is not None and not self._has_written_cfg:
                 save_config_atomically(
-                    self._cfg, osp.join(osp.dirname(path), CONFIG_NAME))
+                    self._cfg, osp.join(osp.dirname(path), CONFIG_NAME)
+                )
                 self._has_written_cfg = True
             student = extract_student(load_checkpoint_file(path), self._cfg)
             save_checkpoint_atomically(student, student_path(path))
@@ -229,7 +247,8 @@ class StudentCheckpointHook(Hook):
             runner.logger.error(
                 f'The student of {path} was not saved ({error!r}). Training '
                 'goes on; tools/model_converters/'
-                'convert_kd_ckpt_to_student.py saves it later.')
+                'convert_kd_ckpt_to_student.py saves it later.'
+            )
         else:
             self._exported.add(path)
 

@@ -1,5 +1,4 @@
 import math
-from typing import Dict
 
 import torch
 from mmengine.hooks import Hook
@@ -54,7 +53,8 @@ class TeacherEvaluationHook(Hook):
         if not isinstance(teacher, nn.Module):
             raise TypeError(
                 'TeacherEvaluationHook should serve an algorithm that has a '
-                f'"teacher", but got {type(model).__name__}: remove the hook')
+                f'"teacher", but got {type(model).__name__}: remove the hook'
+            )
         if hasattr(model, 'check_teacher'):
             model.check_teacher()
         if not self.enabled or runner.iter > 0 or runner.val_loop is None:
@@ -62,13 +62,24 @@ class TeacherEvaluationHook(Hook):
         # A data loader draws a seed, which the student would draw otherwise.
         with torch.random.fork_rng(devices=[]):
             metrics = self._evaluate(runner, model, teacher)
-        runner.logger.info('Teacher: ' + '  '.join(
-            f'{name}: {value:.4f}' for name, value in metrics.items()))
+        runner.logger.info(
+            'Teacher: '
+            + '  '.join(
+                f'{name}: {value:.4f}' for name, value in metrics.items()
+            )
+        )
         runner.visualizer.add_scalars(
-            {f'teacher/{name}': value
-             for name, value in metrics.items()}, step=0)
-        top1 = next((value for name, value in metrics.items()
-                     if name.endswith('accuracy/top1')), None)
+            {f'teacher/{name}': value for name, value in metrics.items()},
+            step=0,
+        )
+        top1 = next(
+            (
+                value
+                for name, value in metrics.items()
+                if name.endswith('accuracy/top1')
+            ),
+            None,
+        )
         num_classes = get_num_classes(teacher)
         if top1 is None or num_classes is None:
             return
@@ -79,12 +90,14 @@ class TeacherEvaluationHook(Hook):
                 f'{top1:.2f} % on {num_images} images is what guessing among '
                 f'{num_classes} classes gives. What it teaches is noise. See '
                 'whether teacher_ckpt is set, is of this data set, and was '
-                'trained with the same data_preprocessor.')
+                'trained with the same data_preprocessor.'
+            )
 
     @staticmethod
     @torch.no_grad()
-    def _evaluate(runner: Runner, model: nn.Module,
-                  teacher: nn.Module) -> Dict[str, float]:
+    def _evaluate(
+        runner: Runner, model: nn.Module, teacher: nn.Module
+    ) -> dict[str, float]:
         """Run the teacher over the validation set.
 
         Returns:

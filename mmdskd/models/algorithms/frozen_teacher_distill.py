@@ -1,9 +1,9 @@
 import copy
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import (Any, Callable, ContextManager, Dict, Iterator, List,
-                    Optional, Tuple, Union)
+from typing import Any, Callable, ContextManager, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -128,37 +128,45 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         ['distill.loss_kd', 'student.loss']
     """
 
-    def __init__(self,
-                 distiller: dict,
-                 teacher: Union[BaseModel, dict],
-                 teacher_ckpt: Optional[str] = None,
-                 teacher_trainable: bool = False,
-                 teacher_norm_eval: bool = True,
-                 teacher_module_inplace: bool = False,
-                 teacher_fold_bn: bool = False,
-                 teacher_channels_last: bool = False,
-                 teacher_autocast_dtype: Optional[str] = None,
-                 teacher_compile: Union[bool, dict] = False,
-                 **kwargs: Any) -> None:
-        for name, value, valid in (('teacher_trainable', teacher_trainable,
-                                    False), ('teacher_norm_eval',
-                                             teacher_norm_eval, True)):
+    def __init__(
+        self,
+        distiller: dict,
+        teacher: Union[BaseModel, dict],
+        teacher_ckpt: Optional[str] = None,
+        teacher_trainable: bool = False,
+        teacher_norm_eval: bool = True,
+        teacher_module_inplace: bool = False,
+        teacher_fold_bn: bool = False,
+        teacher_channels_last: bool = False,
+        teacher_autocast_dtype: Optional[str] = None,
+        teacher_compile: Union[bool, dict] = False,
+        **kwargs: Any,
+    ) -> None:
+        for name, value, valid in (
+            ('teacher_trainable', teacher_trainable, False),
+            ('teacher_norm_eval', teacher_norm_eval, True),
+        ):
             if value is not valid:
                 raise ValueError(
                     f'{name} of FrozenTeacherDistill should be {valid}, but '
                     f'got {value}: to train the teacher too, take '
-                    'mmrazor.SingleTeacherDistill')
-        for name, value in (('teacher_fold_bn', teacher_fold_bn),
-                            ('teacher_channels_last', teacher_channels_last)):
+                    'mmrazor.SingleTeacherDistill'
+                )
+        for name, value in (
+            ('teacher_fold_bn', teacher_fold_bn),
+            ('teacher_channels_last', teacher_channels_last),
+        ):
             if not isinstance(value, bool):
-                raise ValueError(f'{name} should be True or False, but got '
-                                 f'{value!r}')
+                raise ValueError(
+                    f'{name} should be True or False, but got {value!r}'
+                )
         self._check_speedups(teacher_autocast_dtype, teacher_compile)
         super().__init__(
             distiller=distiller,
             teacher=teacher,
             teacher_module_inplace=True,  # see below
-            **kwargs)
+            **kwargs,
+        )
         # In __dict__ it is an attribute, but no child.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         self._moves_teacher = True
@@ -174,47 +182,62 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher_channels_last = teacher_channels_last
         self.teacher_autocast_dtype = teacher_autocast_dtype
         self.teacher_compile = teacher_compile
-        self._inplace_names = [] if teacher_module_inplace else [
-            name for name, module in self.teacher.named_modules()
-            if getattr(module, 'inplace', False) is True
-        ]
+        self._inplace_names = (
+            []
+            if teacher_module_inplace
+            else [
+                name
+                for name, module in self.teacher.named_modules()
+                if getattr(module, 'inplace', False) is True
+            ]
+        )
         self._set_inplace(False)
         # How the teacher is run, once the first batch has told.
         self._teacher_mode: Optional[str] = None
 
     @staticmethod
-    def _check_speedups(autocast_dtype: Optional[str],
-                        compile_cfg: Union[bool, dict]) -> None:
+    def _check_speedups(
+        autocast_dtype: Optional[str], compile_cfg: Union[bool, dict]
+    ) -> None:
         """Raise if a way to speed the teacher up is not there."""
         if autocast_dtype is not None:
             if autocast_dtype not in AUTOCAST_DTYPES:
                 raise ValueError(
                     'teacher_autocast_dtype should be one of '
                     f'{", ".join(AUTOCAST_DTYPES)}, or None, but got '
-                    f'{autocast_dtype!r}')
+                    f'{autocast_dtype!r}'
+                )
             check_autocast(get_device(), autocast_dtype)
         if not isinstance(compile_cfg, (bool, dict)):
-            raise ValueError('teacher_compile should be a bool or a dict of '
-                             f'arguments, but got {compile_cfg!r}')
+            raise ValueError(
+                'teacher_compile should be a bool or a dict of '
+                f'arguments, but got {compile_cfg!r}'
+            )
         if compile_cfg is False:
             return
         if not hasattr(nn.Module, 'compile'):
-            raise ValueError('teacher_compile needs torch >= 2.2, but this '
-                             f'is torch {torch.__version__}')
+            raise ValueError(
+                'teacher_compile needs torch >= 2.2, but this '
+                f'is torch {torch.__version__}'
+            )
         try:
             torch.compile(nn.Identity(), **_compile_arguments(compile_cfg))
         # A backend that is unknown, an argument, or this very Python
         except Exception as error:
-            raise ValueError(f'teacher_compile={compile_cfg!r} is not what '
-                             f'torch.compile takes here: {error}') from error
+            raise ValueError(
+                f'teacher_compile={compile_cfg!r} is not what '
+                f'torch.compile takes here: {error}'
+            ) from error
 
-    def _load_weights(self, teacher_ckpt: Optional[str],
-                      is_new: bool) -> None:
+    def _load_weights(self, teacher_ckpt: Optional[str], is_new: bool) -> None:
         """Load or initialise the weights of the teacher."""
         init_cfg = self.teacher.init_cfg
-        if teacher_ckpt is None and isinstance(init_cfg, dict) and \
-                type_name(init_cfg) in ('Pretrained', 'PretrainedInit') and \
-                init_cfg.get('prefix') is None:
+        if (
+            teacher_ckpt is None
+            and isinstance(init_cfg, dict)
+            and type_name(init_cfg) in ('Pretrained', 'PretrainedInit')
+            and init_cfg.get('prefix') is None
+        ):
             teacher_ckpt = init_cfg['checkpoint']
         if teacher_ckpt:
             load_teacher(self.teacher, teacher_ckpt)
@@ -233,16 +256,18 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             return
         ours, theirs = (
             bytes(values.tolist()).hex()[:12]
-            for values in (self.teacher_digest, self._saved_digest))
+            for values in (self.teacher_digest, self._saved_digest)
+        )
         raise ValueError(
             'A run should go on with the teacher that it began with, but its '
             f'checkpoint is of the teacher with digest {theirs}..., and '
             f'teacher_ckpt={self.teacher_ckpt!r} has {ours}.... Put the file '
             'back. To go on from the student with another teacher, start a '
             'new run, not with load_from, but with architecture.init_cfg='
-            'dict(type="Pretrained", checkpoint="..._student.pth").')
+            'dict(type="Pretrained", checkpoint="..._student.pth").'
+        )
 
-    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+    def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Get the depth of a parameter, for MMPretrain's layer-wise decay of
         the learning rate.
 
@@ -262,17 +287,18 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'Layer-wise decay of the learning rate needs a student with '
                 f'get_layer_depth, but {type(self.student).__name__} has '
                 'none: leave out layer_decay_rate and the constructor of '
-                'optim_wrapper')
+                'optim_wrapper'
+            )
         prefix = 'architecture.'
         if param_name.startswith(prefix):
-            param_name = param_name[len(prefix):]
+            param_name = param_name[len(prefix) :]
         return self.student.get_layer_depth(param_name)
 
     def loss(
         self,
         batch_inputs: Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None,
-    ) -> Dict[str, Tensor]:
+        data_samples: Optional[list[BaseDataElement]] = None,
+    ) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
         Args:
@@ -295,21 +321,29 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self._run_teacher(batch_inputs, data_samples)
 
         self.distiller.set_deliveries_override(True)
-        with self.distiller.student_recorders, deliveries, \
-                torch.set_grad_enabled(torch.is_grad_enabled() and (
-                    self.student_trainable or self.calculate_student_loss)):
+        with (
+            self.distiller.student_recorders,
+            deliveries,
+            torch.set_grad_enabled(
+                torch.is_grad_enabled()
+                and (self.student_trainable or self.calculate_student_loss)
+            ),
+        ):
             student_losses = self.student(
-                batch_inputs, data_samples, mode='loss')
+                batch_inputs, data_samples, mode='loss'
+            )
 
         losses = dict()
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
         if not self.distillation_stopped:
             losses.update(
-                add_prefix(self.distiller.compute_distill_losses(),
-                           'distill'))
-        for manager in (self.distiller.student_recorders,
-                        self.distiller.teacher_recorders):
+                add_prefix(self.distiller.compute_distill_losses(), 'distill')
+            )
+        for manager in (
+            self.distiller.student_recorders,
+            self.distiller.teacher_recorders,
+        ):
             for recorder in manager.recorders.values():
                 recorder.reset_data_buffer()
         return losses
@@ -343,13 +377,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         copied._moves_teacher = False
         return copied
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args,
-                              **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args, **kwargs
+    ) -> None:
         """Load, and note whether the teacher was another one."""
         theirs = f'{prefix}teacher.'
         weights = {
-            name[len(theirs):]: state_dict.pop(name)
-            for name in list(state_dict) if name.startswith(theirs)
+            name[len(theirs) :]: state_dict.pop(name)
+            for name in list(state_dict)
+            if name.startswith(theirs)
         }
         if weights:  # of MMRazor's algorithm
             self._replace_teacher(weights)
@@ -360,20 +396,29 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._saved_digest = None if is_same else state_dict[name].cpu()
         self.teacher_digest.copy_(ours)
 
-    def _replace_teacher(self, weights: Dict[str, Tensor]) -> None:
+    def _replace_teacher(self, weights: dict[str, Tensor]) -> None:
         """Load other weights into the teacher."""
         if self._teacher_mode is not None:
-            raise ValueError('The teacher can be loaded before its first '
-                             'batch, but not any more: it may be folded')
+            raise ValueError(
+                'The teacher can be loaded before its first '
+                'batch, but not any more: it may be folded'
+            )
         load_teacher_weights(self.teacher, weights, 'the checkpoint')
         self.teacher_digest.copy_(digest(self.teacher))
 
-    def _run_teacher(self, batch_inputs: Tensor,
-                     data_samples: Optional[List[BaseDataElement]]) -> None:
+    def _run_teacher(
+        self,
+        batch_inputs: Tensor,
+        data_samples: Optional[list[BaseDataElement]],
+    ) -> None:
         """Run the teacher and record."""
         recorders = self.distiller.teacher_recorders
-        with recorders, self.distiller.deliveries, torch.no_grad(), \
-                self._autocast():
+        with (
+            recorders,
+            self.distiller.deliveries,
+            torch.no_grad(),
+            self._autocast(),
+        ):
             self.teacher(batch_inputs, data_samples, mode=self._teacher_mode)
         if self.teacher_autocast_dtype or self.teacher_channels_last:
             for held in self._held_data():
@@ -381,7 +426,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 held.clear()
                 held.extend(data)
 
-    def _held_data(self) -> List[Any]:
+    def _held_data(self) -> list[Any]:
         """What the recorders and deliveries of the teacher hold, as the
         lists and queues that hold it."""
         distiller = self.distiller
@@ -404,7 +449,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             return nullcontext()
         return torch.autocast(
             self._teacher_device,
-            dtype=getattr(torch, self.teacher_autocast_dtype))
+            dtype=getattr(torch, self.teacher_autocast_dtype),
+        )
 
     def _restore(self, recorded: Tensor) -> Tensor:
         """Give a recorded tensor the type and layout of the student's."""
@@ -413,8 +459,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return recorded.contiguous()
 
     def _prepare_teacher(
-            self, batch_inputs: Tensor,
-            data_samples: Optional[List[BaseDataElement]]) -> None:
+        self,
+        batch_inputs: Tensor,
+        data_samples: Optional[list[BaseDataElement]],
+    ) -> None:
         """Choose how the teacher is run, and speed it up, by a batch."""
         dtype, self.teacher_autocast_dtype = self.teacher_autocast_dtype, None
         record = partial(self._record, batch_inputs, data_samples)
@@ -429,14 +477,22 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 reference = record()
                 print_log(
                     'The teacher has no task loss, and needs none '
-                    f'({type(error).__name__}: {error})', 'current')
+                    f'({type(error).__name__}: {error})',
+                    'current',
+                )
             check = partial(self._try, record, reference)
             if self._teacher_mode == 'loss':
-                check('going without its task loss', self._skip_loss,
-                      logging.INFO)
+                check(
+                    'going without its task loss',
+                    self._skip_loss,
+                    logging.INFO,
+                )
             if self._inplace_names:
-                check('in-place activations',
-                      partial(self._set_inplace, True), logging.INFO)
+                check(
+                    'in-place activations',
+                    partial(self._set_inplace, True),
+                    logging.INFO,
+                )
             if self.teacher_fold_bn:
                 check('teacher_fold_bn', partial(self._fold_bn, record))
             if self.teacher_channels_last:
@@ -447,8 +503,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if dtype is not None:
             check_autocast(self._teacher_device, dtype)
 
-    def _record(self, batch_inputs: Tensor,
-                data_samples: Optional[List[BaseDataElement]]) -> List[Tensor]:
+    def _record(
+        self,
+        batch_inputs: Tensor,
+        data_samples: Optional[list[BaseDataElement]],
+    ) -> list[Tensor]:
         """Run the teacher for a look at what is recorded.
 
         Returns:
@@ -475,23 +534,27 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             for record in mapping.values():
                 if not record['from_student']:
                     name = record['recorder']
-                    counts[name] = max(counts[name],
-                                       record.get('record_idx', 0) + 1)
+                    counts[name] = max(
+                        counts[name], record.get('record_idx', 0) + 1
+                    )
         for name, recorder in recorders.items():
             if len(recorder.data_buffer) < counts[name]:
                 raise ValueError(
                     f'teacher_recorders: {name!r} should record '
                     f'{recorder.source!r} {counts[name]} time(s) in a forward '
                     f'of the teacher, but got {len(recorder.data_buffer)} '
-                    'records')
+                    'records'
+                )
 
-    def _try(self,
-             record: Callable[[], List[Tensor]],
-             reference: List[Tensor],
-             name: str,
-             change: Callable[[], Undo],
-             level: int = logging.WARNING,
-             may_fail: bool = True) -> None:
+    def _try(
+        self,
+        record: Callable[[], list[Tensor]],
+        reference: list[Tensor],
+        name: str,
+        change: Callable[[], Undo],
+        level: int = logging.WARNING,
+        may_fail: bool = True,
+    ) -> None:
         """Make a change that should leave the recorded tensors as they are,
         and undo it if it does not."""
         undo = None
@@ -500,8 +563,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             difference = largest_difference(record(), reference)
             if difference <= TOLERANCE:
                 return
-            reason = (f'it would change what is recorded by {difference:.1e} '
-                      'of its largest value')
+            reason = (
+                f'it would change what is recorded by {difference:.1e} '
+                'of its largest value'
+            )
         # Not every network is built as it takes.
         except Exception as error:
             if not may_fail:
@@ -534,11 +599,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             self.teacher.get_submodule(name).inplace = inplace
         return partial(self._set_inplace, not inplace)
 
-    def _fold_bn(self, record: Callable[[], List[Tensor]]) -> Undo:
+    def _fold_bn(self, record: Callable[[], list[Tensor]]) -> Undo:
         """Fold the batch norms of the teacher that are not recorded."""
         sources = [
-            source for recorder in
-            self.distiller.teacher_recorders.recorders.values()
+            source
+            for recorder in self.distiller.teacher_recorders.recorders.values()
             for source in getattr(recorder, 'sources', [recorder.source])
         ]
         pairs = find_foldable(self.teacher, record, sources)
@@ -548,8 +613,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     def _set_channels_last(self) -> Undo:
         self.teacher.to(memory_format=torch.channels_last)
-        return partial(
-            self.teacher.to, memory_format=torch.contiguous_format)
+        return partial(self.teacher.to, memory_format=torch.contiguous_format)
 
 
 def check_autocast(device: str, dtype: str) -> None:
@@ -569,13 +633,16 @@ def check_autocast(device: str, dtype: str) -> None:
     except (RuntimeError, TypeError) as error:
         result = error
     if result is not getattr(torch, dtype):
-        raise ValueError(f'teacher_autocast_dtype={dtype!r} is not there on '
-                         f'{device!r} with torch {torch.__version__}: '
-                         f'{result}')
+        raise ValueError(
+            f'teacher_autocast_dtype={dtype!r} is not there on '
+            f'{device!r} with torch {torch.__version__}: '
+            f'{result}'
+        )
 
 
-def largest_difference(tensors: List[Tensor],
-                       reference: List[Tensor]) -> float:
+def largest_difference(
+    tensors: list[Tensor], reference: list[Tensor]
+) -> float:
     """Compute how far tensors are from others, in the worst of them.
 
     Args:
@@ -589,17 +656,20 @@ def largest_difference(tensors: List[Tensor],
     Raises:
         ValueError: If numbers or shapes differ.
     """
-    shapes = [[value.shape for value in values]
-              for values in (tensors, reference)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f'the recorded shapes are {shapes[0]} and no more '
-                         f'{shapes[1]}')
-    ratios = [
-        (ours.double() - theirs.double()).abs().max() /
-        theirs.double().abs().max().clamp(min=torch.finfo().tiny)
-        for ours, theirs in zip(tensors, reference) if theirs.numel()
+    shapes = [
+        [value.shape for value in values] for values in (tensors, reference)
     ]
-    return torch.stack(ratios).max().item() if ratios else 0.
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f'the recorded shapes are {shapes[0]} and no more {shapes[1]}'
+        )
+    ratios = [
+        (ours.double() - theirs.double()).abs().max()
+        / theirs.double().abs().max().clamp(min=torch.finfo().tiny)
+        for ours, theirs in zip(tensors, reference)
+        if theirs.numel()
+    ]
+    return torch.stack(ratios).max().item() if ratios else 0.0
 
 
 def _tensors(data: Any) -> Iterator[Tensor]:
@@ -614,8 +684,11 @@ def _tensors(data: Any) -> Iterator[Tensor]:
 
 
 def _is_activation(data: Any) -> bool:
-    return (isinstance(data, Tensor) and not isinstance(data, nn.Parameter)
-            and data.is_floating_point())
+    return (
+        isinstance(data, Tensor)
+        and not isinstance(data, nn.Parameter)
+        and data.is_floating_point()
+    )
 
 
 def _compile_arguments(cfg: Union[bool, dict]) -> dict:

@@ -1,4 +1,5 @@
-from typing import Callable, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -33,8 +34,8 @@ class BranchWeights(nn.Module):
         self.register_buffer('ema', torch.zeros(num_branches))
         self.register_buffer('previous', torch.zeros(num_branches))
         self.register_buffer('pending', torch.zeros(num_branches + 2))
-        self.register_buffer('num_updates', torch.tensor(0.))
-        self.register_buffer('num_nonfinite', torch.tensor(0.))
+        self.register_buffer('num_updates', torch.tensor(0.0))
+        self.register_buffer('num_nonfinite', torch.tensor(0.0))
 
     def reset(self) -> None:
         """Start anew with equal weights."""
@@ -68,10 +69,12 @@ class BranchWeights(nn.Module):
         self.pending += row
 
     @torch.no_grad()
-    def update(self,
-               strategy: Callable[[Tensor, Tensor], Tensor],
-               ema_decay: float = 0.,
-               strength: float = 1.) -> None:
+    def update(
+        self,
+        strategy: Callable[[Tensor, Tensor], Tensor],
+        ema_decay: float = 0.0,
+        strength: float = 1.0,
+    ) -> None:
         """Compute the weights from the losses since the last update.
 
         Without any finite loss since then, all stays as it was.
@@ -96,16 +99,18 @@ class BranchWeights(nn.Module):
         # Comparisons with nan are False.
         total = weights.sum()
         valid = (count > 0) & (total > 0) & (total < float('inf'))
-        for buffer, value in ((self.weights, weights),
-                              (self.previous, previous), (self.ema, smoothed)):
+        for buffer, value in (
+            (self.weights, weights),
+            (self.previous, previous),
+            (self.ema, smoothed),
+        ):
             buffer.copy_(torch.where(valid, value, buffer))
         self.num_updates += valid
         self.num_nonfinite += num_nonfinite
         self.pending.zero_()
 
 
-def add_over_ranks(
-        collected: Sequence[Tuple[BranchWeights, Tensor]]) -> None:
+def add_over_ranks(collected: Sequence[tuple[BranchWeights, Tensor]]) -> None:
     """Take in the losses of an iteration on all ranks, in one message.
 
     The sum is made at each iteration, not at each update, so that what is

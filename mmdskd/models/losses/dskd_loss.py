@@ -1,6 +1,6 @@
 import inspect
-from typing import (Callable, Dict, List, Mapping, Optional, Sequence, Type,
-                    Union)
+from collections.abc import Mapping, Sequence
+from typing import Callable, Optional, Union
 
 import torch
 from mmrazor.models import losses as mmrazor_losses
@@ -12,7 +12,7 @@ from mmdskd.utils.auto import check_resolved
 from ..architectures.heads import Branch
 from .branch_weights import BranchWeights, add_over_ranks
 
-Criterion = Union[nn.Module, Type[nn.Module]]
+Criterion = Union[nn.Module, type[nn.Module]]
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
 Strategy = Callable[[Tensor, Tensor], Tensor]
 # What the losses of MMRazor and MMPretrain call the labels.
@@ -87,28 +87,40 @@ class DSKDLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self,
-                 num_branches: int,
-                 logit_loss: Optional[LossConfig] = None,
-                 feat_loss: Optional[LossConfig] = None,
-                 label_loss: Optional[LossConfig] = None,
-                 loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_branches: int,
+        logit_loss: Optional[LossConfig] = None,
+        feat_loss: Optional[LossConfig] = None,
+        label_loss: Optional[LossConfig] = None,
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         check_resolved('DSKDLoss', num_branches=num_branches)
-        if (not isinstance(num_branches, int) or num_branches < 1
-                or isinstance(num_branches, bool)):
-            raise ValueError('num_branches should be a whole number >= 1, '
-                             f'but got {num_branches}')
+        if (
+            not isinstance(num_branches, int)
+            or num_branches < 1
+            or isinstance(num_branches, bool)
+        ):
+            raise ValueError(
+                'num_branches should be a whole number >= 1, '
+                f'but got {num_branches}'
+            )
         self.num_branches = num_branches
         self.loss_weight = loss_weight
         terms = dict(logit=logit_loss, feat=feat_loss, label=label_loss)
-        self.criteria = nn.ModuleDict({
-            term: self._build_criteria(f'{term}_loss', cfg)
-            for term, cfg in terms.items() if cfg is not None
-        })
+        self.criteria = nn.ModuleDict(
+            {
+                term: self._build_criteria(f'{term}_loss', cfg)
+                for term, cfg in terms.items()
+                if cfg is not None
+            }
+        )
         if not self.criteria:
-            raise ValueError('DSKDLoss needs at least one of logit_loss, '
-                             'feat_loss and label_loss, but got none')
+            raise ValueError(
+                'DSKDLoss needs at least one of logit_loss, '
+                'feat_loss and label_loss, but got none'
+            )
         # Looked up once: to read a signature takes longer than a loss of
         # logits does. The label loss takes its labels by position.
         self._label_arguments = {
@@ -120,10 +132,10 @@ class DSKDLoss(nn.Module):
         }
         self.needs = self._find_needs()
         self.allocation = nn.ModuleDict(
-            {term: BranchWeights(num_branches)
-             for term in self.criteria})
-        self.last_losses: Dict[str, Tensor] = dict()
-        self.register_buffer('ramp', torch.tensor(1.))
+            {term: BranchWeights(num_branches) for term in self.criteria}
+        )
+        self.last_losses: dict[str, Tensor] = dict()
+        self.register_buffer('ramp', torch.tensor(1.0))
 
     @property
     def needs_logits(self) -> bool:
@@ -143,13 +155,19 @@ class DSKDLoss(nn.Module):
         To be called after each iteration, on all ranks alike: see
         :func:`add_over_ranks`.
         """
-        add_over_ranks([(self.allocation[term], losses)
-                        for term, losses in self.last_losses.items()])
+        add_over_ranks(
+            [
+                (self.allocation[term], losses)
+                for term, losses in self.last_losses.items()
+            ]
+        )
 
-    def update_weights(self,
-                       strategy: Union[Strategy, Mapping[str, Strategy]],
-                       ema_decay: float = 0.9,
-                       strength: float = 1.) -> None:
+    def update_weights(
+        self,
+        strategy: Union[Strategy, Mapping[str, Strategy]],
+        ema_decay: float = 0.9,
+        strength: float = 1.0,
+    ) -> None:
         """Write the weights, from the losses collected since the last update.
 
         Args:
@@ -168,28 +186,34 @@ class DSKDLoss(nn.Module):
         """
         if not 0 <= ema_decay < 1:
             raise ValueError(
-                f'ema_decay should be in [0, 1), but got {ema_decay}')
+                f'ema_decay should be in [0, 1), but got {ema_decay}'
+            )
         if not 0 <= strength <= 1:
             raise ValueError(
-                f'strength should be in [0, 1], but got {strength}')
+                f'strength should be in [0, 1], but got {strength}'
+            )
         if not callable(strategy) and not isinstance(strategy, Mapping):
             raise TypeError(
                 'strategy should be a function of losses and previous losses, '
                 f'such as SoftmaxStrategy(), or a dict of them by term, but '
-                f'got {strategy!r}')
+                f'got {strategy!r}'
+            )
         for term, weights in self.allocation.items():
             if not callable(strategy) and term not in strategy:
                 raise KeyError(
                     'strategy should be one, or one for each of the terms '
-                    f'{list(self.allocation)}, but has none for {term!r}')
+                    f'{list(self.allocation)}, but has none for {term!r}'
+                )
             rule = strategy if callable(strategy) else strategy[term]
             weights.update(rule, ema_decay, strength)
 
-    def forward(self,
-                branches: Sequence[Branch],
-                preds_T: Optional[Tensor] = None,
-                feat_T: Optional[Tensor] = None,
-                gt_labels: Optional[Tensor] = None) -> Tensor:
+    def forward(
+        self,
+        branches: Sequence[Branch],
+        preds_T: Optional[Tensor] = None,
+        feat_T: Optional[Tensor] = None,
+        gt_labels: Optional[Tensor] = None,
+    ) -> Tensor:
         """Compute the weighted sum over branches and terms.
 
         Args:
@@ -214,12 +238,14 @@ class DSKDLoss(nn.Module):
             branches=branches,
             preds_T=preds_T,
             feat_T=feat_T,
-            gt_labels=gt_labels)
+            gt_labels=gt_labels,
+        )
         missing = [name for name in self.needs if given[name] is None]
         if missing:
             raise ValueError(
                 f'DSKDLoss with the terms {list(self.criteria)} needs '
-                f'{", ".join(self.needs)}, but got no {", ".join(missing)}')
+                f'{", ".join(self.needs)}, but got no {", ".join(missing)}'
+            )
         preds_T = _detach('preds_T', preds_T)
         feat_T = _detach('feat_T', feat_T)
         self._check_branches(branches, preds_T, feat_T)
@@ -227,14 +253,17 @@ class DSKDLoss(nn.Module):
         inputs = dict(
             logit=[(branch.logits, preds_T) for branch in branches],
             feat=[(branch.feat, feat_T) for branch in branches],
-            label=[(branch.logits, gt_labels) for branch in branches])
+            label=[(branch.logits, gt_labels) for branch in branches],
+        )
         last_losses = dict()
         total = 0
         for term, criteria in self.criteria.items():
-            losses = torch.stack([
-                self._branch_loss(term, index, pair, gt_labels)
-                for index, pair in enumerate(inputs[term])
-            ])
+            losses = torch.stack(
+                [
+                    self._branch_loss(term, index, pair, gt_labels)
+                    for index, pair in enumerate(inputs[term])
+                ]
+            )
             last_losses[term] = self._unweighted(criteria, losses.detach())
             # Copies, so that a backward after the next update is right.
             weights = self.allocation[term].weights.clone()
@@ -242,82 +271,108 @@ class DSKDLoss(nn.Module):
         self.last_losses = last_losses
         return self.loss_weight * self.ramp.clone() * total
 
-    def _find_needs(self) -> List[str]:
+    def _find_needs(self) -> list[str]:
         """List the arguments of ``forward`` that the terms need."""
         labels = 'label' in self.criteria or any(
-            name for names in self._label_arguments.values() for name in names)
+            name for names in self._label_arguments.values() for name in names
+        )
         return ['branches'] + [
-            name for name, needed in (('preds_T', 'logit' in self.criteria),
-                                      ('feat_T', 'feat' in self.criteria),
-                                      ('gt_labels', labels)) if needed
+            name
+            for name, needed in (
+                ('preds_T', 'logit' in self.criteria),
+                ('feat_T', 'feat' in self.criteria),
+                ('gt_labels', labels),
+            )
+            if needed
         ]
 
     def _build_criteria(self, name: str, cfg: LossConfig) -> nn.ModuleList:
         """Build one loss per branch and check that it can be called."""
-        cfgs = list(cfg) if isinstance(
-            cfg, (list, tuple)) else [cfg] * self.num_branches
+        cfgs = (
+            list(cfg)
+            if isinstance(cfg, (list, tuple))
+            else [cfg] * self.num_branches
+        )
         for c in cfgs:
             if not isinstance(c, (dict, nn.Module)):
                 raise TypeError(
                     f'{name} should be the config of a loss, such as '
                     'dict(type="KLDivergence"), or an nn.Module, or a list of '
-                    f'them with one per branch, but got {cfg!r}')
+                    f'them with one per branch, but got {cfg!r}'
+                )
         if len(cfgs) != self.num_branches:
             raise ValueError(
                 f'{name} should be one config, or one per branch '
-                f'({self.num_branches}), but got a list of {len(cfgs)}')
+                f'({self.num_branches}), but got a list of {len(cfgs)}'
+            )
         # MMRazor's names are found whatever scope the caller is in.
         criteria = nn.ModuleList(
-            c if isinstance(c, nn.Module) else MODELS.
-            build(dict(c, _scope_=c.get('_scope_', 'mmrazor'))) for c in cfgs)
+            c
+            if isinstance(c, nn.Module)
+            else MODELS.build(dict(c, _scope_=c.get('_scope_', 'mmrazor')))
+            for c in cfgs
+        )
         for criterion in criteria:
             check_tau(name, criterion)
             _check_signature(name, criterion)
         return criteria
 
-    def _check_branches(self, branches: Sequence[Branch],
-                        preds_T: Optional[Tensor],
-                        feat_T: Optional[Tensor]) -> None:
+    def _check_branches(
+        self,
+        branches: Sequence[Branch],
+        preds_T: Optional[Tensor],
+        feat_T: Optional[Tensor],
+    ) -> None:
         """Raise if the branches and the teacher do not fit."""
         wrong = [b for b in branches if not isinstance(b, Branch)]
         if wrong:
             raise TypeError(
                 'branches should be a list of Branch(feat, logits), one per '
                 'layer, as DSKDConnector returns it, but got a '
-                f'{type(branches).__name__} with {type(wrong[0]).__name__}')
+                f'{type(branches).__name__} with {type(wrong[0]).__name__}'
+            )
         if len(branches) != self.num_branches:
-            raise ValueError(f'DSKDLoss has num_branches={self.num_branches},'
-                             f' but got {len(branches)} branches')
+            raise ValueError(
+                f'DSKDLoss has num_branches={self.num_branches},'
+                f' but got {len(branches)} branches'
+            )
         for index, branch in enumerate(branches):
             if not self.needs_logits and branch.logits is not None:
                 raise ValueError(
                     f'Branch {index} has a classifier, but DSKDLoss has '
                     'neither logit_loss nor label_loss; a classifier without '
                     'gradient breaks distributed training: set '
-                    'num_classes=None in DSKDConnector')
+                    'num_classes=None in DSKDConnector'
+                )
             if self.needs_logits and branch.logits is None:
                 raise ValueError(
                     f'Branch {index} has no classifier, but DSKDLoss has a '
                     'logit_loss or label_loss: set num_classes in '
-                    'DSKDConnector')
-            pairs = (('logit', 'logits', branch.logits, preds_T),
-                     ('feat', 'a feature', branch.feat, feat_T))
+                    'DSKDConnector'
+                )
+            pairs = (
+                ('logit', 'logits', branch.logits, preds_T),
+                ('feat', 'a feature', branch.feat, feat_T),
+            )
             for term, what, ours, theirs in pairs:
                 if term not in self.criteria:
                     continue
                 if ours is None:
                     raise ValueError(
                         f'Branch {index} has no {what.split()[-1]}, but '
-                        f'DSKDLoss has a {term}_loss')
+                        f'DSKDLoss has a {term}_loss'
+                    )
                 if ours.shape != theirs.shape:
                     raise ValueError(
                         f'Branch {index}: expected {what} of the shape of '
                         f"the teacher's, {tuple(theirs.shape)}, but got "
                         f'{tuple(ours.shape)}: see num_classes, out_channels '
-                        'and strides of DSKDConnector')
+                        'and strides of DSKDConnector'
+                    )
 
-    def _branch_loss(self, term: str, index: int, pair: tuple,
-                     gt_labels: Optional[Tensor]) -> Tensor:
+    def _branch_loss(
+        self, term: str, index: int, pair: tuple, gt_labels: Optional[Tensor]
+    ) -> Tensor:
         """Compute one term of one branch."""
         criterion = self.criteria[term][index]
         label_argument = self._label_arguments[term][index]
@@ -326,7 +381,8 @@ class DSKDLoss(nn.Module):
                 f'{term}_loss: {type(criterion).__name__} takes class '
                 f'indices (N, ), but got labels {tuple(gt_labels.shape)}, as '
                 'mixup and CutMix make them; take a loss that needs no '
-                'labels, or leave out batch_augments')
+                'labels, or leave out batch_augments'
+            )
         labels = {label_argument: gt_labels} if label_argument else {}
         try:
             loss = criterion(*pair, **labels)
@@ -337,12 +393,14 @@ class DSKDLoss(nn.Module):
             raise ValueError(
                 f'Branch {index}: {term}_loss should take tensors of shapes '
                 f'{shapes}, but {type(criterion).__name__} does not '
-                f'({type(error).__name__}: {error}); {_SEE}') from error
+                f'({type(error).__name__}: {error}); {_SEE}'
+            ) from error
         if loss.dim() != 0:
             raise ValueError(
                 f'Branch {index}: {term}_loss should return a scalar, but '
                 f'{type(criterion).__name__} returns a tensor of shape '
-                f'{tuple(loss.shape)}: set its reduction')
+                f'{tuple(loss.shape)}: set its reduction'
+            )
         return loss
 
     @staticmethod
@@ -358,10 +416,12 @@ class DSKDLoss(nn.Module):
         if all(factor == 1 for factor in factors):
             return losses.float()
         # Scalars of Python reach the device without waiting for it.
-        return torch.stack([
-            loss * (1 / factor if factor else 0)
-            for loss, factor in zip(losses.float(), factors)
-        ])
+        return torch.stack(
+            [
+                loss * (1 / factor if factor else 0)
+                for loss, factor in zip(losses.float(), factors)
+            ]
+        )
 
 
 def _detach(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
@@ -369,7 +429,8 @@ def _detach(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
     if value is not None and not isinstance(value, Tensor):
         raise TypeError(
             f'{name} should be a tensor, but got a {type(value).__name__}; of '
-            'several outputs, data_idx in loss_forward_mappings takes one')
+            'several outputs, data_idx in loss_forward_mappings takes one'
+        )
     return None if value is None else value.detach()
 
 
@@ -381,20 +442,23 @@ def check_tau(name: str, criterion: nn.Module) -> None:
     """
     tau = getattr(criterion, 'tau', None)
     if isinstance(tau, (int, float)) and tau <= 0:
-        raise ValueError(f'{name}: tau of {type(criterion).__name__} should '
-                         f'be > 0, but got {tau}')
+        raise ValueError(
+            f'{name}: tau of {type(criterion).__name__} should '
+            f'be > 0, but got {tau}'
+        )
 
 
-def _parameters(criterion: Criterion) -> List[inspect.Parameter]:
+def _parameters(criterion: Criterion) -> list[inspect.Parameter]:
     """Parameters of ``forward`` but for ``self``."""
     parameters = list(inspect.signature(criterion.forward).parameters.values())
     return parameters[1:] if isinstance(criterion, type) else parameters
 
 
-def _extra_parameters(criterion: Criterion) -> List[inspect.Parameter]:
+def _extra_parameters(criterion: Criterion) -> list[inspect.Parameter]:
     """Named parameters of ``forward`` after student and teacher."""
     return [
-        p for p in _parameters(criterion)[2:]
+        p
+        for p in _parameters(criterion)[2:]
         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
 
@@ -411,7 +475,8 @@ def _fits(criterion: Criterion) -> bool:
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     return (len(parameters) >= 2 or variadic) and all(
         p.default is not p.empty or p.name in LABEL_ARGUMENTS
-        for p in _extra_parameters(criterion))
+        for p in _extra_parameters(criterion)
+    )
 
 
 def _check_signature(name: str, criterion: nn.Module) -> None:
@@ -419,7 +484,8 @@ def _check_signature(name: str, criterion: nn.Module) -> None:
     if _fits(criterion):
         return
     choices = [
-        loss for loss in mmrazor_losses.__all__
+        loss
+        for loss in mmrazor_losses.__all__
         if _fits(getattr(mmrazor_losses, loss))
     ]
     raise ValueError(
@@ -427,4 +493,5 @@ def _check_signature(name: str, criterion: nn.Module) -> None:
         '(student, teacher) and may take labels by one of the names '
         f'{LABEL_ARGUMENTS}, but it takes '
         f'({", ".join(p.name for p in _parameters(criterion))}). Of MMRazor, '
-        f'these do: {", ".join(sorted(choices))}; {_SEE}')
+        f'these do: {", ".join(sorted(choices))}; {_SEE}'
+    )

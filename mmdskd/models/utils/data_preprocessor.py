@@ -1,4 +1,5 @@
-from typing import Any, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
 from mmpretrain.models import ClsDataPreprocessor
@@ -54,11 +55,12 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         (torch.Size([8, 3, 32, 32]), torch.float32)
     """
 
-    def __init__(self,
-                 augments: Optional[Sequence[Union[
-                     dict, BaseBatchAugment]]] = None,
-                 seed: Optional[int] = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self,
+        augments: Optional[Sequence[Union[dict, BaseBatchAugment]]] = None,
+        seed: Optional[int] = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.augments = None
         if augments is not None:
@@ -98,11 +100,15 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
     def _needs_labels_only(self, samples: Optional[list]) -> bool:
         """Whether the labels are as the model wants them, save the device."""
         # Like MMPretrain's, it looks at the first sample.
-        return (not self.to_onehot and bool(samples)
-                and isinstance(samples[0], DataSample)
-                and 'gt_label' in samples[0] and 'gt_score' not in samples[0])
+        return (
+            not self.to_onehot
+            and bool(samples)
+            and isinstance(samples[0], DataSample)
+            and 'gt_label' in samples[0]
+            and 'gt_score' not in samples[0]
+        )
 
-    def _move_labels(self, samples: List[DataSample]) -> None:
+    def _move_labels(self, samples: list[DataSample]) -> None:
         """Move the labels to the device of the images, in one go."""
         if samples[0].gt_label.device == self.device:
             return
@@ -132,5 +138,6 @@ def stack_images(images: Union[Tensor, Sequence[Tensor]]) -> Tensor:
         raise ValueError(
             'The images of a batch should have the same shape to be augmented'
             f', but have {shorten(shapes)}. Let the pipeline resize '
-            'or crop them, or augment them there.')
+            'or crop them, or augment them there.'
+        )
     return torch.stack(list(images))

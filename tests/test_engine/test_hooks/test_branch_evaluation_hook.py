@@ -8,8 +8,11 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import autocast
 
-from mmdskd.models import (BaseBranchHead, DSKDConnector,
-                           MultiModuleOutputsRecorder)
+from mmdskd.models import (
+    BaseBranchHead,
+    DSKDConnector,
+    MultiModuleOutputsRecorder,
+)
 
 KEYS = [f'dskd.branch_{i}/accuracy/top1' for i in range(2)]
 RANK = """
@@ -36,12 +39,14 @@ torch.save(metrics, f'{sys.argv[2]}/rank{runner.rank}.pth')
 @HOOKS.register_module()
 class ForwardHookSpy(Hook):
     """Counts the hooks on the student in iterations of the training."""
+
     counts = []
 
     def after_train_iter(self, runner, *args, **kwargs):
         student = runner.model.architecture
         self.counts.append(
-            len(student._forward_hooks) + len(student._forward_pre_hooks))
+            len(student._forward_hooks) + len(student._forward_pre_hooks)
+        )
 
 
 @pytest.fixture
@@ -81,7 +86,8 @@ def evaluate(model, dataloader, fp16=False):
     model = copy.deepcopy(model).eval()
     connector = model.distiller.connectors['heads']
     recorder = MultiModuleOutputsRecorder(
-        ['backbone.layer1', 'backbone.layer2'])
+        ['backbone.layer1', 'backbone.layer2']
+    )
     recorder.initialize(model.architecture)
     rights = []
     for batch in dataloader:
@@ -92,15 +98,17 @@ def evaluate(model, dataloader, fp16=False):
             branches = connector(recorder.get_record_data())
         labels = torch.cat([s.gt_label for s in data['data_samples']])
         rights.append(
-            torch.stack([b.logits.argmax(1) == labels for b in branches]))
+            torch.stack([b.logits.argmax(1) == labels for b in branches])
+        )
     return (100 * torch.cat(rights, 1).double().mean(1)).tolist()
 
 
 def test_accuracy_of_each_branch_is_logged(config, build_runner, monkeypatch):
     runner = build_runner(config)
     messages = []
-    monkeypatch.setattr(runner.logger, 'info',
-                        lambda message, *args: messages.append(message))
+    monkeypatch.setattr(
+        runner.logger, 'info', lambda message, *args: messages.append(message)
+    )
     runner.train()
     expected = evaluate(runner.model, runner.val_dataloader)
     line = logged(config)
@@ -109,8 +117,9 @@ def test_accuracy_of_each_branch_is_logged(config, build_runner, monkeypatch):
     assert len({*expected, line['accuracy/top1']}) == 3
     message = [m for m in messages if 'Epoch(val) [1]' in m][-1]
     order = ['accuracy/top1: ', *(f'{key}: ' for key in KEYS)]
-    assert [message.index(key) for key in order
-            ] == sorted(message.index(key) for key in order)
+    assert [message.index(key) for key in order] == sorted(
+        message.index(key) for key in order
+    )
     for key, value in zip(KEYS, expected):
         assert f'{key}: {value:.4f}' in message
 
@@ -125,15 +134,21 @@ def test_training_does_not_notice(config, build_runner):
         runner = build_runner(config)
         runner.train()
         scalars = runner.message_hub.log_scalars
-        results.append((runner.model.state_dict(), torch.get_rng_state(),
-                        scalars['train/loss'].data[0],
-                        scalars['val/accuracy/top1'].data[0]))
+        results.append(
+            (
+                runner.model.state_dict(),
+                torch.get_rng_state(),
+                scalars['train/loss'].data[0],
+                scalars['val/accuracy/top1'].data[0],
+            )
+        )
         assert any('branch' in key for key in scalars) == kept
         assert ForwardHookSpy.counts == 5 * [0]
         ForwardHookSpy.counts.clear()
         # It holds no feature, and no hook on the student.
         recorder = runner.model.distiller.student_recorders.get_recorder(
-            'shallow')
+            'shallow'
+        )
         assert recorder.data_buffer == []
     (ours, rng, losses, top1), (plain, plain_rng, *plain_logs) = results
     assert ours.keys() == plain.keys()
@@ -152,7 +167,8 @@ def test_metrics_of_the_validation_are_the_students(config, build_runner):
 @pytest.mark.parametrize('update_buffers', [False, True])
 def test_averaged_heads(config, build_runner, update_buffers):
     config.custom_hooks.append(
-        dict(type='EMAHook', momentum=0.3, update_buffers=update_buffers))
+        dict(type='EMAHook', momentum=0.3, update_buffers=update_buffers)
+    )
     runner = build_runner(config)
     runner.train()
     hook = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
@@ -164,8 +180,9 @@ def test_averaged_heads(config, build_runner, update_buffers):
     assert [line[key] for key in KEYS] == pytest.approx(averaged, abs=1e-4)
 
 
-def test_heads_run_in_the_precision_of_the_student(config, build_runner,
-                                                   monkeypatch):
+def test_heads_run_in_the_precision_of_the_student(
+    config, build_runner, monkeypatch
+):
     config.val_cfg.fp16 = True
     types = []
     forward = DSKDConnector.forward_train
@@ -191,14 +208,16 @@ def test_losses_that_share_a_recorder(config, build_runner):
     distiller.connectors.others = distiller.connectors.heads
     distiller.distill_losses.loss_other = distiller.distill_losses.loss_dskd
     distiller.loss_forward_mappings.loss_other = copy.deepcopy(
-        distiller.loss_forward_mappings.loss_dskd)
+        distiller.loss_forward_mappings.loss_dskd
+    )
     distiller.loss_forward_mappings.loss_other.branches.connector = 'others'
     config.custom_hooks[0].loss = None
     runner = build_runner(config)
     runner.train()
     line = logged(config)
     assert sorted(key for key in line if 'branch' in key) == [
-        *KEYS, *(key.replace('dskd', 'other') for key in KEYS)
+        *KEYS,
+        *(key.replace('dskd', 'other') for key in KEYS),
     ]
     first = evaluate(runner.model, runner.val_dataloader)
     connectors = runner.model.distiller.connectors
@@ -209,7 +228,8 @@ def test_losses_that_share_a_recorder(config, build_runner):
         assert line[key] == pytest.approx(value, abs=1e-4)
     for key, value in zip(KEYS, other):
         assert line[key.replace('dskd', 'other')] == pytest.approx(
-            value, abs=1e-4)
+            value, abs=1e-4
+        )
 
 
 def test_loop_that_evaluates_the_teacher_too(config, build_runner):
@@ -220,18 +240,21 @@ def test_loop_that_evaluates_the_teacher_too(config, build_runner):
     line = logged(config)
     assert 'teacher.accuracy/top1' in line
     assert [line[key] for key in KEYS] == pytest.approx(
-        evaluate(runner.model, runner.val_dataloader), abs=1e-4)
+        evaluate(runner.model, runner.val_dataloader), abs=1e-4
+    )
 
 
 @pytest.mark.slow
-def test_padded_samples_count_once_on_two_ranks(config, build_runner,
-                                                run_two_ranks):
+def test_padded_samples_count_once_on_two_ranks(
+    config, build_runner, run_two_ranks
+):
     """Of 51 images each rank sees 26, one of them twice."""
     config.val_dataloader.dataset.indices = 51
     build_runner(config).train()
     alone = logged(config)
     assert any(
-        round(alone[key] * 51 / 100) % 51 for key in KEYS)  # not 0, nor all
+        round(alone[key] * 51 / 100) % 51 for key in KEYS
+    )  # not 0, nor all
     config.load_from = f'{config.work_dir}/epoch_1.pth'
     for metrics in run_two_ranks(config, RANK):
         for key in ('accuracy/top1', *KEYS):
@@ -244,12 +267,16 @@ def test_heads_that_do_not_classify(config, build_runner):
     distiller.distill_losses.loss_dskd.logit_loss = None
     del config.custom_hooks[0]
     with pytest.raises(
-            ValueError, match="connector 'heads' of loss_dskd has no class"):
+        ValueError, match="connector 'heads' of loss_dskd has no class"
+    ):
         build_runner(config).train()
 
 
 def test_model_without_branches(kd_config, build_runner):
     kd_config.custom_hooks = [dict(type='mmdskd.BranchEvaluationHook')]
-    with pytest.raises(KeyError, match='has no mmdskd.DSKDLoss in its '
-                       'distill_losses, so it has no branches'):
+    with pytest.raises(
+        KeyError,
+        match='has no mmdskd.DSKDLoss in its '
+        'distill_losses, so it has no branches',
+    ):
         build_runner(kd_config).train()

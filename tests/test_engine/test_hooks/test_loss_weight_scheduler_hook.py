@@ -17,9 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdskd.engine import LossWeightSchedulerHook
 from mmdskd.engine.hooks.loss_weight_scheduler_hook import log_prefix
-from mmdskd.models import (BaseLossWeightStrategy, BranchWeights, DSKDLoss,
-                           ProportionalStrategy, SoftmaxStrategy,
-                           UniformStrategy)
+from mmdskd.models import (
+    BaseLossWeightStrategy,
+    BranchWeights,
+    DSKDLoss,
+    ProportionalStrategy,
+    SoftmaxStrategy,
+    UniformStrategy,
+)
 from mmdskd.registry import TASK_UTILS
 
 TERMS = ('logit', 'feat')
@@ -49,12 +54,12 @@ class Spy(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         self.iterations += 1
-        self.losses.append({t: v.clone()
-                            for t, v in self.loss.last_losses.items()})
-        self.weights.append({
-            t: w.weights.clone()
-            for t, w in self.loss.allocation.items()
-        })
+        self.losses.append(
+            {t: v.clone() for t, v in self.loss.last_losses.items()}
+        )
+        self.weights.append(
+            {t: w.weights.clone() for t, w in self.loss.allocation.items()}
+        )
         self.ramp.append(self.loss.ramp.item())
 
 
@@ -83,13 +88,15 @@ def test_weights_follow_the_losses(train):
     strategy = SoftmaxStrategy()
     ema = None
     for losses, weights in zip(spy.losses, spy.weights):
-        ema = losses if ema is None else {
-            t: 0.5 * ema[t] + 0.5 * losses[t]
-            for t in TERMS
-        }
+        ema = (
+            losses
+            if ema is None
+            else {t: 0.5 * ema[t] + 0.5 * losses[t] for t in TERMS}
+        )
         for term in TERMS:
-            torch.testing.assert_close(weights[term],
-                                       strategy(ema[term], ema[term]))
+            torch.testing.assert_close(
+                weights[term], strategy(ema[term], ema[term])
+            )
     assert not torch.equal(spy.weights[-1]['logit'], torch.ones(2))
 
 
@@ -114,20 +121,23 @@ def test_by_epoch(train):
         assert weights['feat'].tolist() == [1, 1]
     mean = torch.stack([row['feat'] for row in spy.losses[:5]]).mean(0)
     for weights in spy.weights[5:10]:
-        torch.testing.assert_close(weights['feat'],
-                                   ProportionalStrategy()(mean, mean))
+        torch.testing.assert_close(
+            weights['feat'], ProportionalStrategy()(mean, mean)
+        )
 
 
 def test_begin_end_and_warmup(train):
     _, spy = train(
-        strategy='proportional', ema_decay=0, begin=4, end=12, warmup=4)
+        strategy='proportional', ema_decay=0, begin=4, end=12, warmup=4
+    )
     for weights in spy.weights[:4]:
         assert weights['logit'].tolist() == [1, 1]
     for i, strength in ((4, 0.25), (5, 0.5), (7, 1), (8, 1), (11, 1)):
         losses = spy.losses[i]['logit']
         full = ProportionalStrategy()(losses, losses)
-        torch.testing.assert_close(spy.weights[i]['logit'],
-                                   1 + strength * (full - 1))
+        torch.testing.assert_close(
+            spy.weights[i]['logit'], 1 + strength * (full - 1)
+        )
     for weights in spy.weights[12:]:
         torch.testing.assert_close(weights['logit'], spy.weights[11]['logit'])
 
@@ -141,11 +151,12 @@ def test_ramp_of_the_whole_loss(train):
 
 def test_strategy_per_term(train):
     _, spy = train(
-        strategy=dict(logit=dict(type='softmax', temperature=0.1)),
-        ema_decay=0)
+        strategy=dict(logit=dict(type='softmax', temperature=0.1)), ema_decay=0
+    )
     losses = spy.losses[-1]['logit']
-    torch.testing.assert_close(spy.weights[-1]['logit'],
-                               SoftmaxStrategy(0.1)(losses, losses))
+    torch.testing.assert_close(
+        spy.weights[-1]['logit'], SoftmaxStrategy(0.1)(losses, losses)
+    )
     assert spy.weights[-1]['feat'].tolist() == [1, 1]
 
 
@@ -153,7 +164,6 @@ def test_a_strategy_of_the_user(train):
 
     @TASK_UTILS.register_module(name='test_last_only', force=True)
     class LastOnly(BaseLossWeightStrategy):
-
         def allocate(self, losses, previous):
             return torch.arange(len(losses), device=losses.device).float()
 
@@ -173,7 +183,8 @@ def test_weights_scale_the_loss(train):
 def test_logs_losses_and_weights_to_every_backend(train, dskd_config):
     dskd_config.default_hooks.logger = dict(type='LoggerHook', interval=2)
     dskd_config.visualizer = dict(
-        type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+        type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]
+    )
     runner, spy = train()
     scalars = Path(runner.log_dir) / 'vis_data' / 'scalars.json'
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
@@ -184,13 +195,20 @@ def test_logs_losses_and_weights_to_every_backend(train, dskd_config):
             mean = (spy.losses[2][term][i] + spy.losses[3][term][i]) / 2
             assert rows[1][f'dskd.{term}_{i}'] == pytest.approx(mean.item())
             assert rows[1][f'dskd.weight_{term}_{i}'] == pytest.approx(
-                spy.weights[3][term][i].item())
+                spy.weights[3][term][i].item()
+            )
 
 
-@pytest.mark.parametrize('name, prefix', [('loss_dskd', 'dskd'),
-                                          ('dskd_loss', 'dskd'),
-                                          ('loss_a', 'a'), ('loss', 'dskd'),
-                                          ('a_loss_b', 'ab')])
+@pytest.mark.parametrize(
+    'name, prefix',
+    [
+        ('loss_dskd', 'dskd'),
+        ('dskd_loss', 'dskd'),
+        ('loss_a', 'a'),
+        ('loss', 'dskd'),
+        ('a_loss_b', 'ab'),
+    ],
+)
 def test_log_names_do_not_hold_the_word_loss(name, prefix):
     assert log_prefix(name) == prefix
 
@@ -198,14 +216,17 @@ def test_log_names_do_not_hold_the_word_loss(name, prefix):
 def recorded_tensors(model):
     """Tensors that any recorder in the model holds, however it is kept."""
     recorders = [
-        recorder for module in model.modules()
-        for value in vars(module).values() if hasattr(value, 'recorders')
+        recorder
+        for module in model.modules()
+        for value in vars(module).values()
+        if hasattr(value, 'recorders')
         for recorder in value.recorders.values()
     ]
     assert len(recorders) == 5
     assert all(isinstance(recorder, BaseRecorder) for recorder in recorders)
-    return [r for r in recorders if r.data_buffer or getattr(
-        r, '_outputs', None)]
+    return [
+        r for r in recorders if r.data_buffer or getattr(r, '_outputs', None)
+    ]
 
 
 def test_recorders_hold_nothing_after_an_iteration(train):
@@ -214,8 +235,10 @@ def test_recorders_hold_nothing_after_an_iteration(train):
     assert recorded_tensors(algorithm) == []
     # ... and so the model copies and pickles, and the copy still distils.
     batch = next(iter(runner.train_dataloader))
-    for twin in (copy.deepcopy(algorithm),
-                 pickle.loads(pickle.dumps(algorithm))):
+    for twin in (
+        copy.deepcopy(algorithm),
+        pickle.loads(pickle.dumps(algorithm)),
+    ):
         data = twin.data_preprocessor(batch, True)
         losses = twin(**data, mode='loss')
         assert losses['distill.loss_dskd'].isfinite()
@@ -223,8 +246,9 @@ def test_recorders_hold_nothing_after_an_iteration(train):
     assert recorded_tensors(algorithm) == []
 
 
-def test_weights_go_on_after_kill_and_resume(dskd_config, build_runner,
-                                             tmp_path):
+def test_weights_go_on_after_kill_and_resume(
+    dskd_config, build_runner, tmp_path
+):
 
     def run(work_dir, **kwargs):
         cfg = copy.deepcopy(dskd_config)
@@ -248,11 +272,13 @@ def test_weights_go_on_after_kill_and_resume(dskd_config, build_runner,
     # A fresh run from the same weights starts with equal branches.
     checkpoint = str(tmp_path / 'cut' / 'epoch_3.pth')
     cfg = copy.deepcopy(dskd_config)
-    cfg.merge_from_dict({
-        'load_from': checkpoint,
-        'train_cfg.max_epochs': 1,
-        'custom_hooks.0.begin': 100
-    })
+    cfg.merge_from_dict(
+        {
+            'load_from': checkpoint,
+            'train_cfg.max_epochs': 1,
+            'custom_hooks.0.begin': 100,
+        }
+    )
     runner = build_runner(cfg)
     runner.train()
     assert dskd_loss(runner).allocation['logit'].weights.tolist() == [1, 1]
@@ -260,7 +286,8 @@ def test_weights_go_on_after_kill_and_resume(dskd_config, build_runner,
 
 
 def test_non_finite_loss_leaves_the_weights_and_warns_once(
-        train, monkeypatch, caplog):
+    train, monkeypatch, caplog
+):
     to_row = BranchWeights.to_row
     calls = []
 
@@ -281,9 +308,11 @@ def test_non_finite_loss_leaves_the_weights_and_warns_once(
 class Fetched(TorchDispatchMode):
     """Writes down what would make the host wait for the device."""
 
-    waiting = (torch.ops.aten._local_scalar_dense.default,
-               torch.ops.aten.nonzero.default,
-               torch.ops.aten.is_nonzero.default)
+    waiting = (
+        torch.ops.aten._local_scalar_dense.default,
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.is_nonzero.default,
+    )
 
     def __init__(self):
         super().__init__()
@@ -332,15 +361,21 @@ def test_no_synchronisation_without_a_log(train, dskd_config, monkeypatch):
 
     # The watch sees what a log fetches, if it is not left out.
     monkeypatch.setattr(
-        LossWeightSchedulerHook, '_log', lambda self, runner:
-        [log(self, runner), next(iter(self._losses.values())).ramp.item()])
+        LossWeightSchedulerHook,
+        '_log',
+        lambda self, runner: [
+            log(self, runner),
+            next(iter(self._losses.values())).ramp.item(),
+        ],
+    )
     train()
     assert fetched == [4, 4, 4]
 
 
 def test_stopped_distillation_changes_nothing_more(train, dskd_config):
     dskd_config.custom_hooks.append(
-        dict(type='mmrazor.StopDistillHook', stop_epoch=1))
+        dict(type='mmrazor.StopDistillHook', stop_epoch=1)
+    )
     _, spy = train(ema_decay=0)
     for weights in spy.weights[5:]:
         assert torch.equal(weights['logit'], spy.weights[4]['logit'])
@@ -349,7 +384,6 @@ def test_stopped_distillation_changes_nothing_more(train, dskd_config):
 
 @MODEL_WRAPPERS.register_module(name='TestWrapper')
 class Wrapper(torch.nn.Module):
-
     def __init__(self, module, find_unused_parameters):
         super().__init__()
         self.module = module
@@ -365,7 +399,9 @@ def test_stopping_needs_unused_parameters_to_be_found(dskd_config):
                 model=Wrapper(algorithm, find_unused_parameters),
                 hooks=[StopDistillHook(stop_epoch=1)],
                 train_loop=None,
-                iter=0))
+                iter=0,
+            )
+        )
 
     before_train(True)
     with pytest.raises(ValueError, match='find_unused_parameters = True'):
@@ -383,30 +419,63 @@ def test_a_ramp_of_another_run_does_not_stay(train, dskd_config):
     assert spy.ramp == [1] * 5
 
 
-@pytest.mark.parametrize('kwargs, error, message', [
-    (dict(strategy='sofmax'), KeyError,
-     "'sofmax' is not a weighting strategy: choose one of .*dwa, inverse, "
-     'proportional, softmax.*uniform'),
-    (dict(strategy=dict(logits='softmax')), KeyError, r"keys \['logits'\]"),
-    (dict(strategy=dict(type='softmax', temperature=0)), ValueError,
-     'temperature should be > 0'),
-    (dict(strategy='MultiModuleOutputsRecorder'), KeyError,
-     "'MultiModuleOutputsRecorder' is not a weighting strategy"),
-    (dict(strategy=dict(type=UniformStrategy, scale=2)), TypeError, 'takes no '
-     'arguments'),
-    (dict(strategy=dict(type=dict)), TypeError,
-     'strategy should be a BaseLossWeightStrategy'),
-    (dict(strategy=UniformStrategy), TypeError, 'a name, a config or a '
-     'BaseLossWeightStrategy, but got <class'),
-    (dict(strategy=None), TypeError, 'but got None'),
-    (dict(ema_decay=1), ValueError, r'in \[0, 1\), but got 1'),
-    (dict(ema_decay=-.1), ValueError, r'in \[0, 1\), but got -0.1'),
-    (dict(interval=0), ValueError, 'interval should be .* >= 1, but got 0'),
-    (dict(begin=-1), ValueError, 'begin should be .* >= 0, but got -1'),
-    (dict(begin=5, end=5), ValueError, 'end should be > begin=5, but got 5'),
-    (dict(warmup=.5), ValueError, 'warmup should be a whole number'),
-    (dict(ramp=-2), ValueError, 'ramp should be a whole number'),
-])
+@pytest.mark.parametrize(
+    'kwargs, error, message',
+    [
+        (
+            dict(strategy='sofmax'),
+            KeyError,
+            "'sofmax' is not a weighting strategy: choose one of .*dwa, inverse, "
+            'proportional, softmax.*uniform',
+        ),
+        (
+            dict(strategy=dict(logits='softmax')),
+            KeyError,
+            r"keys \['logits'\]",
+        ),
+        (
+            dict(strategy=dict(type='softmax', temperature=0)),
+            ValueError,
+            'temperature should be > 0',
+        ),
+        (
+            dict(strategy='MultiModuleOutputsRecorder'),
+            KeyError,
+            "'MultiModuleOutputsRecorder' is not a weighting strategy",
+        ),
+        (
+            dict(strategy=dict(type=UniformStrategy, scale=2)),
+            TypeError,
+            'takes no arguments',
+        ),
+        (
+            dict(strategy=dict(type=dict)),
+            TypeError,
+            'strategy should be a BaseLossWeightStrategy',
+        ),
+        (
+            dict(strategy=UniformStrategy),
+            TypeError,
+            'a name, a config or a BaseLossWeightStrategy, but got <class',
+        ),
+        (dict(strategy=None), TypeError, 'but got None'),
+        (dict(ema_decay=1), ValueError, r'in \[0, 1\), but got 1'),
+        (dict(ema_decay=-0.1), ValueError, r'in \[0, 1\), but got -0.1'),
+        (
+            dict(interval=0),
+            ValueError,
+            'interval should be .* >= 1, but got 0',
+        ),
+        (dict(begin=-1), ValueError, 'begin should be .* >= 0, but got -1'),
+        (
+            dict(begin=5, end=5),
+            ValueError,
+            'end should be > begin=5, but got 5',
+        ),
+        (dict(warmup=0.5), ValueError, 'warmup should be a whole number'),
+        (dict(ramp=-2), ValueError, 'ramp should be a whole number'),
+    ],
+)
 def test_wrong_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         LossWeightSchedulerHook(**kwargs)
@@ -416,14 +485,17 @@ def test_default_strategy_is_the_reading_of_the_paper():
     strategies = LossWeightSchedulerHook().strategies
     assert all(isinstance(s, SoftmaxStrategy) for s in strategies.values())
     strategies = LossWeightSchedulerHook(
-        strategy=dict(feat='softmax')).strategies
+        strategy=dict(feat='softmax')
+    ).strategies
     assert isinstance(strategies['logit'], UniformStrategy)
 
 
 def test_a_loss_of_another_name_is_told_with_those_there_are(train):
     with pytest.raises(
-            KeyError, match="loss='loss_kd' is not a DSKD loss of the model: "
-            'choose one of loss_dskd, or None for all'):
+        KeyError,
+        match="loss='loss_kd' is not a DSKD loss of the model: "
+        'choose one of loss_dskd, or None for all',
+    ):
         train(loss='loss_kd')
 
 

@@ -45,7 +45,8 @@ def ranks(dskd_config, run_two_ranks):
     def run(algorithm, **hook):
         dskd_config.model.type = algorithm
         dskd_config.custom_hooks[0].update(
-            strategy='proportional', ema_decay=0, **hook)
+            strategy='proportional', ema_decay=0, **hook
+        )
         dskd_config.custom_hooks.append(dict(type='Spy'))
         dskd_config.val_dataloader = dskd_config.val_cfg = None
         dskd_config.val_evaluator = None
@@ -54,10 +55,13 @@ def ranks(dskd_config, run_two_ranks):
     return run
 
 
-@pytest.mark.parametrize('algorithm, hook, interval', [
-    ('mmdskd.FrozenTeacherDistill', dict(), 1),
-    ('mmrazor.SingleTeacherDistill', dict(by_epoch=True), 3),
-])
+@pytest.mark.parametrize(
+    'algorithm, hook, interval',
+    [
+        ('mmdskd.FrozenTeacherDistill', dict(), 1),
+        ('mmrazor.SingleTeacherDistill', dict(by_epoch=True), 3),
+    ],
+)
 def test_weights_are_the_same_on_all_ranks(ranks, algorithm, hook, interval):
     first, second = ranks(algorithm, **hook)
     assert len(first['losses']) == 9  # 3 epochs of 100 / (2 x 20), rounded up
@@ -70,13 +74,15 @@ def test_weights_are_the_same_on_all_ranks(ranks, algorithm, hook, interval):
     for term in ('logit', 'feat'):
         ours, theirs = (
             torch.stack([row[term] for row in rank['losses'][-interval:]])
-            for rank in (first, second))
+            for rank in (first, second)
+        )
         assert not torch.equal(ours, theirs)
         mean = torch.cat([ours, theirs]).mean(dim=0)
         expected = ProportionalStrategy()(mean, mean)
         for rank in (first, second):
             torch.testing.assert_close(
-                rank['state'][f'allocation.{term}.weights'], expected)
+                rank['state'][f'allocation.{term}.weights'], expected
+            )
 
 
 STOPPED = """
@@ -116,7 +122,8 @@ def stop(dskd_config, run_two_ranks):
         dskd_config.model.type = 'mmdskd.FrozenTeacherDistill'
         dskd_config.find_unused_parameters = find_unused_parameters
         dskd_config.custom_hooks.append(
-            dict(type='mmrazor.StopDistillHook', stop_epoch=1))
+            dict(type='mmrazor.StopDistillHook', stop_epoch=1)
+        )
         dskd_config.val_dataloader = dskd_config.val_cfg = None
         dskd_config.val_evaluator = None
         return run_two_ranks(dskd_config, STOPPED)

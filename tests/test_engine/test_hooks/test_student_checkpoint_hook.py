@@ -54,8 +54,9 @@ def saved(cfg):
 
 def with_students(*names):
     return {
-        'student_config.py', *(f'{name}.pth' for name in names),
-        *(f'{name}_student.pth' for name in names)
+        'student_config.py',
+        *(f'{name}.pth' for name in names),
+        *(f'{name}_student.pth' for name in names),
     }
 
 
@@ -67,11 +68,12 @@ def assert_pairs(cfg):
         path = os.path.join(cfg.work_dir, name)
         whole = load_checkpoint_file(path)
         student = torch.load(
-            path.replace('.pth', '_student.pth'), weights_only=True)
+            path.replace('.pth', '_student.pth'), weights_only=True
+        )
         assert set(student) == {'meta', 'state_dict'}
         assert student['meta']['iter'] == whole['meta']['iter']
         expected = {
-            key[len('architecture.'):]: value
+            key[len('architecture.') :]: value
             for key, value in whole['state_dict'].items()
             if key.startswith('architecture.')
         }
@@ -99,14 +101,17 @@ def test_student_is_the_one_in_the_algorithm(kd_config, build_runner, ema):
 
     # It is a plain network of MMPretrain.
     student_cfg = Config.fromfile(
-        os.path.join(cfg.work_dir, 'student_config.py'))
+        os.path.join(cfg.work_dir, 'student_config.py')
+    )
     from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+
     init_default_scope('mmpretrain')
     student = MMPRETRAIN_MODELS.build(copy.deepcopy(student_cfg.model))
     plain = MMPRETRAIN_MODELS.build(copy.deepcopy(cfg.model.architecture))
     student.load_state_dict(weights, strict=True)
-    assert (sum(p.numel() for p in student.parameters()) == sum(
-        p.numel() for p in plain.parameters()))
+    assert sum(p.numel() for p in student.parameters()) == sum(
+        p.numel() for p in plain.parameters()
+    )
 
     # Its logits are those of the student in the algorithm, bit for bit.
     algorithm = MODELS.build(copy.deepcopy(cfg.model))
@@ -114,7 +119,8 @@ def test_student_is_the_one_in_the_algorithm(kd_config, build_runner, ema):
         algorithm,
         os.path.join(cfg.work_dir, 'epoch_3.pth'),
         map_location='cpu',
-        strict=True)
+        strict=True,
+    )
     algorithm.eval()
     student.eval()
     batch = next(iter(runner.val_dataloader))
@@ -140,7 +146,8 @@ def test_student_can_be_trained_further(kd_config, build_runner):
     cfg = kd_config
     build_runner(cfg).train()
     student_cfg = Config.fromfile(
-        os.path.join(cfg.work_dir, 'student_config.py'))
+        os.path.join(cfg.work_dir, 'student_config.py')
+    )
     student_cfg.work_dir = os.path.join(cfg.work_dir, 'further')
     student_cfg.load_from = os.path.join(cfg.work_dir, 'epoch_3_student.pth')
     student_cfg.train_cfg.max_epochs = 1
@@ -157,7 +164,8 @@ def test_deleted_with_the_checkpoint(kd_config, build_runner):
         open(os.path.join(cfg.work_dir, name), 'w').close()
     build_runner(cfg).train()
     assert saved(cfg) - with_students('epoch_2', 'epoch_3') == {
-        'epoch_0_student.pth', 'mine_student.pth'
+        'epoch_0_student.pth',
+        'mine_student.pth',
     }
 
 
@@ -165,14 +173,17 @@ def test_superseded_best(kd_config, build_runner):
     cfg = kd_config
     cfg.val_evaluator = dict(
         type='mmengine.ScriptedMetric',
-        script=[dict(a=1., b=2.), dict(a=3., b=1.), dict(a=2., b=1.)])
+        script=[dict(a=1.0, b=2.0), dict(a=3.0, b=1.0), dict(a=2.0, b=1.0)],
+    )
     cfg.default_hooks.checkpoint.update(
-        save_best=['a', 'b'], rule='greater', max_keep_ckpts=1)
+        save_best=['a', 'b'], rule='greater', max_keep_ckpts=1
+    )
     cfg.custom_hooks.append(dict(type='mmengine.ChangeWeightsHook'))
     runner = build_runner(cfg)
     runner.train()
-    assert saved(cfg) == with_students('epoch_3', 'best_a_epoch_2',
-                                       'best_b_epoch_1')
+    assert saved(cfg) == with_students(
+        'epoch_3', 'best_a_epoch_2', 'best_b_epoch_1'
+    )
     assert_pairs(cfg)
 
 
@@ -180,7 +191,8 @@ def test_follows_a_checkpoint_that_is_saved_again(kd_config, build_runner):
     # With a new best, CheckpointHook saves epoch_N.pth a second time.
     cfg = kd_config
     cfg.val_evaluator = dict(
-        type='mmengine.ScriptedMetric', script=[dict(a=1.), dict(a=2.)])
+        type='mmengine.ScriptedMetric', script=[dict(a=1.0), dict(a=2.0)]
+    )
     cfg.train_cfg.max_epochs = 2
     cfg.default_hooks.checkpoint.update(save_best='a', rule='greater')
     cfg.custom_hooks.append(dict(type='mmengine.ChangeWeightsHook'))
@@ -194,18 +206,25 @@ def test_by_iteration(kd_config, build_runner, monkeypatch):
     cfg.train_cfg = dict(by_epoch=False, max_iters=9, val_interval=4)
     cfg.val_evaluator = dict(
         type='mmengine.ScriptedMetric',
-        script=[dict(a=1.), dict(a=2.), dict(a=0.)])
+        script=[dict(a=1.0), dict(a=2.0), dict(a=0.0)],
+    )
     cfg.default_hooks.checkpoint.update(
         by_epoch=False,
         interval=4,
         max_keep_ckpts=2,
         save_best='a',
-        rule='greater')
+        rule='greater',
+    )
     updates = []
     update = StudentCheckpointHook._update
     monkeypatch.setattr(
-        StudentCheckpointHook, '_update', lambda self, runner, **kwargs:
-        (updates.append(runner.iter), update(self, runner, **kwargs)))
+        StudentCheckpointHook,
+        '_update',
+        lambda self, runner, **kwargs: (
+            updates.append(runner.iter),
+            update(self, runner, **kwargs),
+        ),
+    )
     build_runner(cfg).train()
     assert saved(cfg) == with_students('iter_8', 'iter_9', 'best_a_iter_8')
     assert_pairs(cfg)
@@ -217,13 +236,16 @@ def test_by_iteration(kd_config, build_runner, monkeypatch):
 def test_resume(kd_config, build_runner):
     cfg = kd_config
     cfg.default_hooks.checkpoint.update(
-        save_best='a', rule='greater', max_keep_ckpts=3)
+        save_best='a', rule='greater', max_keep_ckpts=3
+    )
     cfg.val_evaluator = dict(
         type='mmengine.ScriptedMetric',
-        script=[dict(a=1.), dict(a=0.), dict(a=0.)])
+        script=[dict(a=1.0), dict(a=0.0), dict(a=0.0)],
+    )
     build_runner(cfg).train()
-    assert saved(cfg) == with_students('epoch_1', 'epoch_2', 'epoch_3',
-                                       'best_a_epoch_1')
+    assert saved(cfg) == with_students(
+        'epoch_1', 'epoch_2', 'epoch_3', 'best_a_epoch_1'
+    )
     # As after a kill between the checkpoint and its student.
     os.remove(os.path.join(cfg.work_dir, 'epoch_3_student.pth'))
 
@@ -235,14 +257,15 @@ def test_resume(kd_config, build_runner):
     assert_pairs(cfg)
 
     cfg.train_cfg.max_epochs = 4
-    cfg.val_evaluator.script = [dict(a=2.)]
+    cfg.val_evaluator.script = [dict(a=2.0)]
     build_runner(cfg).train()
     assert saved(cfg) == with_students('epoch_4', 'best_a_epoch_4')
     assert_pairs(cfg)
 
 
-def test_resume_after_a_kill_before_the_deletion(kd_config, build_runner,
-                                                 monkeypatch):
+def test_resume_after_a_kill_before_the_deletion(
+    kd_config, build_runner, monkeypatch
+):
     cfg = kd_config
     cfg.default_hooks.checkpoint.max_keep_ckpts = 1
     cfg.train_cfg.max_epochs = 2
@@ -254,9 +277,11 @@ def test_resume_after_a_kill_before_the_deletion(kd_config, build_runner,
     with monkeypatch.context() as patch:
         patch.setattr(StudentCheckpointHook, 'after_train_epoch', killed)
         patch.setattr(
-            StudentCheckpointHook, 'before_train_epoch',
+            StudentCheckpointHook,
+            'before_train_epoch',
             StudentCheckpointHook._update_if_saved,
-            raising=False)
+            raising=False,
+        )
         with pytest.raises(KeyboardInterrupt):
             build_runner(cfg).train()
     assert 'epoch_1_student.pth' in saved(cfg)
@@ -266,16 +291,17 @@ def test_resume_after_a_kill_before_the_deletion(kd_config, build_runner,
 
 
 @pytest.mark.parametrize('when', ['config', 'student'])
-def test_failed_export_does_not_stop_the_training(kd_config, build_runner,
-                                                  monkeypatch, when, capfd):
+def test_failed_export_does_not_stop_the_training(
+    kd_config, build_runner, monkeypatch, when, capfd
+):
     cfg = kd_config
     os.makedirs(cfg.work_dir)
     # From an earlier run: it would be taken for that of the new epoch_1.pth.
     stale = os.path.join(cfg.work_dir, 'epoch_1_student.pth')
     open(stale, 'w').close()
     name = dict(
-        config='save_config_atomically',
-        student='save_checkpoint_atomically')[when]
+        config='save_config_atomically', student='save_checkpoint_atomically'
+    )[when]
     save = getattr(module, name)
 
     def full_disk(content, path):
@@ -285,8 +311,9 @@ def test_failed_export_does_not_stop_the_training(kd_config, build_runner,
 
     monkeypatch.setattr(module, name, full_disk)
     build_runner(cfg).train()
-    assert saved(cfg) == with_students(
-        'epoch_1', 'epoch_2', 'epoch_3') - {'epoch_1_student.pth'}
+    assert saved(cfg) == with_students('epoch_1', 'epoch_2', 'epoch_3') - {
+        'epoch_1_student.pth'
+    }
     log = ''.join(capfd.readouterr())
     assert log.count('No space left on device') == 1
     assert 'epoch_1.pth was not saved' in log
@@ -326,9 +353,11 @@ def fake_runner(cfg, model, hooks):
         message_hub=SimpleNamespace(
             runtime_info={},
             get_info=lambda key, default: default,
-            update_info=lambda key, value: None),
+            update_info=lambda key, value: None,
+        ),
         logger=SimpleNamespace(warning=warnings.append),
-        warnings=warnings)
+        warnings=warnings,
+    )
 
 
 def test_remote_file_system_is_refused(kd_config):

@@ -25,7 +25,7 @@ def train(config, build_runner, monkeypatch):
     """Train with a teacher that gives a share of right answers; return the
     runner, the logged text and the number of runs of the teacher."""
 
-    def run(right=1.):
+    def run(right=1.0):
         runner = build_runner(config)
         calls, messages = [], []
 
@@ -33,20 +33,26 @@ def train(config, build_runner, monkeypatch):
             # The evaluation alone asks for predictions.
             if mode != 'predict':
                 return type(runner.model.teacher).forward(
-                    runner.model.teacher, inputs, data_samples, mode=mode)
+                    runner.model.teacher, inputs, data_samples, mode=mode
+                )
             for i, sample in enumerate(data_samples):
                 label = int(sample.gt_label)
                 is_right = i < right * len(data_samples)
                 sample.set_pred_score(
-                    torch.eye(10)[label if is_right else (label + 1) % 10])
+                    torch.eye(10)[label if is_right else (label + 1) % 10]
+                )
             calls.append(len(data_samples))
             return data_samples
 
         monkeypatch.setattr(runner.model.teacher, 'forward', predict)
         for level in ('info', 'warning'):
             monkeypatch.setattr(
-                runner.logger, level, lambda message, *args, level=level:
-                messages.append(f'{level}: {message}'))
+                runner.logger,
+                level,
+                lambda message, *args, level=level: messages.append(
+                    f'{level}: {message}'
+                ),
+            )
         runner.train()
         return runner, messages, calls
 
@@ -65,25 +71,28 @@ def teacher_lines(cfg):
 def test_teacher_is_evaluated_once(config, train):
     runner, messages, calls = train(right=0.8)
     assert calls == [20, 20, 10]  # the validation set, once
-    assert teacher_lines(config) == [{'teacher/accuracy/top1': 80., 'step': 0}]
-    assert [m for m in messages if 'eacher: ' in m
-            ] == ['info: Teacher: accuracy/top1: 80.0000']
+    assert teacher_lines(config) == [
+        {'teacher/accuracy/top1': 80.0, 'step': 0}
+    ]
+    assert [m for m in messages if 'eacher: ' in m] == [
+        'info: Teacher: accuracy/top1: 80.0000'
+    ]
     assert not [m for m in messages if m.startswith('warning: THE TEACHER')]
 
 
 def test_no_other_hook_sees_it(config, train):
     """The best student is worse than the teacher, and still the best."""
     runner, _, _ = train()
-    assert [row['step'] for row in read_run_log(config.work_dir).val
-            ] == [1, 2]
+    assert [row['step'] for row in read_run_log(config.work_dir).val] == [1, 2]
     hook = next(h for h in runner.hooks if isinstance(h, CheckpointHook))
     scores = runner.message_hub.get_scalar('val/accuracy/top1').data[0]
     assert len(scores) == 2
     best = runner.message_hub.get_info('best_score')
     assert best == max(scores) < 100
     assert Path(hook.best_ckpt_path).is_file()
-    assert not [key for key in runner.message_hub.log_scalars
-                if 'teacher' in key]
+    assert not [
+        key for key in runner.message_hub.log_scalars if 'teacher' in key
+    ]
 
 
 def test_teacher_at_chance_level_is_told_loudly(config, train):
@@ -98,7 +107,8 @@ def test_chance_level():
     assert chance_level(10, 900) == pytest.approx(13)
     assert chance_level(2, 1) == pytest.approx(50 + 150)
     assert chance_level(100, 10000) == pytest.approx(
-        1 + 300 * math.sqrt(0.01 * 0.99 / 10000))
+        1 + 300 * math.sqrt(0.01 * 0.99 / 10000)
+    )
 
 
 def test_it_can_be_switched_off(config, train):

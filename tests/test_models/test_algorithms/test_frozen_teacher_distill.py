@@ -55,8 +55,11 @@ def build(config):
 
     def run(**changes):
         config.merge_from_dict(
-            {f'model.{key.replace("__", ".")}': value
-             for key, value in changes.items()})
+            {
+                f'model.{key.replace("__", ".")}': value
+                for key, value in changes.items()
+            }
+        )
         torch.manual_seed(0)
         algorithm = MODELS.build(config.model)
         algorithm.init_weights()
@@ -68,14 +71,16 @@ def build(config):
 
 def make_batch(size=8):
     images = torch.randn(
-        size, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+        size, 1, 16, 16, generator=torch.Generator().manual_seed(1)
+    )
     return images, [DataSample().set_gt_label(i % 10) for i in range(size)]
 
 
 def losses_of(algorithm, iterations=5):
     """Losses of the first iterations of training by SGD."""
     optimizer = torch.optim.SGD(
-        [p for p in algorithm.parameters() if p.requires_grad], lr=0.05)
+        [p for p in algorithm.parameters() if p.requires_grad], lr=0.05
+    )
     history = []
     for _ in range(iterations):
         losses = algorithm(*make_batch(), mode='loss')
@@ -98,8 +103,10 @@ def recorded(algorithm):
     compute = algorithm.distiller.compute_distill_losses
 
     def spy():
-        for name, recorder in \
-                algorithm.distiller.teacher_recorders.recorders.items():
+        for (
+            name,
+            recorder,
+        ) in algorithm.distiller.teacher_recorders.recorders.items():
             data[name] = list(recorder.data_buffer)
         return compute()
 
@@ -114,21 +121,26 @@ def batch_norms(model):
     ]
 
 
-@pytest.mark.parametrize('changes, tolerance', [
-    (dict(), 1e-5),
-    (dict(teacher_module_inplace=True), 1e-5),
-    (dict(teacher_fold_bn=True), 1e-3),
-    (dict(teacher_channels_last=True), 1e-3),
-    (dict(teacher_fold_bn=True, teacher_channels_last=True), 1e-3),
-])
+@pytest.mark.parametrize(
+    'changes, tolerance',
+    [
+        (dict(), 1e-5),
+        (dict(teacher_module_inplace=True), 1e-5),
+        (dict(teacher_fold_bn=True), 1e-3),
+        (dict(teacher_channels_last=True), 1e-3),
+        (dict(teacher_fold_bn=True, teacher_channels_last=True), 1e-3),
+    ],
+)
 def test_losses_are_those_of_the_stock_algorithm(build, changes, tolerance):
     expected = losses_of(build(type=STOCK))
-    assert_same_losses(losses_of(build(type=FROZEN, **changes)), expected,
-                       tolerance)
+    assert_same_losses(
+        losses_of(build(type=FROZEN, **changes)), expected, tolerance
+    )
 
 
 def test_training_by_the_runner_is_that_of_the_stock_algorithm(
-        config, build_runner):
+    config, build_runner
+):
     """Same seed, same numbers drawn, same student."""
     weights = []
     for type_ in (STOCK, FROZEN):
@@ -150,11 +162,13 @@ def test_teacher_with_dropout_is_in_eval(build):
         in_channels=32,
         mid_channels=[16],
         dropout_rate=0.5,
-        loss=dict(type='mmpretrain.CrossEntropyLoss'))
+        loss=dict(type='mmpretrain.CrossEntropyLoss'),
+    )
     algorithm = build(
         teacher__head=head,
         teacher_ckpt=None,
-        distiller__teacher_recorders__logits__source='head.layers.1.fc')
+        distiller__teacher_recorders__logits__source='head.layers.1.fc',
+    )
     assert any(isinstance(m, nn.Dropout) for m in algorithm.teacher.modules())
     for mode in (True, False, True):
         assert algorithm.train(mode) is algorithm
@@ -168,8 +182,10 @@ def test_recorded_tensors_need_no_gradient_and_are_let_go(build):
     algorithm = build()
     data = recorded(algorithm)
     assert not any(t.requires_grad for [t] in data.values())
-    for manager in (algorithm.distiller.student_recorders,
-                    algorithm.distiller.teacher_recorders):
+    for manager in (
+        algorithm.distiller.student_recorders,
+        algorithm.distiller.teacher_recorders,
+    ):
         for recorder in manager.recorders.values():
             assert recorder.data_buffer == []
 
@@ -177,7 +193,8 @@ def test_recorded_tensors_need_no_gradient_and_are_let_go(build):
 def count_calls(model, name):
     calls = []
     model.get_submodule(name).register_forward_hook(
-        lambda *args: calls.append(1))
+        lambda *args: calls.append(1)
+    )
     return calls
 
 
@@ -194,9 +211,11 @@ def test_recorder_that_needs_the_task_loss(build):
     """It falls back to the whole forward."""
     algorithm = build(
         distiller__teacher_recorders__logits=dict(
-            type='ModuleInputs', source='head.loss_module'),
+            type='ModuleInputs', source='head.loss_module'
+        ),
         distiller__loss_forward_mappings__loss_kd__preds_T__data_idx=0,
-        distiller__loss_forward_mappings__loss_dskd__preds_T__data_idx=0)
+        distiller__loss_forward_mappings__loss_dskd__preds_T__data_idx=0,
+    )
     expected = losses_of(build(type=STOCK))
     assert_same_losses(losses_of(algorithm), expected, 1e-5)
 
@@ -215,16 +234,19 @@ def test_teacher_without_a_task_loss(build, monkeypatch):
 def test_layer_wise_decay_of_the_learning_rate(build):
     algorithm = build()
     with pytest.raises(
-            NotImplementedError, match="doesn't support `get_layer_depth`"):
+        NotImplementedError, match="doesn't support `get_layer_depth`"
+    ):
         algorithm.get_layer_depth('architecture.backbone.conv1.weight')
     student = build_vit()
     algorithm.architecture = student
     depths = {
         name: algorithm.get_layer_depth(name)
-        for name in ('architecture.backbone.patch_embed.projection.weight',
-                     'architecture.backbone.layers.1.ln1.weight',
-                     'architecture.head.layers.head.weight',
-                     'distiller.connectors.heads.heads.0.classifier.weight')
+        for name in (
+            'architecture.backbone.patch_embed.projection.weight',
+            'architecture.backbone.layers.1.ln1.weight',
+            'architecture.head.layers.head.weight',
+            'distiller.connectors.heads.heads.0.classifier.weight',
+        )
     }
     # Stem, two blocks, and what comes after them.
     assert list(depths.values()) == [(0, 4), (2, 4), (3, 4), (3, 4)]
@@ -244,27 +266,33 @@ def build_vit():
                     embed_dims=8,
                     num_layers=2,
                     num_heads=2,
-                    feedforward_channels=8),
+                    feedforward_channels=8,
+                ),
                 img_size=16,
-                patch_size=4),
+                patch_size=4,
+            ),
             head=dict(
-                type='VisionTransformerClsHead',
-                num_classes=10,
-                in_channels=8)))
+                type='VisionTransformerClsHead', num_classes=10, in_channels=8
+            ),
+        )
+    )
 
 
 def test_recorder_that_records_nothing(build):
     algorithm = build(
-        distiller__teacher_recorders__feat__source='data_preprocessor')
+        distiller__teacher_recorders__feat__source='data_preprocessor'
+    )
     with pytest.raises(
-            ValueError,
-            match="teacher_recorders: 'feat' should record "
-            r"'data_preprocessor' 1 time\(s\) in a forward .* got 0"):
+        ValueError,
+        match="teacher_recorders: 'feat' should record "
+        r"'data_preprocessor' 1 time\(s\) in a forward .* got 0",
+    ):
         algorithm(*make_batch(), mode='loss')
     algorithm = build(
         distiller__teacher_recorders__feat__source='backbone.layer3',
-        distiller__loss_forward_mappings__loss_dskd__feat_T__record_idx=1)
-    with pytest.raises(ValueError, match=r"2 time\(s\) .* got 1 records"):
+        distiller__loss_forward_mappings__loss_dskd__feat_T__record_idx=1,
+    )
+    with pytest.raises(ValueError, match=r'2 time\(s\) .* got 1 records'):
         algorithm(*make_batch(), mode='loss')
 
 
@@ -276,7 +304,10 @@ def test_delivery_gets_the_whole_forward(build):
                 type='FunctionOutputs',
                 max_keep_data=1,
                 func_path='mmpretrain.models.losses.cross_entropy_loss.'
-                'weight_reduce_loss')))
+                'weight_reduce_loss',
+            )
+        )
+    )
     losses = algorithm(*make_batch(), mode='loss')
     # The student's task loss is replaced by the teacher's.
     with torch.no_grad():
@@ -294,21 +325,26 @@ def test_delivered_tensors_stay_as_they_are(build, changes):
         feat=dict(
             type='MethodOutputs',
             max_keep_data=10,
-            method_path='torch.nn.BatchNorm2d.forward'))
+            method_path='torch.nn.BatchNorm2d.forward',
+        )
+    )
     # Of one size, so that the student can take what the teacher has.
     student = dict(
         architecture__backbone__stem_channels=8,
         architecture__backbone__stage_channels=(8, 16, 32),
         architecture__head__in_channels=32,
         distiller__connectors__heads__in_channels=[8, 16],
-        distiller__distill_deliveries=deliveries)
+        distiller__distill_deliveries=deliveries,
+    )
     expected = build(type=STOCK, **student)(*make_batch(), mode='loss')
     losses = build(type=FROZEN, **student, **changes)(
-        *make_batch(), mode='loss')
+        *make_batch(), mode='loss'
+    )
     tolerance = 0.1 if 'teacher_autocast_dtype' in changes else 1e-3
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(
-            value.item(), rel=tolerance), name
+            value.item(), rel=tolerance
+        ), name
 
 
 def test_records_of_another_forward_keep_the_task_loss(build, monkeypatch):
@@ -316,12 +352,16 @@ def test_records_of_another_forward_keep_the_task_loss(build, monkeypatch):
     algorithm = build()
     head = algorithm.teacher.head
     pre_logits = head.pre_logits
-    monkeypatch.setattr(head, 'loss', lambda feats, samples: dict(
-        loss=head.fc(2 * pre_logits(feats)).sum()))
+    monkeypatch.setattr(
+        head,
+        'loss',
+        lambda feats, samples: dict(loss=head.fc(2 * pre_logits(feats)).sum()),
+    )
     data = recorded(algorithm)
     with torch.no_grad():
-        expected = head.fc(2 * pre_logits(
-            algorithm.teacher.extract_feat(make_batch()[0])))
+        expected = head.fc(
+            2 * pre_logits(algorithm.teacher.extract_feat(make_batch()[0]))
+        )
     torch.testing.assert_close(data['logits'][0], expected)
 
 
@@ -337,36 +377,43 @@ def test_stopped_distillation_runs_no_teacher(build):
 @pytest.mark.parametrize('trainable', [True, False])
 def test_student_loss_that_is_left_out(build, trainable):
     algorithm = build(
-        calculate_student_loss=False, student_trainable=trainable)
+        calculate_student_loss=False, student_trainable=trainable
+    )
     losses = algorithm(*make_batch(), mode='loss')
     assert set(losses) == {'distill.loss_kd', 'distill.loss_dskd'}
     losses['distill.loss_dskd'].backward()
-    assert (algorithm.architecture.backbone.conv1.weight.grad is
-            not None) == trainable
+    assert (
+        algorithm.architecture.backbone.conv1.weight.grad is not None
+    ) == trainable
 
 
 def test_inplace_activations_are_on_where_they_harm_nothing(build):
     algorithm = build()
     names = [
-        name for name, m in algorithm.teacher.named_modules()
+        name
+        for name, m in algorithm.teacher.named_modules()
         if hasattr(m, 'inplace')
     ]
     assert names
     assert not any(
-        algorithm.teacher.get_submodule(name).inplace for name in names)
+        algorithm.teacher.get_submodule(name).inplace for name in names
+    )
     algorithm(*make_batch(), mode='loss')
     assert all(algorithm.teacher.get_submodule(name).inplace for name in names)
     assert not any(
-        getattr(m, 'inplace', False) for m in algorithm.student.modules())
+        getattr(m, 'inplace', False) for m in algorithm.student.modules()
+    )
 
 
 def test_inplace_activations_leave_a_recorded_batch_norm_alone(build):
     algorithm = build(
-        distiller__teacher_recorders__feat__source='backbone.layer3.0.bn1')
+        distiller__teacher_recorders__feat__source='backbone.layer3.0.bn1'
+    )
     [feat] = recorded(algorithm)['feat']
     assert feat.min() < 0
     assert not any(
-        getattr(m, 'inplace', False) for m in algorithm.teacher.modules())
+        getattr(m, 'inplace', False) for m in algorithm.teacher.modules()
+    )
 
 
 def test_batch_norms_are_folded(build):
@@ -379,15 +426,16 @@ def test_batch_norms_are_folded(build):
     assert batch_norms(algorithm.teacher) == []
     for name, [expected] in plain.items():
         torch.testing.assert_close(
-            folded[name][0], expected, rtol=1e-4, atol=1e-4)
+            folded[name][0], expected, rtol=1e-4, atol=1e-4
+        )
         assert not torch.equal(folded[name][0], expected)
 
 
 def test_recorded_batch_norm_is_not_folded(build):
     kept = 'backbone.layer3.0.bn1'
     algorithm = build(
-        teacher_fold_bn=True,
-        distiller__teacher_recorders__feat__source=kept)
+        teacher_fold_bn=True, distiller__teacher_recorders__feat__source=kept
+    )
     recorded(algorithm)
     assert batch_norms(algorithm.teacher) == [kept]
 
@@ -399,15 +447,16 @@ def test_channels_last_records_contiguous_tensors(build):
     weight = algorithm.teacher.backbone.layer3[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not algorithm.student.backbone.layer3[0].conv1.weight.is_contiguous(
-        memory_format=torch.channels_last)
+        memory_format=torch.channels_last
+    )
 
 
-def test_inexact_speedup_is_undone_with_a_warning(build, config,
-                                                  monkeypatch):
+def test_inexact_speedup_is_undone_with_a_warning(build, config, monkeypatch):
     messages = []
-    monkeypatch.setattr(module, 'print_log',
-                        lambda message, *args: messages.append(message))
-    monkeypatch.setattr(module, 'TOLERANCE', -1.)
+    monkeypatch.setattr(
+        module, 'print_log', lambda message, *args: messages.append(message)
+    )
+    monkeypatch.setattr(module, 'TOLERANCE', -1.0)
     expected = losses_of(build(type=STOCK))
     config.model.type = FROZEN
     algorithm = build(teacher_fold_bn=True, teacher_channels_last=True)
@@ -420,7 +469,7 @@ def test_inexact_speedup_is_undone_with_a_warning(build, config,
         'Off for the teacher: going without its task loss',
         'Off for the teacher: in-place activations',
         'Off for the teacher: teacher_fold_bn',
-        'Off for the teacher: teacher_channels_last'
+        'Off for the teacher: teacher_channels_last',
     ]
     assert 'of its largest value' in messages[1]
     assert_same_losses(losses, expected, 1e-5)
@@ -439,8 +488,8 @@ def test_half_precision_is_recorded_as_float32(build):
 
 def test_half_precision_that_is_not_there(build, monkeypatch):
     with pytest.raises(
-            ValueError,
-            match="should be one of bfloat16, float16, or None, but got 'int8'"
+        ValueError,
+        match="should be one of bfloat16, float16, or None, but got 'int8'",
     ):
         build(teacher_autocast_dtype='int8')
 
@@ -449,9 +498,10 @@ def test_half_precision_that_is_not_there(build, monkeypatch):
 
     monkeypatch.setattr(module.F, 'conv2d', conv2d)
     with pytest.raises(
-            ValueError,
-            match="teacher_autocast_dtype='bfloat16' is not there on 'c.*' "
-            'with torch .*: no such type'):
+        ValueError,
+        match="teacher_autocast_dtype='bfloat16' is not there on 'c.*' "
+        'with torch .*: no such type',
+    ):
         build(teacher_autocast_dtype='bfloat16')
     # Old PyTorch ignores the type with a warning.
     monkeypatch.setattr(module.F, 'conv2d', lambda x, weight: x)
@@ -460,7 +510,8 @@ def test_half_precision_that_is_not_there(build, monkeypatch):
 
 
 @pytest.mark.skipif(
-    not hasattr(nn.Module, 'compile'), reason='torch has no compile')
+    not hasattr(nn.Module, 'compile'), reason='torch has no compile'
+)
 def test_compiled_teacher(build):
     expected = losses_of(build(type=STOCK))
     algorithm = build(type=FROZEN, teacher_compile=dict(backend='eager'))
@@ -480,7 +531,8 @@ def test_compile_that_is_not_there(build, monkeypatch):
     if hasattr(nn.Module, 'compile'):
         for cfg in (dict(backend='nope'), dict(foo=1)):
             with pytest.raises(
-                    ValueError, match='is not what torch.compile takes here'):
+                ValueError, match='is not what torch.compile takes here'
+            ):
                 build(teacher_compile=cfg)
     with pytest.raises(ValueError, match="bool or a dict .* got 'yes'"):
         build(teacher_compile='yes')
@@ -489,20 +541,21 @@ def test_compile_that_is_not_there(build, monkeypatch):
         build(teacher_compile=True)
 
 
-@pytest.mark.parametrize('name',
-                         ['teacher_fold_bn', 'teacher_channels_last'])
+@pytest.mark.parametrize('name', ['teacher_fold_bn', 'teacher_channels_last'])
 def test_switches_are_bools(build, name):
     with pytest.raises(ValueError, match=f"{name} should be .* got 'no'"):
         build(**{name: 'no'})
 
 
-@pytest.mark.parametrize('name, value', [('teacher_trainable', True),
-                                         ('teacher_norm_eval', False)])
+@pytest.mark.parametrize(
+    'name, value', [('teacher_trainable', True), ('teacher_norm_eval', False)]
+)
 def test_teacher_can_not_be_trained(build, name, value):
     with pytest.raises(
-            ValueError,
-            match=f'{name} of FrozenTeacherDistill should be {not value}, but '
-            f'got {value}: .* mmrazor.SingleTeacherDistill'):
+        ValueError,
+        match=f'{name} of FrozenTeacherDistill should be {not value}, but '
+        f'got {value}: .* mmrazor.SingleTeacherDistill',
+    ):
         build(**{name: value})
 
 
@@ -528,8 +581,9 @@ def test_teacher_moves_with_the_algorithm(build):
     algorithm.to(torch.float32)
     assert types() == {torch.float32}
     algorithm.to(torch.device('meta'))
-    assert {p.device.type for part in parts for p in part.parameters()
-            } == {'meta'}
+    assert {p.device.type for part in parts for p in part.parameters()} == {
+        'meta'
+    }
     assert algorithm.teacher.backbone.bn1.running_mean.is_meta
 
 
@@ -553,13 +607,14 @@ def test_pickle(build):
 
 
 @pytest.mark.parametrize(
-    'kind', ['Pretrained', PretrainedInit, 'mmengine.model.PretrainedInit'])
+    'kind', ['Pretrained', PretrainedInit, 'mmengine.model.PretrainedInit']
+)
 def test_pretrained_teacher_is_loaded_strictly(build, config, kind):
     path = config.model.teacher_ckpt
     expected = load_checkpoint_file(path)['state_dict']
     options = dict(
-        teacher_ckpt=None,
-        teacher__init_cfg=dict(type=kind, checkpoint=path))
+        teacher_ckpt=None, teacher__init_cfg=dict(type=kind, checkpoint=path)
+    )
     algorithm = build(**options)
     for name, value in algorithm.teacher.state_dict().items():
         assert torch.equal(value, expected[name]), name
@@ -574,7 +629,9 @@ def test_part_of_the_teacher_is_pretrained(build, config):
     algorithm = build(
         teacher_ckpt=None,
         teacher__backbone__init_cfg=dict(
-            type='Pretrained', checkpoint=path, prefix='backbone.'))
+            type='Pretrained', checkpoint=path, prefix='backbone.'
+        ),
+    )
     for name, value in algorithm.teacher.state_dict().items():
         is_same = torch.equal(value, expected[name])
         assert is_same or not name.startswith('backbone.'), name
@@ -621,7 +678,8 @@ def test_checkpoint_holds_no_teacher_and_resumes(config, build_runner):
     checkpoint = load_checkpoint_file(path)
     assert not any('teacher.' in name for name in checkpoint['state_dict'])
     assert len(checkpoint['optimizer']['param_groups'][0]['params']) == len(
-        list(runner.model.parameters()))
+        list(runner.model.parameters())
+    )
 
     expected = runner.model.state_dict()
     config.load_from, config.resume = path, True
@@ -640,17 +698,17 @@ def test_resume_with_another_teacher_is_refused(config, build_runner):
     torch.save(checkpoint, path)
     config.load_from, config.resume = f'{config.work_dir}/epoch_2.pth', True
     with pytest.raises(
-            ValueError,
-            match='should go on with the teacher that it began with, but its '
-            'checkpoint is of the teacher with digest [0-9a-f]{12}..., and '
-            "teacher_ckpt='.*teacher.pth' has [0-9a-f]{12}"):
+        ValueError,
+        match='should go on with the teacher that it began with, but its '
+        'checkpoint is of the teacher with digest [0-9a-f]{12}..., and '
+        "teacher_ckpt='.*teacher.pth' has [0-9a-f]{12}",
+    ):
         build_runner(config).train()
     # The student itself is as good as before.
     assert build_runner(config).test()['accuracy/top1'] >= 0
 
 
-def test_resume_without_the_teacher_is_refused(config, build_runner,
-                                               tmp_path):
+def test_resume_without_the_teacher_is_refused(config, build_runner, tmp_path):
     build_runner(config).train()
     (tmp_path / 'teacher.pth').unlink()
     config.load_from, config.resume = f'{config.work_dir}/epoch_2.pth', True
@@ -659,10 +717,12 @@ def test_resume_without_the_teacher_is_refused(config, build_runner,
 
 
 @pytest.mark.parametrize('update_buffers', [False, True])
-def test_averaged_model_leaves_the_teacher_out(config, build_runner,
-                                               update_buffers):
+def test_averaged_model_leaves_the_teacher_out(
+    config, build_runner, update_buffers
+):
     config.custom_hooks.append(
-        dict(type='EMAHook', momentum=0.1, update_buffers=update_buffers))
+        dict(type='EMAHook', momentum=0.1, update_buffers=update_buffers)
+    )
     runner = build_runner(config)
     before = copy.deepcopy(runner.model.teacher.state_dict())
     runner.train()
@@ -703,8 +763,9 @@ def test_teacher_of_a_stock_checkpoint_is_taken(config, build_runner, way):
     expected = stock.model.teacher.state_dict()
     for name, value in frozen.model.teacher.state_dict().items():
         assert torch.equal(value, expected[name]), name
-    assert torch.equal(frozen.model.teacher_digest,
-                       module.digest(stock.model.teacher))
+    assert torch.equal(
+        frozen.model.teacher_digest, module.digest(stock.model.teacher)
+    )
     frozen.model(*make_batch(), mode='loss')
     with pytest.raises(ValueError, match='loaded before its first batch'):
         frozen.load_checkpoint(path)
@@ -714,7 +775,8 @@ def test_largest_difference():
     ones = torch.ones(2, 2)
     assert module.largest_difference([ones], [ones]) == 0
     assert module.largest_difference(
-        [ones, ones * 1.5], [ones, ones * 2]) == pytest.approx(0.25)
+        [ones, ones * 1.5], [ones, ones * 2]
+    ) == pytest.approx(0.25)
     assert module.largest_difference([torch.zeros(1)], [torch.zeros(1)]) == 0
     assert module.largest_difference([], []) == 0
     nan = module.largest_difference([ones * float('nan')], [ones])

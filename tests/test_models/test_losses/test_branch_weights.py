@@ -1,8 +1,12 @@
 import pytest
 import torch
 
-from mmdskd.models import (BaseLossWeightStrategy, BranchWeights,
-                           ProportionalStrategy, UniformStrategy)
+from mmdskd.models import (
+    BaseLossWeightStrategy,
+    BranchWeights,
+    ProportionalStrategy,
+    UniformStrategy,
+)
 from mmdskd.models.losses import branch_weights
 
 PROPORTIONAL = ProportionalStrategy()
@@ -19,13 +23,13 @@ def test_starts_uniform():
 
 def test_mean_over_the_interval_then_ema():
     weights = BranchWeights(2)
-    take(weights, [1., 1.], [1., 5.])
+    take(weights, [1.0, 1.0], [1.0, 5.0])
     weights.update(PROPORTIONAL, ema_decay=0.75)
     # The first update takes the mean, (1, 3), as it is.
     assert weights.ema.tolist() == [1, 3]
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
 
-    take(weights, [5., 3.])
+    take(weights, [5.0, 3.0])
     weights.update(PROPORTIONAL, ema_decay=0.75)
     # 3/4 (1, 3) + 1/4 (5, 3) = (2, 3)
     assert weights.ema.tolist() == [2, 3]
@@ -36,7 +40,7 @@ def test_mean_over_the_interval_then_ema():
 
 def test_without_ema_the_weights_are_those_of_the_last_losses():
     weights = BranchWeights(2)
-    for losses in ([1., 1.], [1., 3.]):
+    for losses in ([1.0, 1.0], [1.0, 3.0]):
         take(weights, losses)
         weights.update(PROPORTIONAL)
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
@@ -44,7 +48,7 @@ def test_without_ema_the_weights_are_those_of_the_last_losses():
 
 def test_strength_is_the_share_of_the_strategy():
     weights = BranchWeights(2)
-    take(weights, [1., 3.])
+    take(weights, [1.0, 3.0])
     weights.update(PROPORTIONAL, strength=0.5)
     assert weights.weights.tolist() == pytest.approx([0.75, 1.25])
 
@@ -52,12 +56,12 @@ def test_strength_is_the_share_of_the_strategy():
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
 def test_losses_that_are_not_finite_are_left_out_and_counted(bad):
     weights = BranchWeights(2)
-    take(weights, [1., 3.], [bad, 1.])
+    take(weights, [1.0, 3.0], [bad, 1.0])
     weights.update(PROPORTIONAL)
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
     assert weights.num_nonfinite == 1
 
-    take(weights, [1., bad])
+    take(weights, [1.0, bad])
     weights.update(UniformStrategy())
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
     assert weights.num_updates == 1
@@ -66,20 +70,19 @@ def test_losses_that_are_not_finite_are_left_out_and_counted(bad):
 
 def test_a_strategy_that_fails_leaves_the_weights():
     weights = BranchWeights(2)
-    take(weights, [1., 3.])
+    take(weights, [1.0, 3.0])
     weights.update(PROPORTIONAL)
 
     class Broken(BaseLossWeightStrategy):
-
         def allocate(self, losses, previous):
             return losses * factor
 
     for factor in (float('nan'), float('inf')):
-        take(weights, [2., 2.])
+        take(weights, [2.0, 2.0])
         weights.update(Broken())
     # A plain function need not average to 1.
     for factor in (-1, float('inf')):
-        take(weights, [2., 2.])
+        take(weights, [2.0, 2.0])
         weights.update(lambda losses, previous: losses * factor)
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
     assert weights.num_updates == 1
@@ -87,9 +90,9 @@ def test_a_strategy_that_fails_leaves_the_weights():
 
 def test_state_is_saved_and_reset():
     weights = BranchWeights(2)
-    take(weights, [1., 3.])
+    take(weights, [1.0, 3.0])
     weights.update(PROPORTIONAL)
-    take(weights, [2., 2.])
+    take(weights, [2.0, 2.0])
     twin = BranchWeights(2)
     twin.load_state_dict(weights.state_dict())
     for w in (weights, twin):
@@ -112,8 +115,12 @@ def test_all_weights_go_over_the_ranks_in_one_message(monkeypatch):
     monkeypatch.setattr(branch_weights, 'get_world_size', lambda: 2)
     monkeypatch.setattr(branch_weights, 'all_reduce', sum_of_two_ranks)
     first, second = BranchWeights(2), BranchWeights(1)
-    branch_weights.add_over_ranks([(first, torch.tensor([1., 3.])),
-                                   (second, torch.tensor([float('nan')]))])
+    branch_weights.add_over_ranks(
+        [
+            (first, torch.tensor([1.0, 3.0])),
+            (second, torch.tensor([float('nan')])),
+        ]
+    )
     # Sums of the losses, how many are in them, and how many are left out.
     assert first.pending.tolist() == [2, 6, 2, 0]
     assert second.pending.tolist() == [0, 0, 2]

@@ -25,12 +25,15 @@ def data(dtype=torch.float64, **kwargs):
     branches = [
         Branch(
             draw(N, C, SIZE, SIZE).requires_grad_(),
-            draw(N, K).requires_grad_()) for _ in range(L)
+            draw(N, K).requires_grad_(),
+        )
+        for _ in range(L)
     ]
     return branches, dict(
         preds_T=draw(N, K).requires_grad_(),
         feat_T=draw(N, C, SIZE, SIZE).requires_grad_(),
-        gt_labels=torch.arange(N) % K)
+        gt_labels=torch.arange(N) % K,
+    )
 
 
 def build(**kwargs):
@@ -44,31 +47,37 @@ def softmax(x):
 
 def reference(branches, preds_T, feat_T, gt_labels, a, b, c, tau):
     """Value and gradients of DSKD, straight from the formula, in numpy."""
-    value, grads = 0., []
+    value, grads = 0.0, []
     p_T = softmax(preds_T / tau)
     for (feat, logits), a_l, b_l, c_l in zip(branches, a, b, c):
         p = softmax(logits / tau)
         logit = tau**2 * (p_T * (np.log(p_T) - np.log(p))).sum() / N
-        feature = ((feat - feat_T)**2).mean()
+        feature = ((feat - feat_T) ** 2).mean()
         q = softmax(logits)
         label = -np.log(q[np.arange(N), gt_labels]).mean()
         value += a_l * logit + b_l * feature + c_l * label
         one_hot = np.eye(K)[gt_labels]
-        grads.append((b_l * 2 * (feat - feat_T) / feat.size,
-                      a_l * tau * (p - p_T) / N + c_l * (q - one_hot) / N))
+        grads.append(
+            (
+                b_l * 2 * (feat - feat_T) / feat.size,
+                a_l * tau * (p - p_T) / N + c_l * (q - one_hot) / N,
+            )
+        )
     return value, grads
 
 
-@pytest.mark.parametrize('tau', [1., 4.])
+@pytest.mark.parametrize('tau', [1.0, 4.0])
 def test_value_and_gradients_against_numpy(tau):
     branches, teacher = data()
     loss = build(
         logit_loss=dict(type='KLDivergence', tau=tau, loss_weight=0.7),
-        feat_loss=dict(MSE, loss_weight=20.),
+        feat_loss=dict(MSE, loss_weight=20.0),
         label_loss=dict(CE, loss_weight=0.3),
-        loss_weight=0.5)
+        loss_weight=0.5,
+    )
     weights = dict(
-        logit=[0.5, 1., 1.5], feat=[2., 0.25, 0.75], label=[1., 0.2, 1.8])
+        logit=[0.5, 1.0, 1.5], feat=[2.0, 0.25, 0.75], label=[1.0, 0.2, 1.8]
+    )
     for term, values in weights.items():
         loss.allocation[term].weights.copy_(torch.tensor(values))
     loss.ramp.fill_(0.8)
@@ -77,18 +86,19 @@ def test_value_and_gradients_against_numpy(tau):
 
     value, grads = reference(
         [[t.detach().numpy() for t in branch] for branch in branches],
-        **{k: v.detach().numpy()
-           for k, v in teacher.items()},
+        **{k: v.detach().numpy() for k, v in teacher.items()},
         a=0.7 * np.float32(weights['logit']),
         b=20 * np.float32(weights['feat']),
         c=0.3 * np.float32(weights['label']),
-        tau=tau)
+        tau=tau,
+    )
     scale = 0.5 * np.float32(0.8)
     assert result.item() == pytest.approx(scale * value, rel=1e-6)
     for branch, expected in zip(branches, grads):
         for tensor, grad in zip(branch, expected):
             np.testing.assert_allclose(
-                tensor.grad.numpy(), scale * grad, rtol=1e-6, atol=1e-9)
+                tensor.grad.numpy(), scale * grad, rtol=1e-6, atol=1e-9
+            )
     # Nothing flows to the teacher, though L2Loss does not detach it.
     assert teacher['preds_T'].grad is None
     assert teacher['feat_T'].grad is None
@@ -104,17 +114,21 @@ def test_perfect_student_has_no_loss():
 def test_last_losses_are_before_any_weight():
     branches, teacher = data()
     loss = build(
-        logit_loss=dict(KL, loss_weight=5.),
-        feat_loss=[dict(MSE, loss_weight=w) for w in (2., 0., 1.)])
-    loss.allocation['logit'].weights.copy_(torch.tensor([3., 0., 0.]))
+        logit_loss=dict(KL, loss_weight=5.0),
+        feat_loss=[dict(MSE, loss_weight=w) for w in (2.0, 0.0, 1.0)],
+    )
+    loss.allocation['logit'].weights.copy_(torch.tensor([3.0, 0.0, 0.0]))
     loss(branches, **teacher)
-    plain = [MODELS.build(dict(KL, _scope_='mmrazor')),
-             MODELS.build(dict(MSE, _scope_='mmrazor'))]
+    plain = [
+        MODELS.build(dict(KL, _scope_='mmrazor')),
+        MODELS.build(dict(MSE, _scope_='mmrazor')),
+    ]
     logit = [plain[0](b.logits, teacher['preds_T']).item() for b in branches]
     feat = [plain[1](b.feat, teacher['feat_T']).item() for b in branches]
     assert loss.last_losses['logit'].tolist() == pytest.approx(logit)
     assert loss.last_losses['feat'].tolist() == pytest.approx(
-        [feat[0], 0, feat[2]])
+        [feat[0], 0, feat[2]]
+    )
     assert not any(v.requires_grad for v in loss.last_losses.values())
     first = loss.last_losses
     loss(branches, **teacher)
@@ -123,7 +137,7 @@ def test_last_losses_are_before_any_weight():
 
 def test_one_config_per_branch():
     branches, teacher = data()
-    taus = [1., 2., 8.]
+    taus = [1.0, 2.0, 8.0]
     loss = build(logit_loss=[dict(KL, tau=tau) for tau in taus])
     assert [m.tau for m in loss.criteria['logit']] == taus
     branches = [b._replace(feat=None) for b in branches]
@@ -131,7 +145,8 @@ def test_one_config_per_branch():
     for value, branch, tau in zip(loss.last_losses['logit'], branches, taus):
         single = MODELS.build(dict(KL, tau=tau, _scope_='mmrazor'))
         assert value.item() == pytest.approx(
-            single(branch.logits, teacher['preds_T']).item())
+            single(branch.logits, teacher['preds_T']).item()
+        )
 
 
 def test_labels_go_by_name_to_losses_that_take_them():
@@ -142,8 +157,10 @@ def test_labels_go_by_name_to_losses_that_take_them():
     loss(branches, preds_T=teacher['preds_T'], gt_labels=teacher['gt_labels'])
     dkd = MODELS.build(dict(cfg, _scope_='mmrazor'))
     assert loss.last_losses['logit'][0].item() == pytest.approx(
-        dkd(branches[0].logits, teacher['preds_T'],
-            teacher['gt_labels']).item())
+        dkd(
+            branches[0].logits, teacher['preds_T'], teacher['gt_labels']
+        ).item()
+    )
 
 
 def test_signatures_are_read_once(monkeypatch):
@@ -165,27 +182,33 @@ def test_soft_labels_of_mixup():
     loss(branches, gt_labels=soft)
     expected = -branches[0].logits.log_softmax(1).mean(1).mean()
     assert loss.last_losses['label'][0].item() == pytest.approx(
-        expected.item())
+        expected.item()
+    )
 
 
 def test_soft_labels_are_refused_where_they_cannot_be_used():
     branches, teacher = data()
     loss = build(logit_loss=dict(type='DKDLoss', tau=4))
     with pytest.raises(
-            ValueError,
-            match=r'DKDLoss takes class indices \(N, \), but got labels '
-            r'\(6, 5\), as mixup'):
+        ValueError,
+        match=r'DKDLoss takes class indices \(N, \), but got labels '
+        r'\(6, 5\), as mixup',
+    ):
         loss(
             branches,
             preds_T=teacher['preds_T'],
-            gt_labels=torch.full((N, K), 1 / K))
+            gt_labels=torch.full((N, K), 1 / K),
+        )
 
 
-@pytest.mark.parametrize('cfg, needs, needs_logits', [
-    (dict(logit_loss=KL), ['branches', 'preds_T'], True),
-    (dict(feat_loss=MSE), ['branches', 'feat_T'], False),
-    (dict(label_loss=CE), ['branches', 'gt_labels'], True),
-])
+@pytest.mark.parametrize(
+    'cfg, needs, needs_logits',
+    [
+        (dict(logit_loss=KL), ['branches', 'preds_T'], True),
+        (dict(feat_loss=MSE), ['branches', 'feat_T'], False),
+        (dict(label_loss=CE), ['branches', 'gt_labels'], True),
+    ],
+)
 def test_any_term_can_be_left_out(cfg, needs, needs_logits):
     branches, teacher = data()
     loss = build(**cfg)
@@ -202,8 +225,10 @@ def test_modules_are_taken_as_losses():
     branches = [branch._replace(logits=None) for branch in branches]
     loss(branches, feat_T=teacher['feat_T'])
     assert loss.last_losses['feat'][1].item() == pytest.approx(
-        nn.functional.smooth_l1_loss(branches[1].feat,
-                                     teacher['feat_T']).item())
+        nn.functional.smooth_l1_loss(
+            branches[1].feat, teacher['feat_T']
+        ).item()
+    )
 
 
 def test_half_precision_losses_are_weighted_in_full():
@@ -219,7 +244,7 @@ def test_copies_pickles_and_saves_after_a_forward():
     branches, teacher = data()
     loss = build(logit_loss=KL)
     loss(branches, preds_T=teacher['preds_T'])
-    loss.allocation['logit'].weights.copy_(torch.tensor([0., 1., 2.]))
+    loss.allocation['logit'].weights.copy_(torch.tensor([0.0, 1.0, 2.0]))
     for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         assert twin.allocation['logit'].weights.tolist() == [0, 1, 2]
     loss.reset()
@@ -227,28 +252,37 @@ def test_copies_pickles_and_saves_after_a_forward():
 
 
 class Chatty(nn.Module):
-
     def forward(self, student, teacher, data_samples):
         return student.mean()
 
 
 class Lonely(nn.Module):
-
     def forward(self, student):
         return student.mean()
 
 
-@pytest.mark.parametrize('cfg, message', [
-    (dict(), 'at least one of logit_loss, feat_loss and label_loss'),
-    (dict(logit_loss=[KL]), r'logit_loss should be one config, or one per '
-     r'branch \(3\), but got a list of 1'),
-    (dict(logit_loss=dict(KL, tau=0)), 'logit_loss: tau of KLDivergence '
-     'should be > 0, but got 0'),
-    (dict(logit_loss=dict(KL, tau=-1)), 'should be > 0, but got -1'),
-    (dict(feat_loss=Chatty()), 'feat_loss: forward of Chatty should take '
-     r'\(student, teacher\).*it takes \(student, teacher, data_samples\)'),
-    (dict(feat_loss=Lonely()), 'forward of Lonely should take'),
-])
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (dict(), 'at least one of logit_loss, feat_loss and label_loss'),
+        (
+            dict(logit_loss=[KL]),
+            r'logit_loss should be one config, or one per '
+            r'branch \(3\), but got a list of 1',
+        ),
+        (
+            dict(logit_loss=dict(KL, tau=0)),
+            'logit_loss: tau of KLDivergence should be > 0, but got 0',
+        ),
+        (dict(logit_loss=dict(KL, tau=-1)), 'should be > 0, but got -1'),
+        (
+            dict(feat_loss=Chatty()),
+            'feat_loss: forward of Chatty should take '
+            r'\(student, teacher\).*it takes \(student, teacher, data_samples\)',
+        ),
+        (dict(feat_loss=Lonely()), 'forward of Lonely should take'),
+    ],
+)
 def test_wrong_config(cfg, message):
     with pytest.raises(ValueError, match=message):
         build(**cfg)
@@ -261,44 +295,87 @@ def test_choices_are_those_that_can_be_called():
     assert 'it takes (s_feats, t_feats, data_samples). Of MMRazor' in message
     choices = message.partition('these do: ')[2].partition(';')[0].split(', ')
     assert set(losses.__all__) - set(choices) == {
-        'ActivationLoss', 'CRDLoss', 'InformationEntropyLoss',
-        'OnehotLikeLoss'
+        'ActivationLoss',
+        'CRDLoss',
+        'InformationEntropyLoss',
+        'OnehotLikeLoss',
     }
     assert message.endswith(
-        'docs/losses.md tells which losses of MMRazor fit where')
+        'docs/losses.md tells which losses of MMRazor fit where'
+    )
 
 
-@pytest.mark.parametrize('cfg, message', [
-    (dict(logit_loss=dict(type='PKDLoss')),
-     r'Branch 0: logit_loss should take tensors of shapes \(6, 5\), \(6, 5\), '
-     r'but PKDLoss does not \(IndexError: .*\); docs/losses.md'),
-    (dict(feat_loss=dict(type='DKDLoss')), r'feat_loss should take tensors of '
-     r'shapes \(6, 3, 2, 2\), .* but DKDLoss does not \(RuntimeError: '),
-    (dict(logit_loss=dict(type='WSLD', num_classes=7)),
-     r'but WSLD does not \(RuntimeError: '),
-])
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (
+            dict(logit_loss=dict(type='PKDLoss')),
+            r'Branch 0: logit_loss should take tensors of shapes \(6, 5\), \(6, 5\), '
+            r'but PKDLoss does not \(IndexError: .*\); docs/losses.md',
+        ),
+        (
+            dict(feat_loss=dict(type='DKDLoss')),
+            r'feat_loss should take tensors of '
+            r'shapes \(6, 3, 2, 2\), .* but DKDLoss does not \(RuntimeError: ',
+        ),
+        (
+            dict(logit_loss=dict(type='WSLD', num_classes=7)),
+            r'but WSLD does not \(RuntimeError: ',
+        ),
+    ],
+)
 def test_a_loss_that_is_for_other_tensors_is_named(cfg, message):
     branches, teacher = data()
     with pytest.raises(ValueError, match=message):
         build(label_loss=CE, **cfg)(branches, **teacher)
 
 
-@pytest.mark.parametrize('term, name', [
-    *(('logit', name) for name in ('CrossEntropyLoss', 'DISTLoss', 'DKDLoss',
-                                   'KDSoftCELoss', 'KLDivergence', 'WSLD')),
-    *(('feat', name) for name in ('ATLoss', 'ChannelWiseDivergence', 'FTLoss',
-                                  'MGDLoss', 'OFDLoss', 'PKDLoss')),
-    *((term, name) for term in ('logit', 'feat')
-      for name in ('ABLoss', 'AngleWiseRKD', 'DistanceWiseRKD', 'L1Loss',
-                   'L2Loss')),
-])
+@pytest.mark.parametrize(
+    'term, name',
+    [
+        *(
+            ('logit', name)
+            for name in (
+                'CrossEntropyLoss',
+                'DISTLoss',
+                'DKDLoss',
+                'KDSoftCELoss',
+                'KLDivergence',
+                'WSLD',
+            )
+        ),
+        *(
+            ('feat', name)
+            for name in (
+                'ATLoss',
+                'ChannelWiseDivergence',
+                'FTLoss',
+                'MGDLoss',
+                'OFDLoss',
+                'PKDLoss',
+            )
+        ),
+        *(
+            (term, name)
+            for term in ('logit', 'feat')
+            for name in (
+                'ABLoss',
+                'AngleWiseRKD',
+                'DistanceWiseRKD',
+                'L1Loss',
+                'L2Loss',
+            )
+        ),
+    ],
+)
 def test_losses_of_mmrazor_are_called_as_they_are(term, name):
     branches, teacher = data()
     cfg = dict(type=name, **dict(num_classes=K) if name == 'WSLD' else {})
     loss = build(label_loss=CE, **{f'{term}_loss': cfg})
     plain = MODELS.build(dict(cfg, _scope_='mmrazor'))
-    ours, theirs = dict(
-        logit=('logits', 'preds_T'), feat=('feat', 'feat_T'))[term]
+    ours, theirs = dict(logit=('logits', 'preds_T'), feat=('feat', 'feat_T'))[
+        term
+    ]
     labels = [teacher['gt_labels']] if name in ('DKDLoss', 'WSLD') else []
     expected = [
         plain(getattr(branch, ours), teacher[theirs], *labels).item()
@@ -313,7 +390,6 @@ def test_losses_of_mmrazor_are_called_as_they_are(term, name):
 def test_want_of_memory_stays_what_it_is():
 
     class Huge(nn.Module):
-
         def forward(self, student, teacher):
             raise torch.cuda.OutOfMemoryError('out of memory')
 
@@ -346,23 +422,33 @@ def test_branches_and_teacher_must_agree():
     with pytest.raises(ValueError, match='num_branches=3, but got 2'):
         full(branches[:2], **teacher)
     with pytest.raises(ValueError, match='Branch 1 has no classifier'):
-        full([branches[0], branches[1]._replace(logits=None), branches[2]],
-             **teacher)
+        full(
+            [branches[0], branches[1]._replace(logits=None), branches[2]],
+            **teacher,
+        )
     with pytest.raises(
-            ValueError,
-            match=r"Branch 2: expected logits of the shape of the "
-            r"teacher's, \(6, 5\), but got \(6, 4\)"):
-        full([*branches[:2], branches[2]._replace(logits=torch.rand(N, 4))],
-             **teacher)
+        ValueError,
+        match=r'Branch 2: expected logits of the shape of the '
+        r"teacher's, \(6, 5\), but got \(6, 4\)",
+    ):
+        full(
+            [*branches[:2], branches[2]._replace(logits=torch.rand(N, 4))],
+            **teacher,
+        )
     with pytest.raises(
-            ValueError,
-            match=r"Branch 0: expected a feature of the shape of the "
-            r"teacher's, \(6, 3, 2, 2\), but got \(6, 3, 1, 1\)"):
-        full([branches[0]._replace(feat=torch.rand(N, C, 1, 1)),
-              *branches[1:]], **teacher)
+        ValueError,
+        match=r'Branch 0: expected a feature of the shape of the '
+        r"teacher's, \(6, 3, 2, 2\), but got \(6, 3, 1, 1\)",
+    ):
+        full(
+            [branches[0]._replace(feat=torch.rand(N, C, 1, 1)), *branches[1:]],
+            **teacher,
+        )
     with pytest.raises(ValueError, match='Branch 1 has no feature, but'):
-        full([branches[0], branches[1]._replace(feat=None), branches[2]],
-             **teacher)
+        full(
+            [branches[0], branches[1]._replace(feat=None), branches[2]],
+            **teacher,
+        )
     with pytest.raises(ValueError, match='Branch 0 has a classifier, but'):
         build(feat_loss=MSE)(branches, feat_T=teacher['feat_T'])
 
@@ -371,9 +457,10 @@ def test_a_loss_that_is_not_a_scalar_is_named():
     branches, teacher = data()
     loss = build(logit_loss=dict(KL, reduction='none'))
     with pytest.raises(
-            ValueError,
-            match=r'Branch 0: logit_loss should return a scalar, but '
-            r'KLDivergence returns a tensor of shape \(6, 5\)'):
+        ValueError,
+        match=r'Branch 0: logit_loss should return a scalar, but '
+        r'KLDivergence returns a tensor of shape \(6, 5\)',
+    ):
         loss(branches, preds_T=teacher['preds_T'])
 
 
@@ -383,12 +470,12 @@ def proportional(losses, previous):
 
 def test_weights_are_updated_in_a_loop_of_ones_own():
     """The mean over two iterations, then an average with the next one."""
-    loss = build(logit_loss=KL, feat_loss=dict(MSE, loss_weight=7.))
+    loss = build(logit_loss=KL, feat_loss=dict(MSE, loss_weight=7.0))
     loss.collect_losses()  # before any forward there is nothing
     loss.update_weights(proportional)
     assert torch.equal(loss.allocation['feat'].weights, torch.ones(L))
     seen = []
-    for factor in (1., 2., 5.):
+    for factor in (1.0, 2.0, 5.0):
         branches, given = data(torch.float32)
         branches = [Branch(factor * b.feat, b.logits) for b in branches]
         loss(branches, **given)
@@ -400,7 +487,8 @@ def test_weights_are_updated_in_a_loop_of_ones_own():
     feat = loss.allocation['feat']
     np.testing.assert_allclose(feat.ema, smoothed, rtol=1e-5)
     np.testing.assert_allclose(
-        feat.weights, L * smoothed / smoothed.sum(), rtol=1e-5)
+        feat.weights, L * smoothed / smoothed.sum(), rtol=1e-5
+    )
     assert feat.num_updates == 2
 
 
@@ -410,31 +498,38 @@ def test_rule_per_term():
     loss(branches, **given)
     loss.collect_losses()
     loss.update_weights(
-        dict(
-            logit=lambda losses, previous: torch.ones(L),
-            feat=proportional))
+        dict(logit=lambda losses, previous: torch.ones(L), feat=proportional)
+    )
     assert torch.equal(loss.allocation['logit'].weights, torch.ones(L))
     losses = loss.last_losses['feat']
-    torch.testing.assert_close(loss.allocation['feat'].weights,
-                               proportional(losses, None))
+    torch.testing.assert_close(
+        loss.allocation['feat'].weights, proportional(losses, None)
+    )
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    ((dict(feat=proportional), ), KeyError, "has none for 'logit'"),
-    (('softmax', ), TypeError, "SoftmaxStrategy.*but got 'softmax'"),
-    ((proportional, 1.), ValueError, r'ema_decay should be in \[0, 1\)'),
-    ((proportional, 0., 2), ValueError, r'strength should be in \[0, 1\]'),
-])
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        ((dict(feat=proportional),), KeyError, "has none for 'logit'"),
+        (('softmax',), TypeError, "SoftmaxStrategy.*but got 'softmax'"),
+        ((proportional, 1.0), ValueError, r'ema_decay should be in \[0, 1\)'),
+        (
+            (proportional, 0.0, 2),
+            ValueError,
+            r'strength should be in \[0, 1\]',
+        ),
+    ],
+)
 def test_wrong_update(arguments, error, message):
     loss = build(logit_loss=KL, feat_loss=MSE)
     with pytest.raises(error, match=message):
         loss.update_weights(*arguments)
 
 
-@pytest.mark.parametrize('cfg', [
-    'KLDivergence', nn.MSELoss, nn.functional.mse_loss,
-    ['KLDivergence'] * L
-])
+@pytest.mark.parametrize(
+    'cfg',
+    ['KLDivergence', nn.MSELoss, nn.functional.mse_loss, ['KLDivergence'] * L],
+)
 def test_loss_that_is_no_config(cfg):
     with pytest.raises(TypeError, match=r'logit_loss should be the config of'):
         build(logit_loss=cfg)
@@ -447,12 +542,15 @@ def test_plain_loss_of_pytorch():
     assert torch.equal(ours, build(feat_loss=MSE)(branches, **given))
 
 
-@pytest.mark.parametrize('wrong, found', [
-    (lambda branches: [b.logits for b in branches], 'a list with Tensor'),
-    (lambda branches: branches[0].logits, 'a Tensor with Tensor'),
-    (lambda branches: branches[0], 'a Branch with Tensor'),
-    (lambda branches: [tuple(b) for b in branches], 'a list with tuple'),
-])
+@pytest.mark.parametrize(
+    'wrong, found',
+    [
+        (lambda branches: [b.logits for b in branches], 'a list with Tensor'),
+        (lambda branches: branches[0].logits, 'a Tensor with Tensor'),
+        (lambda branches: branches[0], 'a Branch with Tensor'),
+        (lambda branches: [tuple(b) for b in branches], 'a list with tuple'),
+    ],
+)
 def test_branches_that_are_none(wrong, found):
     branches, given = data()
     with pytest.raises(TypeError, match=f'branches should be .*{found}$'):
@@ -462,7 +560,9 @@ def test_branches_that_are_none(wrong, found):
 @pytest.mark.parametrize('name', ['preds_T', 'feat_T'])
 def test_teacher_that_gives_several_outputs(name):
     branches, given = data()
-    given[name] = (given[name], )
-    with pytest.raises(TypeError, match=f'{name} should be a tensor, but got '
-                       'a tuple; .* data_idx'):
+    given[name] = (given[name],)
+    with pytest.raises(
+        TypeError,
+        match=f'{name} should be a tensor, but got a tuple; .* data_idx',
+    ):
         build(logit_loss=KL, feat_loss=MSE)(branches, **given)

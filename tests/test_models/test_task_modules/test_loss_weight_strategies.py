@@ -3,12 +3,17 @@ import math
 import pytest
 import torch
 
-from mmdskd.models import (BaseLossWeightStrategy, DWAStrategy,
-                           InverseStrategy, ProportionalStrategy,
-                           SoftmaxStrategy, UniformStrategy)
+from mmdskd.models import (
+    BaseLossWeightStrategy,
+    DWAStrategy,
+    InverseStrategy,
+    ProportionalStrategy,
+    SoftmaxStrategy,
+    UniformStrategy,
+)
 from mmdskd.registry import TASK_UTILS
 
-LOSSES = torch.tensor([1., 3.])
+LOSSES = torch.tensor([1.0, 3.0])
 
 
 def weights(strategy, losses=LOSSES, previous=LOSSES):
@@ -18,8 +23,8 @@ def weights(strategy, losses=LOSSES, previous=LOSSES):
 def two(first, second):
     """Scale two numbers to an average of 1."""
     return pytest.approx(
-        [2 * first / (first + second), 2 * second / (first + second)],
-        rel=1e-6)
+        [2 * first / (first + second), 2 * second / (first + second)], rel=1e-6
+    )
 
 
 def test_softmax():
@@ -29,14 +34,14 @@ def test_softmax():
     assert weights(SoftmaxStrategy(normalize=False)) == two(1, math.e**2)
     # The scale of the loss does not matter, unless asked to.
     assert weights(SoftmaxStrategy(), LOSSES / 100) == two(1, math.e)
-    assert weights(
-        SoftmaxStrategy(normalize=False),
-        LOSSES / 100) == two(1, math.exp(0.02))
+    assert weights(SoftmaxStrategy(normalize=False), LOSSES / 100) == two(
+        1, math.exp(0.02)
+    )
 
 
 def test_proportional():
     assert weights(ProportionalStrategy()) == two(1, 3)
-    assert weights(ProportionalStrategy(), torch.tensor([-1., 3.])) == [0, 2]
+    assert weights(ProportionalStrategy(), torch.tensor([-1.0, 3.0])) == [0, 2]
 
 
 def test_inverse():
@@ -49,13 +54,13 @@ def test_uniform():
 
 def test_dwa():
     # ratios 1/2 and 3/4
-    previous = torch.tensor([2., 4.])
-    assert weights(
-        DWAStrategy(), previous=previous) == two(
-            math.exp(0.25), math.exp(0.375))
-    assert weights(
-        DWAStrategy(temperature=0.5),
-        previous=previous) == two(math.exp(1), math.exp(1.5))
+    previous = torch.tensor([2.0, 4.0])
+    assert weights(DWAStrategy(), previous=previous) == two(
+        math.exp(0.25), math.exp(0.375)
+    )
+    assert weights(DWAStrategy(temperature=0.5), previous=previous) == two(
+        math.exp(1), math.exp(1.5)
+    )
     assert weights(DWAStrategy()) == [1, 1]
 
 
@@ -64,13 +69,15 @@ STRATEGIES = [
     ProportionalStrategy(),
     InverseStrategy(),
     UniformStrategy(),
-    DWAStrategy()
+    DWAStrategy(),
 ]
 
 
 @pytest.mark.parametrize('strategy', STRATEGIES)
-@pytest.mark.parametrize('losses', [[0., 0., 0.], [1e-12, 1., 1e6],
-                                    [2., 2., 2.], [0., 0., 5.]])
+@pytest.mark.parametrize(
+    'losses',
+    [[0.0, 0.0, 0.0], [1e-12, 1.0, 1e6], [2.0, 2.0, 2.0], [0.0, 0.0, 5.0]],
+)
 def test_weights_average_to_one(strategy, losses):
     losses = torch.tensor(losses)
     result = strategy(losses, losses.flip(0))
@@ -81,25 +88,28 @@ def test_weights_average_to_one(strategy, losses):
 @pytest.mark.parametrize('strategy', STRATEGIES)
 def test_equal_losses_have_equal_weights(strategy):
     assert weights(strategy, torch.zeros(2)) == [1, 1]
-    assert weights(strategy, torch.full((2, ), 7.),
-                   torch.full((2, ), 3.)) == [1, 1]
+    assert weights(strategy, torch.full((2,), 7.0), torch.full((2,), 3.0)) == [
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize('strategy', [SoftmaxStrategy, DWAStrategy])
 @pytest.mark.parametrize('temperature', [0, -1, float('nan'), '2'])
 def test_temperature_must_be_positive(strategy, temperature):
     with pytest.raises(
-            ValueError,
-            match=f'temperature should be > 0, but got {temperature!r}'):
+        ValueError, match=f'temperature should be > 0, but got {temperature!r}'
+    ):
         strategy(temperature=temperature)
 
 
 def test_all_are_registered_by_name():
     for name, strategy in dict(
-            softmax=SoftmaxStrategy,
-            proportional=ProportionalStrategy,
-            inverse=InverseStrategy,
-            uniform=UniformStrategy,
-            dwa=DWAStrategy).items():
+        softmax=SoftmaxStrategy,
+        proportional=ProportionalStrategy,
+        inverse=InverseStrategy,
+        uniform=UniformStrategy,
+        dwa=DWAStrategy,
+    ).items():
         assert TASK_UTILS.get(name) is strategy
         assert issubclass(strategy, BaseLossWeightStrategy)

@@ -65,7 +65,9 @@ def test_records_nothing_outside_its_context():
 def test_is_built_from_a_config_of_mmrazor():
     manager = RecorderManager(
         ConfigDict(
-            r=dict(type='mmdskd.MultiModuleOutputs', sources=['a', 'b'])))
+            r=dict(type='mmdskd.MultiModuleOutputs', sources=['a', 'b'])
+        )
+    )
     assert isinstance(manager.get_recorder('r'), MultiModuleOutputsRecorder)
     model = Net()
     manager.initialize(model)
@@ -76,22 +78,27 @@ def test_is_built_from_a_config_of_mmrazor():
 
 def test_unknown_source_tells_near_names():
     model = nn.ModuleDict(
-        dict(backbone=nn.ModuleDict(dict(layer1=nn.ReLU(), layer2=nn.ReLU()))))
+        dict(backbone=nn.ModuleDict(dict(layer1=nn.ReLU(), layer2=nn.ReLU())))
+    )
     with pytest.raises(
-            KeyError,
-            match="'backbone.layr1' is not a module of ModuleDict; did you "
-            "mean 'backbone.layer1'"):
+        KeyError,
+        match="'backbone.layr1' is not a module of ModuleDict; did you "
+        "mean 'backbone.layer1'",
+    ):
         recorder_of(model, 'backbone.layr1')
     with pytest.raises(KeyError, match=r"its top modules are \['backbone'\]"):
         recorder_of(model, 'zzz')
 
 
-@pytest.mark.parametrize('sources, error, message', [
-    (['a', 'b', 'a'], ValueError, 'but a is given twice'),
-    ([], ValueError, 'at least one module'),
-    ('a', TypeError, "a list of module names, but got 'a'"),
-    ([1], TypeError, 'a list of module names'),
-])
+@pytest.mark.parametrize(
+    'sources, error, message',
+    [
+        (['a', 'b', 'a'], ValueError, 'but a is given twice'),
+        ([], ValueError, 'at least one module'),
+        ('a', TypeError, "a list of module names, but got 'a'"),
+        ([1], TypeError, 'a list of module names'),
+    ],
+)
 def test_wrong_sources(sources, error, message):
     with pytest.raises(error, match=message):
         MultiModuleOutputsRecorder(sources)
@@ -101,8 +108,9 @@ def test_module_that_is_not_run_is_named_with_those_that_were():
     model = Net()
     recorder = recorder_of(model, 'a', 'd', 'b')
     with pytest.raises(
-            RuntimeError,
-            match=r"'d' did not run.*of its sources, \['a', 'b'\] did run"):
+        RuntimeError,
+        match=r"'d' did not run.*of its sources, \['a', 'b'\] did run",
+    ):
         with recorder:
             model(torch.ones(1, 5))
     assert recorder.data_buffer == []
@@ -121,8 +129,8 @@ def test_output_that_changes_in_place_is_named():
     block = CIFARResNet(8, stem_channels=4, stage_channels=(4, 4, 4))
     recorder = recorder_of(block, 'layer1', 'layer2.0.bn2')
     with pytest.raises(
-            RuntimeError,
-            match="The output of 'layer2.0.bn2' was changed in place"):
+        RuntimeError, match="The output of 'layer2.0.bn2' was changed in place"
+    ):
         with recorder:
             block(torch.rand(2, 3, 8, 8))
     assert recorder.data_buffer == []
@@ -131,9 +139,8 @@ def test_output_that_changes_in_place_is_named():
 def test_an_error_of_the_model_is_not_hidden():
     model = Net()
     recorder = recorder_of(model, 'd')
-    with pytest.raises(ZeroDivisionError):
-        with recorder:
-            1 / 0
+    with pytest.raises(ZeroDivisionError), recorder:
+        1 / 0
     model.d(torch.ones(1, 1))
     assert recorder.data_buffer == []
 
@@ -191,8 +198,10 @@ class Recorded(nn.Module):
 
 
 @pytest.mark.parametrize(
-    'duplicate', [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
-    ids=['deepcopy', 'pickle'])
+    'duplicate',
+    [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=['deepcopy', 'pickle'],
+)
 def test_a_model_that_has_run_copies_with_its_recorder(duplicate):
     model = Recorded()
     model(torch.ones(6, 5))
@@ -200,8 +209,10 @@ def test_a_model_that_has_run_copies_with_its_recorder(duplicate):
     assert twin.recorder.data_buffer == []
 
     twin(torch.ones(7, 5))
-    assert [out.shape for out in twin.recorder.get_record_data()
-            ] == [(7, 4), (7, 3)]
+    assert [out.shape for out in twin.recorder.get_record_data()] == [
+        (7, 4),
+        (7, 3),
+    ]
     # The original still has its own record, and neither hears the other.
     assert [out.size(0) for out in model.recorder.get_record_data()] == [6, 6]
 

@@ -29,9 +29,11 @@ def preprocessor(*augments, **kwargs):
 @pytest.fixture
 def samples():
     images = torch.randint(
-        256, (16, 3, 32, 32),
+        256,
+        (16, 3, 32, 32),
         dtype=torch.uint8,
-        generator=torch.Generator().manual_seed(0))
+        generator=torch.Generator().manual_seed(0),
+    )
     return [
         dict(inputs=image, data_samples=DataSample().set_gt_label(i % 10))
         for i, image in enumerate(images)
@@ -70,34 +72,43 @@ def test_is_the_pipeline_of_mmpretrain(samples):
 
         return draw
 
-    with patch('torch.randint', record(torch.randint)), \
-            patch('torch.rand', record(torch.rand)):
+    with (
+        patch('torch.randint', record(torch.randint)),
+        patch('torch.rand', record(torch.rand)),
+    ):
         data = ours(default_collate(samples), training=True)
     tops, lefts, flips = draws
 
     pipeline = [
-        TRANSFORMS.build(config) for config in (
+        TRANSFORMS.build(config)
+        for config in (
             dict(type='mmpretrain.RandomCrop', crop_size=32, padding=4),
             dict(
-                type='mmpretrain.RandomFlip',
-                prob=0.5,
-                direction='horizontal'),
-            dict(type='mmpretrain.PackInputs'))
+                type='mmpretrain.RandomFlip', prob=0.5, direction='horizontal'
+            ),
+            dict(type='mmpretrain.PackInputs'),
+        )
     ]
     packed = []
     for i, sample in enumerate(samples):
         results = dict(
-            img=sample['inputs'].permute(1, 2, 0).numpy(), gt_label=i % 10)
+            img=sample['inputs'].permute(1, 2, 0).numpy(), gt_label=i % 10
+        )
         offsets = iter([int(tops[i]), int(lefts[i])])
-        with patch('numpy.random.randint', lambda *_: next(offsets)), \
-                patch('numpy.random.choice',
-                      lambda choices, p: choices[int(flips[i] >= p[0])]):
+        with (
+            patch('numpy.random.randint', lambda *_: next(offsets)),
+            patch(
+                'numpy.random.choice',
+                lambda choices, p: choices[int(flips[i] >= p[0])],
+            ),
+        ):
             for transform in pipeline:
                 results = transform(results)
         results['data_samples'].set_metainfo({})
         packed.append(results)
     stock = ClsDataPreprocessor(
-        mean=MEAN, std=STD, to_rgb=True, num_classes=10)
+        mean=MEAN, std=STD, to_rgb=True, num_classes=10
+    )
     expected = stock(default_collate(packed), training=True)
     assert torch.equal(data['inputs'], expected['inputs'])
     assert labels(data) == labels(expected)
@@ -110,15 +121,14 @@ def test_padding_is_black_before_the_normalisation(samples):
     for corner in (data[..., :4, :], data[..., -4:], data[..., -4:, :]):
         for channel, value in enumerate(black):
             torch.testing.assert_close(
-                corner[:, channel], torch.full_like(corner[:, channel],
-                                                    value))
+                corner[:, channel], torch.full_like(corner[:, channel], value)
+            )
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(),
-    dict(to_onehot=True),
-    dict(to_rgb=True, pad_size_divisor=5),
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [dict(), dict(to_onehot=True), dict(to_rgb=True, pad_size_divisor=5)],
+)
 @pytest.mark.parametrize('training', [False, True])
 def test_all_else_is_mmpretrains(batch, kwargs, training):
     arguments = dict(mean=MEAN, std=STD, num_classes=10, **kwargs)
@@ -129,7 +139,8 @@ def test_all_else_is_mmpretrains(batch, kwargs, training):
     before = copy.deepcopy(batch)
     assert_same(ours(batch, training), expected)
     assert torch.equal(
-        stack_images(batch['inputs']), stack_images(before['inputs']))
+        stack_images(batch['inputs']), stack_images(before['inputs'])
+    )
 
 
 def test_evaluation_draws_nothing(samples):
@@ -146,7 +157,8 @@ def test_evaluation_draws_nothing(samples):
 def test_stacked_or_not_is_the_same(samples):
     stacked, listed = (
         preprocessor(CROP, FLIP, seed=0)(collate(samples), True)
-        for collate in (default_collate, pseudo_collate))
+        for collate in (default_collate, pseudo_collate)
+    )
     assert_same(stacked, listed)
 
 
@@ -164,14 +176,13 @@ def test_labels_are_moved_to_the_device(samples):
     data = ours(default_collate(samples))
     for number, sample in enumerate(data['data_samples']):
         assert sample.gt_label.device.type == 'meta'
-        assert sample.gt_label.shape == (2 if number == 1 else 1, )
+        assert sample.gt_label.shape == (2 if number == 1 else 1,)
 
 
 def test_images_are_augmented_on_the_device(batch, monkeypatch):
     devices = []
 
     class Spy(BaseBatchAugment):
-
         def augment(self, inputs, generator=None):
             devices.append(inputs.device.type)
             return inputs
@@ -204,11 +215,11 @@ def test_mixup_comes_after(samples):
     def mix(batch_augments, *augments):
         np.random.seed(0)
         torch.manual_seed(0)
-        return preprocessor(
-            *augments, seed=0, batch_augments=batch_augments)(
-                default_collate(copy.deepcopy(samples)), True)
+        return preprocessor(*augments, seed=0, batch_augments=batch_augments)(
+            default_collate(copy.deepcopy(samples)), True
+        )
 
-    mixup = dict(augments=[dict(type='Mixup', alpha=1.)])
+    mixup = dict(augments=[dict(type='Mixup', alpha=1.0)])
     data = mix(mixup, CROP, FLIP)
     plain = mix(None, CROP, FLIP)
     scores = torch.stack([s.gt_score for s in data['data_samples']])
@@ -217,10 +228,11 @@ def test_mixup_comes_after(samples):
     np.random.seed(0)
     torch.manual_seed(0)
     np.random.choice(1)
-    lam, index = np.random.beta(1., 1.), torch.randperm(16)
+    lam, index = np.random.beta(1.0, 1.0), torch.randperm(16)
     torch.testing.assert_close(
         data['inputs'],
-        lam * plain['inputs'] + (1 - lam) * plain['inputs'][index])
+        lam * plain['inputs'] + (1 - lam) * plain['inputs'][index],
+    )
     assert labels(data) == labels(plain)
 
 
@@ -235,22 +247,28 @@ def test_scores_are_kept(samples):
 def test_state_is_in_checkpoints(samples):
     batch = default_collate(samples)
     model = torch.nn.ModuleDict(
-        dict(data_preprocessor=preprocessor(CROP, FLIP, seed=3)))
+        dict(data_preprocessor=preprocessor(CROP, FLIP, seed=3))
+    )
     model.data_preprocessor(batch, True)
     state = copy.deepcopy(model.state_dict())
     assert list(state) == ['data_preprocessor.augments._extra_state']
     expected = model.data_preprocessor(batch, True)['inputs']
     model = torch.nn.ModuleDict(
-        dict(data_preprocessor=preprocessor(CROP, FLIP)))
+        dict(data_preprocessor=preprocessor(CROP, FLIP))
+    )
     load_state_dict(model, state, strict=True)
-    assert torch.equal(model.data_preprocessor(batch, True)['inputs'],
-                       expected)
+    assert torch.equal(
+        model.data_preprocessor(batch, True)['inputs'], expected
+    )
 
 
-@pytest.mark.parametrize('source, target, message', [
-    (preprocessor(CROP), preprocessor(), 'unexpected key'),
-    (preprocessor(), preprocessor(CROP), 'missing keys'),
-])
+@pytest.mark.parametrize(
+    'source, target, message',
+    [
+        (preprocessor(CROP), preprocessor(), 'unexpected key'),
+        (preprocessor(), preprocessor(CROP), 'missing keys'),
+    ],
+)
 def test_other_checkpoints_load_with_a_warning(source, target, message):
     models = [
         torch.nn.ModuleDict(dict(data_preprocessor=p))
@@ -258,7 +276,7 @@ def test_other_checkpoints_load_with_a_warning(source, target, message):
     ]
     with patch('mmengine.runner.checkpoint.print_log') as log:
         load_state_dict(models[1], models[0].state_dict())
-    text, = (call.args[0] for call in log.call_args_list)
+    (text,) = (call.args[0] for call in log.call_args_list)
     assert 'data_preprocessor.augments._extra_state' in text
     assert message in text
 
@@ -280,7 +298,9 @@ def test_from_a_config(scope):
             dict(
                 type='mmdskd.AugmentingDataPreprocessor',
                 augments=[CROP, FLIP],
-                seed=4))
+                seed=4,
+            )
+        )
     assert ours.augments.get_extra_state().tolist() == [4, 0]
     assert 'BatchRandomCrop(crop_size=(32, 32), padding=4)' in repr(ours)
 
@@ -289,9 +309,10 @@ def test_images_of_different_sizes(samples):
     samples[1]['inputs'] = samples[1]['inputs'][:, 1:]
     batch = pseudo_collate(samples)
     with pytest.raises(
-            ValueError,
-            match=r'same shape to be augmented, but have \(3, 31, 32\), '
-            r'\(3, 32, 32\). Let the pipeline'):
+        ValueError,
+        match=r'same shape to be augmented, but have \(3, 31, 32\), '
+        r'\(3, 32, 32\). Let the pipeline',
+    ):
         preprocessor(CROP)(batch, True)
     # All else pads them.
     assert preprocessor(CROP)(batch)['inputs'].shape == (16, 3, 32, 32)

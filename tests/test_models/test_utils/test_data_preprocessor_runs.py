@@ -1,4 +1,5 @@
 """Whole runs of a config of ours: resumed, and on two processes."""
+
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from mmengine.hooks import Hook
 from mmdskd.utils import load_checkpoint_file
 
 CONFIG = (
-    Path(__file__).parents[3] /
-    'configs/vanilla/digits/resnet8-thin_1xb64_digits.py')
+    Path(__file__).parents[3]
+    / 'configs/vanilla/digits/resnet8-thin_1xb64_digits.py'
+)
 
 
 class Spy(Hook):
@@ -19,7 +21,8 @@ class Spy(Hook):
     def before_train(self, runner):
         self.batches = []
         runner.model.data_preprocessor.register_forward_hook(
-            lambda module, args, data: self.batches.append(data['inputs']))
+            lambda module, args, data: self.batches.append(data['inputs'])
+        )
 
 
 @pytest.fixture
@@ -55,7 +58,8 @@ def test_resumed_run_goes_on_with_the_same_draws(train, tmp_path, seed, ema):
         ema,
         randomness=randomness,
         load_from=str(tmp_path / 'run/epoch_1.pth'),
-        resume=True)
+        resume=True,
+    )
     states = [
         load_checkpoint_file(str(tmp_path / name / 'epoch_3.pth'))
         for name in ('run', 'resumed')
@@ -63,10 +67,11 @@ def test_resumed_run_goes_on_with_the_same_draws(train, tmp_path, seed, ema):
     key = 'data_preprocessor.augments._extra_state'
     part = 'ema_state_dict' if ema else 'state_dict'
     first, second = (
-        state[part]['module.' * ema + key].tolist() for state in states)
+        state[part]['module.' * ema + key].tolist() for state in states
+    )
     assert first == second and first[1] == 9
     if seed is not None:  # else MMEngine shuffles anew
-        assert torch.equal(rest, whole[3 * 64:])
+        assert torch.equal(rest, whole[3 * 64 :])
 
 
 @pytest.mark.parametrize('seed', [1, 2])
@@ -78,7 +83,8 @@ def test_run_from_loaded_weights_draws_its_own(train, tmp_path, seed):
         'loaded',
         1,
         randomness=randomness,
-        load_from=str(tmp_path / 'base/epoch_1.pth'))
+        load_from=str(tmp_path / 'base/epoch_1.pth'),
+    )
     assert torch.equal(found, expected)
 
 
@@ -134,10 +140,12 @@ def test_two_processes(run_two_ranks, tmp_path):
     offsets = []
     for rank in (first, second):
         # An image that both have seen, in the one epoch or the other
-        offsets.append(dict(zip(sum(rank['seen'], []),
-                                torch.cat(rank['inputs']))))
+        offsets.append(
+            dict(zip(sum(rank['seen'], []), torch.cat(rank['inputs'])))
+        )
     common = sorted(offsets[0].keys() & offsets[1].keys())
     assert len(common) > 50
     same = sum(
-        torch.equal(offsets[0][index], offsets[1][index]) for index in common)
+        torch.equal(offsets[0][index], offsets[1][index]) for index in common
+    )
     assert same < len(common) / 3  # 9 places

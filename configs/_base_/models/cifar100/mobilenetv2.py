@@ -7,4 +7,6 @@ mobilenetv2 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=1280,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

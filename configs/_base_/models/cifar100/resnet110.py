@@ -7,4 +7,6 @@ resnet110 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=64,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

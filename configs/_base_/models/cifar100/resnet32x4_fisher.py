@@ -13,4 +13,6 @@ resnet32x4_fisher = dict(
         type='Pretrained',
         checkpoint='work_dirs/prune-fisher_resnet32x4_1xb64_cifar100/'
         'fix_subnet_weight.pth',
-        prefix='architecture.'))
+        prefix='architecture.',
+    ),
+)

@@ -12,4 +12,6 @@ resnet32x4_l1 = dict(
         type='Pretrained',
         checkpoint='work_dirs/prune-l1_resnet32x4_1xb64_cifar100/'
         'fix_subnet_weight.pth',
-        prefix='architecture.'))
+        prefix='architecture.',
+    ),
+)

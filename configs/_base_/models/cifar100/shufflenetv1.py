@@ -7,4 +7,6 @@ shufflenetv1 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=960,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

@@ -7,4 +7,6 @@ shufflenetv2 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=1024,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

@@ -7,4 +7,6 @@ vgg13 = dict(
         type='LinearClsHead',
         num_classes=100,
         in_channels=512,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

@@ -12,4 +12,6 @@ resnet20_fisher = dict(
         type='Pretrained',
         checkpoint='work_dirs/prune-fisher_resnet20_1xb64_digits/'
         'fix_subnet_weight.pth',
-        prefix='architecture.'))
+        prefix='architecture.',
+    ),
+)

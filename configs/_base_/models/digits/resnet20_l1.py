@@ -11,4 +11,6 @@ resnet20_l1 = dict(
         type='Pretrained',
         checkpoint='work_dirs/prune-l1_resnet20_1xb64_digits/'
         'fix_subnet_weight.pth',
-        prefix='architecture.'))
+        prefix='architecture.',
+    ),
+)

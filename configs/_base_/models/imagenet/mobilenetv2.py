@@ -8,4 +8,6 @@ mobilenetv2 = dict(
         type='LinearClsHead',
         num_classes=1000,
         in_channels=1280,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

@@ -8,4 +8,6 @@ resnet34 = dict(
         type='LinearClsHead',
         num_classes=1000,
         in_channels=512,
-        loss=dict(type='CrossEntropyLoss')))
+        loss=dict(type='CrossEntropyLoss'),
+    ),
+)

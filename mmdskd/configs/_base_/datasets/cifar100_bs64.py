@@ -3,8 +3,11 @@ from mmpretrain.datasets import PackInputs
 from mmpretrain.evaluation import Accuracy
 
 from mmdskd.datasets import CIFAR100, InMemoryDataset, collate_batch
-from mmdskd.models import (AugmentingDataPreprocessor, BatchRandomCrop,
-                           BatchRandomFlip)
+from mmdskd.models import (
+    AugmentingDataPreprocessor,
+    BatchRandomCrop,
+    BatchRandomFlip,
+)
 
 # The normalisation of the KD field, of 0..255; MMPretrain's is another.
 data_preprocessor = dict(
@@ -16,7 +19,8 @@ data_preprocessor = dict(
     num_classes=100,
     mean=[129.3105, 124.1085, 112.404],
     std=[68.2125, 65.4075, 70.4055],
-    to_rgb=False)
+    to_rgb=False,
+)
 
 test_pipeline = [dict(type=PackInputs)]
 
@@ -31,8 +35,11 @@ train_dataloader = dict(
             type=CIFAR100,
             data_root='data/cifar100',
             split='train',
-            pipeline=test_pipeline)),
-    sampler=dict(type=DefaultSampler, shuffle=True))
+            pipeline=test_pipeline,
+        ),
+    ),
+    sampler=dict(type=DefaultSampler, shuffle=True),
+)
 val_dataloader = dict(
     batch_size=256,
     num_workers=0,
@@ -44,9 +51,12 @@ val_dataloader = dict(
             type=CIFAR100,
             data_root='data/cifar100',
             split='test',
-            pipeline=test_pipeline)),
-    sampler=dict(type=DefaultSampler, shuffle=False))
-val_evaluator = dict(type=Accuracy, topk=(1, ))
+            pipeline=test_pipeline,
+        ),
+    ),
+    sampler=dict(type=DefaultSampler, shuffle=False),
+)
+val_evaluator = dict(type=Accuracy, topk=(1,))
 # A test reads each image once, so it does not load them all before.
 test_dataloader = dict(
     batch_size=256,
@@ -57,6 +67,8 @@ test_dataloader = dict(
         type=CIFAR100,
         data_root='data/cifar100',
         split='test',
-        pipeline=test_pipeline),
-    sampler=dict(type=DefaultSampler, shuffle=False))
+        pipeline=test_pipeline,
+    ),
+    sampler=dict(type=DefaultSampler, shuffle=False),
+)
 test_evaluator = val_evaluator

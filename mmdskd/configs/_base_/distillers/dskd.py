@@ -5,8 +5,11 @@
 # num_classes and num_branches.
 from mmrazor.models import ConfigurableDistiller, KLDivergence, L2Loss
 
-from mmdskd.engine import (LossWeightSchedulerHook, StudentCheckpointHook,
-                           TeacherEvaluationHook)
+from mmdskd.engine import (
+    LossWeightSchedulerHook,
+    StudentCheckpointHook,
+    TeacherEvaluationHook,
+)
 from mmdskd.models import DSKDConnector, DSKDLoss, FrozenTeacherDistill
 
 model = dict(
@@ -20,10 +23,13 @@ model = dict(
             logits=dict(type='mmrazor.ModuleOutputs', source='head.fc'),
             shallow=dict(type='mmdskd.MultiModuleOutputs'),
             gt_labels=dict(
-                type='mmrazor.ModuleInputs', source='head.loss_module')),
+                type='mmrazor.ModuleInputs', source='head.loss_module'
+            ),
+        ),
         teacher_recorders=dict(
             logits=dict(type='mmrazor.ModuleOutputs', source='head.fc'),
-            feat=dict(type='mmrazor.ModuleOutputs')),
+            feat=dict(type='mmrazor.ModuleOutputs'),
+        ),
         connectors=dict(heads=dict(type=DSKDConnector)),
         distill_losses=dict(
             loss_kd=dict(type=KLDivergence, tau=4, loss_weight=1.0),
@@ -34,18 +40,28 @@ model = dict(
                     type=L2Loss,
                     normalize=False,
                     div_element=True,
-                    loss_weight=1.0))),  # = MSE
+                    loss_weight=1.0,
+                ),
+            ),
+        ),  # = MSE
         loss_forward_mappings=dict(
             loss_kd=dict(
                 preds_S=dict(from_student=True, recorder='logits'),
-                preds_T=dict(from_student=False, recorder='logits')),
+                preds_T=dict(from_student=False, recorder='logits'),
+            ),
             loss_dskd=dict(
                 branches=dict(
-                    from_student=True, recorder='shallow', connector='heads'),
+                    from_student=True, recorder='shallow', connector='heads'
+                ),
                 preds_T=dict(from_student=False, recorder='logits'),
                 feat_T=dict(from_student=False, recorder='feat'),
                 gt_labels=dict(
-                    from_student=True, recorder='gt_labels', data_idx=1)))))
+                    from_student=True, recorder='gt_labels', data_idx=1
+                ),
+            ),
+        ),
+    ),
+)
 
 custom_hooks = [
     dict(
@@ -53,7 +69,8 @@ custom_hooks = [
         loss='loss_dskd',
         strategy='softmax',
         ema_decay=0.9,
-        interval=1),
+        interval=1,
+    ),
     dict(type=StudentCheckpointHook),
-    dict(type=TeacherEvaluationHook)
+    dict(type=TeacherEvaluationHook),
 ]

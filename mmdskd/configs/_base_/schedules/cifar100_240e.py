@@ -3,9 +3,11 @@ from torch.optim import SGD
 
 # The common recipe of the KD field, e.g. of SemCKD and SimKD.
 optim_wrapper = dict(
-    optimizer=dict(type=SGD, lr=0.05, momentum=0.9, weight_decay=5e-4))
+    optimizer=dict(type=SGD, lr=0.05, momentum=0.9, weight_decay=5e-4)
+)
 param_scheduler = dict(
-    type=MultiStepLR, by_epoch=True, milestones=[150, 180, 210], gamma=0.1)
+    type=MultiStepLR, by_epoch=True, milestones=[150, 180, 210], gamma=0.1
+)
 
 train_cfg = dict(by_epoch=True, max_epochs=240, val_interval=1)
 val_cfg = dict()

@@ -3,13 +3,15 @@ from torch.optim import SGD
 
 # At the teacher's learning rate, 0.1, logits KD is unstable for thin students.
 optim_wrapper = dict(
-    optimizer=dict(type=SGD, lr=0.05, momentum=0.9, weight_decay=5e-4))
+    optimizer=dict(type=SGD, lr=0.05, momentum=0.9, weight_decay=5e-4)
+)
 param_scheduler = dict(
     type=CosineAnnealingLR,
     by_epoch=True,
     begin=0,
     end=30,
-    convert_to_iter_based=True)
+    convert_to_iter_based=True,
+)
 
 train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=1)
 val_cfg = dict()

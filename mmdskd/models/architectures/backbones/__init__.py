@@ -7,6 +7,11 @@ from .cifar_vgg import CIFARVGG
 from .cifar_wide_resnet import CIFARWideResNet
 
 __all__ = [
-    'BaseCIFARBackbone', 'CIFARMobileNetV2', 'CIFARResNet',
-    'CIFARShuffleNetV1', 'CIFARShuffleNetV2', 'CIFARVGG', 'CIFARWideResNet'
+    'CIFARVGG',
+    'BaseCIFARBackbone',
+    'CIFARMobileNetV2',
+    'CIFARResNet',
+    'CIFARShuffleNetV1',
+    'CIFARShuffleNetV2',
+    'CIFARWideResNet',
 ]

@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
@@ -12,7 +13,8 @@ TORCH_INIT = dict(
     a=5**0.5,
     mode='fan_in',
     nonlinearity='leaky_relu',
-    distribution='uniform')
+    distribution='uniform',
+)
 
 
 def check_positive(name: str, values: Sequence[int], number: int) -> None:
@@ -26,11 +28,15 @@ def check_positive(name: str, values: Sequence[int], number: int) -> None:
     Raises:
         ValueError: If they are not so many whole numbers >= 1.
     """
-    if (not isinstance(values, (list, tuple)) or len(values) != number
-            or not all(type(value) is int and value >= 1
-                       for value in values)):
-        raise ValueError(f'{name} should be a list of {number} whole numbers '
-                         f'>= 1, one for each stage, but got {values!r}.')
+    if (
+        not isinstance(values, (list, tuple))
+        or len(values) != number
+        or not all(type(value) is int and value >= 1 for value in values)
+    ):
+        raise ValueError(
+            f'{name} should be a list of {number} whole numbers '
+            f'>= 1, one for each stage, but got {values!r}.'
+        )
 
 
 class BaseCIFARBackbone(BaseBackbone):
@@ -57,41 +63,52 @@ class BaseCIFARBackbone(BaseBackbone):
             described.
     """
 
-    STEM: Tuple[str, ...] = ('conv1', 'bn1', 'relu')
-    STAGES: Tuple[str, ...] = ('layer1', 'layer2', 'layer3')
-    TAIL: Tuple[str, ...] = ()
+    STEM: tuple[str, ...] = ('conv1', 'bn1', 'relu')
+    STAGES: tuple[str, ...] = ('layer1', 'layer2', 'layer3')
+    TAIL: tuple[str, ...] = ()
     # He et al., fan out: what most networks of the field start from.
-    INIT_CFG: Sequence[dict] = (dict(type='Kaiming', layer='Conv2d'),
-                                dict(
-                                    type='Constant',
-                                    val=1,
-                                    layer=['_BatchNorm', 'GroupNorm']))
+    INIT_CFG: Sequence[dict] = (
+        dict(type='Kaiming', layer='Conv2d'),
+        dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+    )
 
-    def __init__(self, out_indices: Sequence[int], frozen_stages: int,
-                 norm_eval: bool, init_cfg: Union[dict, Sequence[dict],
-                                                  None]) -> None:
+    def __init__(
+        self,
+        out_indices: Sequence[int],
+        frozen_stages: int,
+        norm_eval: bool,
+        init_cfg: Union[dict, Sequence[dict], None],
+    ) -> None:
         if init_cfg is None:
             init_cfg = list(self.INIT_CFG)
         super().__init__(init_cfg)
         num_stages = len(self.STAGES)
         stages = tuple(range(num_stages))
-        if (not isinstance(out_indices, (list, tuple)) or not out_indices
-                or not set(out_indices) <= set(stages)
-                or list(out_indices) != sorted(set(out_indices))):
-            raise ValueError('out_indices should be a list of one or more of '
-                             f'the stages {stages} in increasing order, but '
-                             f'got {out_indices!r}.')
-        if type(frozen_stages) is not int or not (-1 <= frozen_stages <=
-                                                  num_stages):
+        if (
+            not isinstance(out_indices, (list, tuple))
+            or not out_indices
+            or not set(out_indices) <= set(stages)
+            or list(out_indices) != sorted(set(out_indices))
+        ):
+            raise ValueError(
+                'out_indices should be a list of one or more of '
+                f'the stages {stages} in increasing order, but '
+                f'got {out_indices!r}.'
+            )
+        if type(frozen_stages) is not int or not (
+            -1 <= frozen_stages <= num_stages
+        ):
             stem = ' (the stem)' if self.STEM else ''
-            raise ValueError(f'frozen_stages should be -1 (nothing), 0{stem} '
-                             f'or up to {num_stages} (so many stages and what '
-                             f'is before), but got {frozen_stages!r}.')
+            raise ValueError(
+                f'frozen_stages should be -1 (nothing), 0{stem} '
+                f'or up to {num_stages} (so many stages and what '
+                f'is before), but got {frozen_stages!r}.'
+            )
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the features of the stages in ``out_indices``.
 
         Args:
@@ -131,10 +148,17 @@ class BaseCIFARBackbone(BaseBackbone):
                     module.eval()
         return self
 
-    def _add_conv_layer(self, names: Tuple[str, str, str], in_channels: int,
-                        out_channels: int, kernel_size: int, stride: int,
-                        conv_cfg: Optional[dict], norm_cfg: dict,
-                        act_cfg: dict) -> None:
+    def _add_conv_layer(
+        self,
+        names: tuple[str, str, str],
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        conv_cfg: Optional[dict],
+        norm_cfg: dict,
+        act_cfg: dict,
+    ) -> None:
         """Add convolution, normalisation and activation under ``names``.
 
         As modules of their own, and not as mmcv's ``ConvModule``, which as a
@@ -151,7 +175,9 @@ class BaseCIFARBackbone(BaseBackbone):
                 kernel_size,
                 stride=stride,
                 padding=kernel_size // 2,
-                bias=False))
+                bias=False,
+            ),
+        )
         self.add_module(norm, build_norm_layer(norm_cfg, out_channels)[1])
         self.add_module(act, build_activation_layer(act_cfg))
 
@@ -159,7 +185,7 @@ class BaseCIFARBackbone(BaseBackbone):
         """Take the frozen modules out of training."""
         if self.frozen_stages < 0:
             return
-        frozen = self.STEM + self.STAGES[:self.frozen_stages]
+        frozen = self.STEM + self.STAGES[: self.frozen_stages]
         if self.frozen_stages == len(self.STAGES):
             frozen += self.TAIL
         for name in frozen:

@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmcv.cnn import ConvModule
 from mmpretrain.models.utils import InvertedResidual
@@ -85,42 +86,55 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
     LAST_CHANNELS = 1280
     FIRST_CHANNELS = 16
     # The other groups of each stage: channels, number of blocks, stride.
-    ARCH = (((24, 2, 1), ), ((32, 3, 2), ), ((64, 4, 2), (96, 3, 1)),
-            ((160, 3, 2), (320, 1, 1)))
+    ARCH = (
+        ((24, 2, 1),),
+        ((32, 3, 2),),
+        ((64, 4, 2), (96, 3, 1)),
+        ((160, 3, 2), (320, 1, 1)),
+    )
 
-    def __init__(self,
-                 widen_factor: float = 0.5,
-                 expand_ratio: int = 6,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (3, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        widen_factor: float = 0.5,
+        expand_ratio: int = 6,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (3,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if not isinstance(widen_factor, (int, float)) or not (
-                widen_factor * self.FIRST_CHANNELS >= 1):
-            raise ValueError('widen_factor should be at least 1/16, which '
-                             'leaves one channel in the first group, but got '
-                             f'{widen_factor!r}.')
+            widen_factor * self.FIRST_CHANNELS >= 1
+        ):
+            raise ValueError(
+                'widen_factor should be at least 1/16, which '
+                'leaves one channel in the first group, but got '
+                f'{widen_factor!r}.'
+            )
         if type(expand_ratio) is not int or expand_ratio < 2:
-            raise ValueError('expand_ratio should be a whole number >= 2, but '
-                             f'got {expand_ratio!r}.')
+            raise ValueError(
+                'expand_ratio should be a whole number >= 2, but '
+                f'got {expand_ratio!r}.'
+            )
         layer_cfg = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
-            act_cfg=act_cfg or dict(type='ReLU'))
+            act_cfg=act_cfg or dict(type='ReLU'),
+        )
         channels = int(self.STEM_CHANNELS * widen_factor)
-        self._add_conv_layer(self.STEM, in_channels, channels, 3, 2,
-                             **layer_cfg)
+        self._add_conv_layer(
+            self.STEM, in_channels, channels, 3, 2, **layer_cfg
+        )
         width = int(self.FIRST_CHANNELS * widen_factor)
         # The first block does not expand: there MMPretrain's block has no 1x1
         # convolution, but the field's has.
         layers = [
             ConvModule(channels, channels, 1, **layer_cfg),
-            InvertedResidual(channels, width, channels, **layer_cfg)
+            InvertedResidual(channels, width, channels, **layer_cfg),
         ]
         channels = width
         for name, groups in zip(self.STAGES, self.ARCH):
@@ -133,11 +147,14 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
                             width,
                             mid_channels=expand_ratio * channels,
                             stride=stride if i == 0 else 1,
-                            **layer_cfg))
+                            **layer_cfg,
+                        )
+                    )
                     channels = width
             self.add_module(name, nn.Sequential(*layers))
             layers = []
-        last_channels = int(self.LAST_CHANNELS * max(1., widen_factor))
-        self._add_conv_layer(self.TAIL, channels, last_channels, 1, 1,
-                             **layer_cfg)
+        last_channels = int(self.LAST_CHANNELS * max(1.0, widen_factor))
+        self._add_conv_layer(
+            self.TAIL, channels, last_channels, 1, 1, **layer_cfg
+        )
         self._freeze_stages()

@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
 
@@ -71,30 +72,42 @@ class CIFARResNet(BaseCIFARBackbone):
         (1, 256, 8, 8)
     """
 
-    def __init__(self,
-                 depth: int,
-                 in_channels: int = 3,
-                 stem_channels: int = 16,
-                 stage_channels: Sequence[int] = (16, 32, 64),
-                 strides: Sequence[int] = (1, 2, 2),
-                 out_indices: Sequence[int] = (2, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int = 3,
+        stem_channels: int = 16,
+        stage_channels: Sequence[int] = (16, 32, 64),
+        strides: Sequence[int] = (1, 2, 2),
+        out_indices: Sequence[int] = (2,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if type(depth) is not int or depth < 8 or depth % 6 != 2:
-            raise ValueError('depth should be 6n + 2 with n >= 1 (8, 14, 20, '
-                             f'26, 32, ...), but got {depth!r}.')
+            raise ValueError(
+                'depth should be 6n + 2 with n >= 1 (8, 14, 20, '
+                f'26, 32, ...), but got {depth!r}.'
+            )
         check_positive('stage_channels', stage_channels, len(self.STAGES))
         check_positive('strides', strides, len(self.STAGES))
         norm_cfg = norm_cfg or dict(type='BN')
         act_cfg = act_cfg or dict(type='ReLU', inplace=True)
 
-        self._add_conv_layer(self.STEM, in_channels, stem_channels, 3, 1,
-                             conv_cfg, norm_cfg, act_cfg)
+        self._add_conv_layer(
+            self.STEM,
+            in_channels,
+            stem_channels,
+            3,
+            1,
+            conv_cfg,
+            norm_cfg,
+            act_cfg,
+        )
         channels = (stem_channels, *stage_channels)
         for i, name in enumerate(self.STAGES):
             layer = ResLayer(
@@ -105,6 +118,7 @@ class CIFARResNet(BaseCIFARBackbone):
                 stride=strides[i],
                 conv_cfg=conv_cfg,
                 norm_cfg=norm_cfg,
-                act_cfg=act_cfg)
+                act_cfg=act_cfg,
+            )
             self.add_module(name, layer)
         self._freeze_stages()

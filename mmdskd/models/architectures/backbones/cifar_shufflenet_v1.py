@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import torch
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -30,13 +31,22 @@ class CIFARShuffleUnit(nn.Module):
         act_cfg (dict): Config of the activation.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int,
-                 compress_groups: int, groups: int, conv_cfg: Optional[dict],
-                 norm_cfg: dict, act_cfg: dict) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        compress_groups: int,
+        groups: int,
+        conv_cfg: Optional[dict],
+        norm_cfg: dict,
+        act_cfg: dict,
+    ) -> None:
         super().__init__()
         self.compress_groups = compress_groups
-        self.downsample = nn.AvgPool2d(
-            3, stride=2, padding=1) if stride == 2 else None
+        self.downsample = (
+            nn.AvgPool2d(3, stride=2, padding=1) if stride == 2 else None
+        )
         branch_channels = out_channels - (in_channels if stride == 2 else 0)
         mid_channels = branch_channels // 4
         layer_cfg = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
@@ -46,7 +56,8 @@ class CIFARShuffleUnit(nn.Module):
             1,
             groups=compress_groups,
             act_cfg=act_cfg,
-            **layer_cfg)
+            **layer_cfg,
+        )
         self.conv2 = ConvModule(
             mid_channels,
             mid_channels,
@@ -55,14 +66,16 @@ class CIFARShuffleUnit(nn.Module):
             padding=1,
             groups=mid_channels,
             act_cfg=act_cfg,
-            **layer_cfg)
+            **layer_cfg,
+        )
         self.conv3 = ConvModule(
             mid_channels,
             branch_channels,
             1,
             groups=groups,
             act_cfg=None,
-            **layer_cfg)
+            **layer_cfg,
+        )
         self.act = build_activation_layer(act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,31 +147,36 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
 
     STEM_CHANNELS = 24
     STAGE_BLOCKS = (4, 8, 4)
-    INIT_CFG = (TORCH_INIT, )
+    INIT_CFG = (TORCH_INIT,)
 
-    def __init__(self,
-                 groups: int = 3,
-                 stage_channels: Sequence[int] = (240, 480, 960),
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (2, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        groups: int = 3,
+        stage_channels: Sequence[int] = (240, 480, 960),
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (2,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         check_positive('stage_channels', stage_channels, len(self.STAGES))
         self._check_groups(groups, stage_channels)
         layer_cfg = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
-            act_cfg=act_cfg or dict(type='ReLU'))
+            act_cfg=act_cfg or dict(type='ReLU'),
+        )
         channels = self.STEM_CHANNELS
-        self._add_conv_layer(self.STEM, in_channels, channels, 1, 1,
-                             **layer_cfg)
-        for name, out_channels, num_blocks in zip(self.STAGES, stage_channels,
-                                                  self.STAGE_BLOCKS):
+        self._add_conv_layer(
+            self.STEM, in_channels, channels, 1, 1, **layer_cfg
+        )
+        for name, out_channels, num_blocks in zip(
+            self.STAGES, stage_channels, self.STAGE_BLOCKS
+        ):
             layers = []
             for i in range(num_blocks):
                 first = name == 'layer1' and i == 0
@@ -169,25 +187,33 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
                         stride=2 if i == 0 else 1,
                         compress_groups=1 if first else groups,
                         groups=groups,
-                        **layer_cfg))
+                        **layer_cfg,
+                    )
+                )
                 channels = out_channels
             self.add_module(name, nn.Sequential(*layers))
         self._freeze_stages()
 
-    def _check_groups(self, groups: int,
-                      stage_channels: Sequence[int]) -> None:
+    def _check_groups(
+        self, groups: int, stage_channels: Sequence[int]
+    ) -> None:
         """Check that the channels of every unit can be grouped."""
         is_count = type(groups) is int and groups >= 1
         channels = self.STEM_CHANNELS
         for out_channels in stage_channels:
             # The unit of stride 2 makes only what its input does not have.
             for branch in (out_channels - channels, out_channels):
-                if (not is_count or branch < 4 or branch % groups
-                        or branch // 4 % groups):
+                if (
+                    not is_count
+                    or branch < 4
+                    or branch % groups
+                    or branch // 4 % groups
+                ):
                     raise ValueError(
                         'groups should divide the channels that a unit makes, '
                         'and a quarter of them, but got '
                         f'groups={groups!r} and '
                         f'stage_channels={stage_channels}, of which a unit '
-                        f'makes {branch}.')
+                        f'makes {branch}.'
+                    )
             channels = out_channels

@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmpretrain.models.backbones.shufflenet_v2 import InvertedResidual
 from torch import nn
@@ -68,32 +69,39 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
         1.5: (176, 352, 704, 1024),
         2.0: (224, 488, 976, 2048),
     }
-    INIT_CFG = (TORCH_INIT, )
+    INIT_CFG = (TORCH_INIT,)
 
-    def __init__(self,
-                 widen_factor: float = 1.0,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (2, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        widen_factor: float = 1.0,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (2,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if widen_factor not in self.ARCHS:
-            raise ValueError('widen_factor should be one of '
-                             f'{list(self.ARCHS)}, but got {widen_factor!r}.')
+            raise ValueError(
+                'widen_factor should be one of '
+                f'{list(self.ARCHS)}, but got {widen_factor!r}.'
+            )
         layer_cfg = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
-            act_cfg=act_cfg or dict(type='ReLU'))
+            act_cfg=act_cfg or dict(type='ReLU'),
+        )
         *stage_channels, last_channels = self.ARCHS[widen_factor]
         channels = self.STEM_CHANNELS
-        self._add_conv_layer(self.STEM, in_channels, channels, 1, 1,
-                             **layer_cfg)
-        for name, out_channels, num_blocks in zip(self.STAGES, stage_channels,
-                                                  self.STAGE_BLOCKS):
+        self._add_conv_layer(
+            self.STEM, in_channels, channels, 1, 1, **layer_cfg
+        )
+        for name, out_channels, num_blocks in zip(
+            self.STAGES, stage_channels, self.STAGE_BLOCKS
+        ):
             layers = []
             for i in range(num_blocks):
                 layers.append(
@@ -101,9 +109,12 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
                         channels,
                         out_channels,
                         stride=2 if i == 0 else 1,
-                        **layer_cfg))
+                        **layer_cfg,
+                    )
+                )
                 channels = out_channels
             self.add_module(name, nn.Sequential(*layers))
-        self._add_conv_layer(self.TAIL, channels, last_channels, 1, 1,
-                             **layer_cfg)
+        self._add_conv_layer(
+            self.TAIL, channels, last_channels, 1, 1, **layer_cfg
+        )
         self._freeze_stages()

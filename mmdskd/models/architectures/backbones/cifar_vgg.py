@@ -1,5 +1,6 @@
 import warnings
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -97,29 +98,40 @@ class CIFARVGG(BaseCIFARBackbone):
         19: (2, 2, 4, 4, 4),
     }
 
-    def __init__(self,
-                 depth: int,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (4, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 norm_cfg: Optional[dict] = None,
-                 act_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (4,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        norm_cfg: Optional[dict] = None,
+        act_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if type(depth) is not int or depth not in self.ARCHS:
-            raise ValueError(f'depth should be one of {list(self.ARCHS)}, but '
-                             f'got {depth!r}.')
-        pools = ([], [nn.MaxPool2d(2)], [nn.MaxPool2d(2)], [nn.MaxPool2d(2)],
-                 [LargeMapMaxPool()])
+            raise ValueError(
+                f'depth should be one of {list(self.ARCHS)}, but '
+                f'got {depth!r}.'
+            )
+        pools = (
+            [],
+            [nn.MaxPool2d(2)],
+            [nn.MaxPool2d(2)],
+            [nn.MaxPool2d(2)],
+            [LargeMapMaxPool()],
+        )
         for name, num_convs, channels, layers in zip(
-                self.STAGES, self.ARCHS[depth], self.STAGE_CHANNELS, pools):
+            self.STAGES, self.ARCHS[depth], self.STAGE_CHANNELS, pools
+        ):
             for _ in range(num_convs):
                 with warnings.catch_warnings():
                     # The field's networks have a bias before BN.
                     warnings.filterwarnings(
-                        'ignore', 'Unnecessary conv bias before')
+                        'ignore', 'Unnecessary conv bias before'
+                    )
                     layers.append(
                         ConvModule(
                             in_channels,
@@ -129,7 +141,9 @@ class CIFARVGG(BaseCIFARBackbone):
                             bias=True,
                             conv_cfg=conv_cfg,
                             norm_cfg=norm_cfg or dict(type='BN'),
-                            act_cfg=act_cfg or dict(type='ReLU')))
+                            act_cfg=act_cfg or dict(type='ReLU'),
+                        )
+                    )
                 in_channels = channels
             self.add_module(name, nn.Sequential(*layers))
         self._freeze_stages()

@@ -1,8 +1,11 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 from mmcv.cnn import build_conv_layer
-from mmrazor.models.architectures.backbones.wideresnet import (BasicBlock,
-                                                               ResLayer)
+from mmrazor.models.architectures.backbones.wideresnet import (
+    BasicBlock,
+    ResLayer,
+)
 from torch import nn
 
 from mmdskd.registry import MODELS
@@ -58,28 +61,35 @@ class CIFARWideResNet(BaseCIFARBackbone):
         (1, 128, 8, 8)
     """
 
-    STEM = ('conv1', )
+    STEM = ('conv1',)
     TAIL = ('bn1', 'relu')
 
-    def __init__(self,
-                 depth: int,
-                 widen_factor: int = 1,
-                 in_channels: int = 3,
-                 out_indices: Sequence[int] = (2, ),
-                 frozen_stages: int = -1,
-                 norm_eval: bool = False,
-                 conv_cfg: Optional[dict] = None,
-                 init_cfg: Union[dict, Sequence[dict], None] = None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        widen_factor: int = 1,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (2,),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        conv_cfg: Optional[dict] = None,
+        init_cfg: Union[dict, Sequence[dict], None] = None,
+    ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         if type(depth) is not int or depth < 10 or depth % 6 != 4:
-            raise ValueError('depth should be 6n + 4 with n >= 1 (10, 16, 22, '
-                             f'28, 34, 40, ...), but got {depth!r}.')
+            raise ValueError(
+                'depth should be 6n + 4 with n >= 1 (10, 16, 22, '
+                f'28, 34, 40, ...), but got {depth!r}.'
+            )
         if type(widen_factor) is not int or widen_factor < 1:
-            raise ValueError('widen_factor should be a whole number >= 1, but '
-                             f'got {widen_factor!r}.')
+            raise ValueError(
+                'widen_factor should be a whole number >= 1, but '
+                f'got {widen_factor!r}.'
+            )
         channels = [16] + [width * widen_factor for width in (16, 32, 64)]
         self.conv1 = build_conv_layer(
-            conv_cfg, in_channels, channels[0], 3, padding=1, bias=False)
+            conv_cfg, in_channels, channels[0], 3, padding=1, bias=False
+        )
         for i, name in enumerate(self.STAGES):
             layer = ResLayer(
                 BasicBlock,
@@ -88,7 +98,8 @@ class CIFARWideResNet(BaseCIFARBackbone):
                 out_channels=channels[i + 1],
                 expansion=1,
                 stride=1 if i == 0 else 2,
-                conv_cfg=conv_cfg)
+                conv_cfg=conv_cfg,
+            )
             self.add_module(name, layer)
         self.bn1 = nn.BatchNorm2d(channels[-1])
         self.relu = nn.ReLU(inplace=True)

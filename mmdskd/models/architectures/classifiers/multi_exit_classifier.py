@@ -1,6 +1,7 @@
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Union
 
 import torch.nn.functional as F
 from mmengine.utils import apply_to
@@ -13,10 +14,12 @@ from mmdskd.registry import MODELS
 from ...task_modules.recorder import MultiModuleOutputsRecorder
 from ..connectors import DSKDConnector
 
-SHRINK_HINT = ('shrink_batch=True is for backbones in which all that follows '
-               'a source takes nothing but its output, each sample by '
-               'itself: name other modules in sources, or set '
-               'shrink_batch=False')
+SHRINK_HINT = (
+    'shrink_batch=True is for backbones in which all that follows '
+    'a source takes nothing but its output, each sample by '
+    'itself: name other modules in sources, or set '
+    'shrink_batch=False'
+)
 
 
 class _AllLeft(Exception):
@@ -91,17 +94,23 @@ class MultiExitClassifier(ImageClassifier):
         ...     threshold=0.9)
     """
 
-    def __init__(self,
-                 *args,
-                 exits: dict,
-                 threshold: Union[float, Sequence[float]] = 0.9,
-                 shrink_batch: bool = True,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        exits: dict,
+        threshold: Union[float, Sequence[float]] = 0.9,
+        shrink_batch: bool = True,
+        **kwargs,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(exits, dict) or set(exits) != {
-                'sources', 'connector'}:
-            raise ValueError('exits should be a dict of sources and connector'
-                             f', but got {exits}')
+            'sources',
+            'connector',
+        }:
+            raise ValueError(
+                'exits should be a dict of sources and connector'
+                f', but got {exits}'
+            )
         # It knows how to tell what is wrong with a name.
         recorder = MultiModuleOutputsRecorder(exits['sources'])
         recorder.initialize(self)
@@ -115,25 +124,30 @@ class MultiExitClassifier(ImageClassifier):
     def _check_exits(self) -> None:
         """Check that sources, heads and student fit."""
         if not isinstance(self.exits, DSKDConnector):
-            raise TypeError('The connector of exits should be a DSKDConnector'
-                            f', but got {type(self.exits).__name__}')
+            raise TypeError(
+                'The connector of exits should be a DSKDConnector'
+                f', but got {type(self.exits).__name__}'
+            )
         if len(self.sources) != self.exits.num_branches:
             raise ValueError(
                 'exits should have one head per source, but got '
-                f'{self.exits.num_branches} heads for {self.sources}')
+                f'{self.exits.num_branches} heads for {self.sources}'
+            )
         ours = self.exits.num_classes
         theirs = getattr(self.head, 'num_classes', ours)
         if ours is None or ours != theirs:
             raise ValueError(
                 'The heads of exits should classify as the student does, '
-                f'into {theirs} classes, but their num_classes is {ours}')
+                f'into {theirs} classes, but their num_classes is {ours}'
+            )
 
     @contextmanager
     def watch_sources(self, look: Callable) -> Iterator[None]:
         """Let ``look(index, module, inputs, output)`` see each source."""
         handles = [
             self.get_submodule(source).register_forward_hook(
-                partial(look, index))
+                partial(look, index)
+            )
             for index, source in enumerate(self.sources)
         ]
         try:
@@ -142,10 +156,12 @@ class MultiExitClassifier(ImageClassifier):
             for handle in handles:
                 handle.remove()
 
-    def predict(self,
-                inputs: Tensor,
-                data_samples: Optional[List[DataSample]] = None,
-                **kwargs) -> List[DataSample]:
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: Optional[list[DataSample]] = None,
+        **kwargs,
+    ) -> list[DataSample]:
         """Predict, and stop at the first exit that is sure enough.
 
         Args:
@@ -167,23 +183,25 @@ class MultiExitClassifier(ImageClassifier):
         ]
         remaining = list(range(len(samples)))
 
-        def let_go(index: int, module: nn.Module, args: tuple,
-                   output: Any) -> Any:
+        def let_go(
+            index: int, module: nn.Module, args: tuple, output: Any
+        ) -> Any:
             nonlocal remaining
             threshold = self.thresholds[index]
             if threshold >= 1:
                 return None
             rest = output if self.shrink_batch else select(output, remaining)
-            scores = F.softmax(
-                self.exits.run_head(index, rest).logits, dim=1)
+            scores = F.softmax(self.exits.run_head(index, rest).logits, dim=1)
             labels = scores.argmax(dim=1, keepdim=True)
             leaves = (scores.amax(dim=1) > threshold).tolist()
             if len(leaves) != len(remaining):
                 raise RuntimeError(
                     f'{self.sources[index]!r} has {len(leaves)} samples where '
-                    f'{len(remaining)} are left')
-            for i, score, label, leaving in zip(remaining, scores, labels,
-                                                leaves):
+                    f'{len(remaining)} are left'
+                )
+            for i, score, label, leaving in zip(
+                remaining, scores, labels, leaves
+            ):
                 if leaving:
                     samples[i].set_pred_score(score).set_pred_label(label)
                     samples[i].exit_index = index
@@ -198,7 +216,8 @@ class MultiExitClassifier(ImageClassifier):
         try:
             with self.watch_sources(let_go):
                 predictions = self.head.predict(
-                    self.extract_feat(inputs), **kwargs)
+                    self.extract_feat(inputs), **kwargs
+                )
         except _AllLeft:
             return samples
         except RuntimeError as error:
@@ -206,20 +225,22 @@ class MultiExitClassifier(ImageClassifier):
                 raise RuntimeError(
                     f'The forward fails after {len(samples) - len(remaining)} '
                     f'of {len(samples)} samples have left ({error}). '
-                    f'{SHRINK_HINT}') from error
+                    f'{SHRINK_HINT}'
+                ) from error
             raise
         if not self.shrink_batch:
             predictions = [predictions[i] for i in remaining]
         if len(predictions) != len(remaining):
             raise RuntimeError(
                 f'The backbone ends with {len(predictions)} samples where '
-                f'{len(remaining)} are left: {SHRINK_HINT}')
+                f'{len(remaining)} are left: {SHRINK_HINT}'
+            )
         for i, prediction in zip(remaining, predictions):
             samples[i].update(prediction)
             samples[i].exit_index = len(self.sources)
         return samples
 
-    def exit_logits(self, inputs: Tensor) -> List[Tensor]:
+    def exit_logits(self, inputs: Tensor) -> list[Tensor]:
         """Compute all exits, whatever the thresholds.
 
         Args:
@@ -232,18 +253,21 @@ class MultiExitClassifier(ImageClassifier):
         Raises:
             RuntimeError: If a source has not run in the forward.
         """
-        logits: List[Optional[Tensor]] = [None] * len(self.sources)
+        logits: list[Optional[Tensor]] = [None] * len(self.sources)
 
-        def run_head(index: int, module: nn.Module, args: tuple,
-                     output: Any) -> None:
+        def run_head(
+            index: int, module: nn.Module, args: tuple, output: Any
+        ) -> None:
             logits[index] = self.exits.run_head(index, output).logits
 
         with self.watch_sources(run_head):
             last = self(inputs)
         not_run = [s for s, z in zip(self.sources, logits) if z is None]
         if not_run:
-            raise RuntimeError(f'{", ".join(not_run)} of sources should run '
-                               'in a forward of the student, but did not')
+            raise RuntimeError(
+                f'{", ".join(not_run)} of sources should run '
+                'in a forward of the student, but did not'
+            )
         return [*logits, last]
 
     def loss(self, *args, **kwargs) -> dict:
@@ -256,11 +280,13 @@ class MultiExitClassifier(ImageClassifier):
             'MultiExitClassifier should be made from a trained DSKD student '
             'by convert_kd_ckpt_to_student.py --exits, and not be trained: '
             'the loss of the student would change the features under its '
-            'heads')
+            'heads'
+        )
 
 
-def check_thresholds(threshold: Union[float, Sequence[float]],
-                     num_exits: int) -> List[float]:
+def check_thresholds(
+    threshold: Union[float, Sequence[float]], num_exits: int
+) -> list[float]:
     """Check thresholds, and give one for each exit.
 
     Args:
@@ -273,17 +299,23 @@ def check_thresholds(threshold: Union[float, Sequence[float]],
     Raises:
         ValueError: If they are not one per exit, or not in [0, 1].
     """
-    thresholds = ([threshold] * num_exits
-                  if isinstance(threshold, (int, float)) else list(threshold))
+    thresholds = (
+        [threshold] * num_exits
+        if isinstance(threshold, (int, float))
+        else list(threshold)
+    )
     if len(thresholds) != num_exits or not all(
-            isinstance(t, (int, float)) and 0 <= t <= 1 for t in thresholds):
-        raise ValueError('threshold should be a number in [0, 1], or '
-                         f'{num_exits} of them, one per exit, but got '
-                         f'{threshold}')
+        isinstance(t, (int, float)) and 0 <= t <= 1 for t in thresholds
+    ):
+        raise ValueError(
+            'threshold should be a number in [0, 1], or '
+            f'{num_exits} of them, one per exit, but got '
+            f'{threshold}'
+        )
     return thresholds
 
 
-def select(output: Any, rows: List[int]) -> Any:
+def select(output: Any, rows: list[int]) -> Any:
     """Take some samples out of what a module has returned.
 
     Args:
@@ -294,5 +326,6 @@ def select(output: Any, rows: List[int]) -> Any:
     Returns:
         Tensor or tuple: The same of these samples.
     """
-    return apply_to(output, lambda item: isinstance(item, Tensor),
-                    lambda item: item[rows])
+    return apply_to(
+        output, lambda item: isinstance(item, Tensor), lambda item: item[rows]
+    )

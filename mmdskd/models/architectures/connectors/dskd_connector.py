@@ -1,7 +1,9 @@
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
-from mmrazor.models.architectures.connectors.base_connector import \
-    BaseConnector
+from mmrazor.models.architectures.connectors.base_connector import (
+    BaseConnector,
+)
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
@@ -72,16 +74,17 @@ class DSKDConnector(BaseConnector):
         [(2, 100), (2, 100)]
     """
 
-    def __init__(self,
-                 in_channels: Sequence[int],
-                 out_channels: int,
-                 num_classes: Optional[int] = None,
-                 strides: Optional[Sequence[Union[int, float]]] = None,
-                 out_size: Union[int, Tuple[int, int], None] = None,
-                 layouts: Union[str, dict, Sequence[Union[str,
-                                                          dict]]] = 'NCHW',
-                 head: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        num_classes: Optional[int] = None,
+        strides: Optional[Sequence[Union[int, float]]] = None,
+        out_size: Union[int, tuple[int, int], None] = None,
+        layouts: Union[str, dict, Sequence[Union[str, dict]]] = 'NCHW',
+        head: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
         super().__init__(init_cfg)
         check_resolved(
             'DSKDConnector',
@@ -90,49 +93,60 @@ class DSKDConnector(BaseConnector):
             num_classes=num_classes,
             strides=strides,
             out_size=out_size,
-            layouts=layouts)
+            layouts=layouts,
+        )
         if (strides is None) == (out_size is None):
             raise ValueError(
                 'DSKDConnector needs either strides (one per branch) or '
                 f'out_size, but got strides={strides} and '
-                f'out_size={out_size}')
+                f'out_size={out_size}'
+            )
         if isinstance(in_channels, int) or not in_channels:
-            raise ValueError('in_channels should be a list with the channels '
-                             f'of each branch, but got {in_channels}')
+            raise ValueError(
+                'in_channels should be a list with the channels '
+                f'of each branch, but got {in_channels}'
+            )
         if strides is None:
             strides = [1] * len(in_channels)
         if isinstance(strides, int) or len(strides) != len(in_channels):
             raise ValueError(
                 'strides should give one number per branch, '
                 f'{len(in_channels)} as in_channels={list(in_channels)} do, '
-                f'but got {strides}')
+                f'but got {strides}'
+            )
         for stride in strides:
             if not is_ratio(stride):
                 raise ValueError(
                     'strides should be whole numbers n >= 1, or 1/n such as '
-                    f'0.5, but got {strides}')
+                    f'0.5, but got {strides}'
+                )
         if isinstance(layouts, (str, dict, FeatureLayout)):
             layouts = [layouts] * len(in_channels)
         if len(layouts) != len(in_channels):
             raise ValueError(
                 'layouts should be one for all branches, or one per branch, '
                 f'{len(in_channels)} as in_channels={list(in_channels)} do, '
-                f'but got {layouts}')
+                f'but got {layouts}'
+            )
         self.layouts = [FeatureLayout.parse(layout) for layout in layouts]
         numbers = dict(
             in_channels=in_channels,
             out_channels=[out_channels],
-            num_classes=[] if num_classes is None else [num_classes])
+            num_classes=[] if num_classes is None else [num_classes],
+        )
         for name, values in numbers.items():
             if not all(isinstance(v, int) and v >= 1 for v in values):
-                raise ValueError(f'{name} should be positive whole numbers, '
-                                 f'but got {values}')
+                raise ValueError(
+                    f'{name} should be positive whole numbers, '
+                    f'but got {values}'
+                )
         if head is None:
             head = dict(type='mmdskd.SepConvHead')
         if not isinstance(head, dict):
             raise TypeError(
                 'head should be the config of a BaseBranchHead, such as '
-                f"dict(type='mmdskd.ConvHead'), but got {head!r}")
+                f"dict(type='mmdskd.ConvHead'), but got {head!r}"
+            )
         self.num_classes = num_classes
         self.heads = nn.ModuleList(
             MODELS.build(
@@ -142,21 +156,25 @@ class DSKDConnector(BaseConnector):
                     out_channels=out_channels,
                     num_classes=num_classes,
                     stride=stride,
-                    out_size=out_size))
-            for branch_channels, stride in zip(in_channels, strides))
+                    out_size=out_size,
+                )
+            )
+            for branch_channels, stride in zip(in_channels, strides)
+        )
         for built in self.heads:
             if not isinstance(built, BaseBranchHead):
                 raise TypeError(
                     'head should be a BaseBranchHead, such as '
                     'mmdskd.SepConvHead or mmdskd.ConvHead, but got '
-                    f'{type(built).__name__}')
+                    f'{type(built).__name__}'
+                )
 
     @property
     def num_branches(self) -> int:
         """int: Number of branches."""
         return len(self.heads)
 
-    def forward_train(self, feature: Sequence[Tensor]) -> List[Branch]:
+    def forward_train(self, feature: Sequence[Tensor]) -> list[Branch]:
         """Run each head once.
 
         Args:
@@ -174,17 +192,22 @@ class DSKDConnector(BaseConnector):
                 that of the heads.
         """
         if not isinstance(feature, (list, tuple)):
-            found = (f'one tensor of shape {tuple(feature.shape)}'
-                     if isinstance(feature, Tensor) else
-                     f'a {type(feature).__name__}')
-            raise TypeError('DSKDConnector takes the list of features that '
-                            f'mmdskd.MultiModuleOutputs records, but got '
-                            f'{found}')
+            found = (
+                f'one tensor of shape {tuple(feature.shape)}'
+                if isinstance(feature, Tensor)
+                else f'a {type(feature).__name__}'
+            )
+            raise TypeError(
+                'DSKDConnector takes the list of features that '
+                f'mmdskd.MultiModuleOutputs records, but got '
+                f'{found}'
+            )
         if len(feature) != self.num_branches:
             raise ValueError(
                 f'DSKDConnector has {self.num_branches} branches, but got '
                 f'{len(feature)} features: in_channels should have one entry '
-                "per source of the recorder's sources")
+                "per source of the recorder's sources"
+            )
         return [
             self.run_head(index, feat) for index, feat in enumerate(feature)
         ]
@@ -214,5 +237,6 @@ class DSKDConnector(BaseConnector):
             raise ValueError(
                 f'Branch {index}: expected a feature of shape {expected} as '
                 'in_channels says, but got '
-                f'{tuple(unpack_feature(feature)[0].shape)}')
+                f'{tuple(unpack_feature(feature)[0].shape)}'
+            )
         return head(feature_map)

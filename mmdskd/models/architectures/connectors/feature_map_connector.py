@@ -1,7 +1,8 @@
 from typing import Any, Optional, Union
 
-from mmrazor.models.architectures.connectors.base_connector import \
-    BaseConnector
+from mmrazor.models.architectures.connectors.base_connector import (
+    BaseConnector,
+)
 from torch import Tensor
 
 from mmdskd.registry import MODELS
@@ -38,9 +39,9 @@ class FeatureMapConnector(BaseConnector):
         torch.Size([2, 192, 7, 7])
     """
 
-    def __init__(self,
-                 layout: Union[str, dict],
-                 init_cfg: Optional[dict] = None) -> None:
+    def __init__(
+        self, layout: Union[str, dict], init_cfg: Optional[dict] = None
+    ) -> None:
         super().__init__(init_cfg)
         check_resolved('FeatureMapConnector', layout=layout)
         self.layout = FeatureLayout.parse(layout)

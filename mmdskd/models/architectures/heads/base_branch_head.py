@@ -1,5 +1,5 @@
 from abc import ABCMeta, abstractmethod
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Union
 
 import torch.nn.functional as F
 from mmengine.model import constant_init, kaiming_init, normal_init
@@ -17,6 +17,7 @@ class Branch(NamedTuple):
         logits (Tensor, optional): Class logits z_l, (N, K). None if the head
             has no classifier.
     """
+
     feat: Optional[Tensor] = None
     logits: Optional[Tensor] = None
 
@@ -52,20 +53,26 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
             one or two whole numbers >= 1.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 num_classes: Optional[int] = None,
-                 stride: Union[int, float] = 1,
-                 out_size: Union[int, Tuple[int, int], None] = None) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_classes: Optional[int] = None,
+        stride: Union[int, float] = 1,
+        out_size: Union[int, tuple[int, int], None] = None,
+    ) -> None:
         super().__init__()
         if not is_ratio(stride):
-            raise ValueError('stride should be a whole number n >= 1, or 1/n '
-                             f'such as 0.5, but got {stride!r}')
-        edges = (1, ) if out_size is None else to_2tuple(out_size)
+            raise ValueError(
+                'stride should be a whole number n >= 1, or 1/n '
+                f'such as 0.5, but got {stride!r}'
+            )
+        edges = (1,) if out_size is None else to_2tuple(out_size)
         if not all(isinstance(edge, int) and edge >= 1 for edge in edges):
-            raise ValueError('out_size should be one or two whole numbers '
-                             f'>= 1, but got {out_size!r}')
+            raise ValueError(
+                'out_size should be one or two whole numbers '
+                f'>= 1, but got {out_size!r}'
+            )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
@@ -75,8 +82,11 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         power_of_two = stride & (stride - 1) == 0
         self.pool_first = self.out_size is not None or not power_of_two
         self.projector = self.build_projector(1 if self.pool_first else stride)
-        self.classifier = None if num_classes is None else nn.Linear(
-            out_channels, num_classes)
+        self.classifier = (
+            None
+            if num_classes is None
+            else nn.Linear(out_channels, num_classes)
+        )
         self.init_weights()
 
     @abstractmethod
@@ -116,11 +126,15 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         """
         if self.pool_first:
             size = self.out_size or tuple(
-                -(-edge // self.stride) for edge in feature.shape[2:])
+                -(-edge // self.stride) for edge in feature.shape[2:]
+            )
             feature = F.adaptive_avg_pool2d(feature, size)
         feat = self.projector(feature)
-        logits = None if self.classifier is None else self.classifier(
-            feat.mean(dim=(2, 3)))
+        logits = (
+            None
+            if self.classifier is None
+            else self.classifier(feat.mean(dim=(2, 3)))
+        )
         if self.upsample > 1:
             feat = F.interpolate(feat, scale_factor=self.upsample)
         return Branch(feat, logits)

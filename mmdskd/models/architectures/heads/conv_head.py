@@ -1,4 +1,4 @@
-from typing import Optional, Tuple, Union
+from typing import Optional, Union
 
 from torch import nn
 
@@ -27,19 +27,24 @@ class ConvHead(BaseBranchHead):
         ValueError: If ``kernel_size`` is not a positive odd number.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 num_classes: Optional[int] = None,
-                 stride: Union[int, float] = 1,
-                 out_size: Union[int, Tuple[int, int], None] = None,
-                 kernel_size: int = 3) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_classes: Optional[int] = None,
+        stride: Union[int, float] = 1,
+        out_size: Union[int, tuple[int, int], None] = None,
+        kernel_size: int = 3,
+    ) -> None:
         if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError('kernel_size should be a positive odd number, '
-                             f'but got {kernel_size}')
+            raise ValueError(
+                'kernel_size should be a positive odd number, '
+                f'but got {kernel_size}'
+            )
         self.kernel_size = kernel_size
-        super().__init__(in_channels, out_channels, num_classes, stride,
-                         out_size)
+        super().__init__(
+            in_channels, out_channels, num_classes, stride, out_size
+        )
 
     def build_projector(self, stride: int) -> nn.Sequential:
         """Build pooling, convolution, BN and ReLU."""
@@ -50,4 +55,8 @@ class ConvHead(BaseBranchHead):
                 self.out_channels,
                 self.kernel_size,
                 padding=self.kernel_size // 2,
-                bias=False), nn.BatchNorm2d(self.out_channels), nn.ReLU())
+                bias=False,
+            ),
+            nn.BatchNorm2d(self.out_channels),
+            nn.ReLU(),
+        )

@@ -1,4 +1,4 @@
-from typing import Optional, Tuple, Union
+from typing import Optional, Union
 
 from torch import nn
 
@@ -39,19 +39,23 @@ class SepConvHead(BaseBranchHead):
         ValueError: If ``bottleneck_ratio`` is not positive.
     """
 
-    def __init__(self,
-                 in_channels: int,
-                 out_channels: int,
-                 num_classes: Optional[int] = None,
-                 stride: Union[int, float] = 1,
-                 out_size: Union[int, Tuple[int, int], None] = None,
-                 bottleneck_ratio: float = 0.5) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_classes: Optional[int] = None,
+        stride: Union[int, float] = 1,
+        out_size: Union[int, tuple[int, int], None] = None,
+        bottleneck_ratio: float = 0.5,
+    ) -> None:
         if bottleneck_ratio <= 0:
-            raise ValueError('bottleneck_ratio should be > 0, but got '
-                             f'{bottleneck_ratio}')
+            raise ValueError(
+                f'bottleneck_ratio should be > 0, but got {bottleneck_ratio}'
+            )
         self.bottleneck_ratio = bottleneck_ratio
-        super().__init__(in_channels, out_channels, num_classes, stride,
-                         out_size)
+        super().__init__(
+            in_channels, out_channels, num_classes, stride, out_size
+        )
 
     def build_projector(self, stride: int) -> nn.Sequential:
         """Build separable convolutions and 1x1 expansion."""
@@ -59,17 +63,18 @@ class SepConvHead(BaseBranchHead):
         if stride == 1:
             layers = [
                 *_conv_bn_relu(self.in_channels, width),
-                *_depthwise_conv_bn(width, stride)
+                *_depthwise_conv_bn(width, stride),
             ]
         else:
             layers = [
                 *_depthwise_conv_bn(self.in_channels, 2),
-                *_conv_bn_relu(self.in_channels, width)
+                *_conv_bn_relu(self.in_channels, width),
             ]
         # One per further halving: stride is a power of two.
         for _ in range(stride.bit_length() - 2):
             layers += [
-                *_depthwise_conv_bn(width, 2), *_conv_bn_relu(width, width)
+                *_depthwise_conv_bn(width, 2),
+                *_conv_bn_relu(width, width),
             ]
         return nn.Sequential(*layers, *_conv_bn_relu(width, self.out_channels))
 
@@ -78,7 +83,7 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> list:
     return [
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
         nn.BatchNorm2d(out_channels),
-        nn.ReLU()
+        nn.ReLU(),
     ]
 
 
@@ -91,6 +96,7 @@ def _depthwise_conv_bn(channels: int, stride: int) -> list:
             stride=stride,
             padding=1,
             groups=channels,
-            bias=False),
-        nn.BatchNorm2d(channels)
+            bias=False,
+        ),
+        nn.BatchNorm2d(channels),
     ]

@@ -6,6 +6,10 @@ from .softmax_strategy import SoftmaxStrategy
 from .uniform_strategy import UniformStrategy
 
 __all__ = [
-    'BaseLossWeightStrategy', 'DWAStrategy', 'InverseStrategy',
-    'ProportionalStrategy', 'SoftmaxStrategy', 'UniformStrategy'
+    'BaseLossWeightStrategy',
+    'DWAStrategy',
+    'InverseStrategy',
+    'ProportionalStrategy',
+    'SoftmaxStrategy',
+    'UniformStrategy',
 ]

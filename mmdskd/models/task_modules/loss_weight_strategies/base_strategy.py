@@ -45,9 +45,11 @@ class BaseLossWeightStrategy(metaclass=ABCMeta):
         weights = self.allocate(losses, previous)
         total = weights.sum()
         # All losses 0: nothing to prefer.
-        weights = torch.where(total == 0,
-                              torch.full_like(weights, 1 / len(weights)),
-                              weights / total)
+        weights = torch.where(
+            total == 0,
+            torch.full_like(weights, 1 / len(weights)),
+            weights / total,
+        )
         return len(weights) * weights
 
     @abstractmethod
@@ -70,6 +72,5 @@ def check_temperature(temperature: float) -> float:
         ValueError: If it is not a positive number.
     """
     if not isinstance(temperature, (int, float)) or not temperature > 0:
-        raise ValueError('temperature should be > 0, but got '
-                         f'{temperature!r}')
+        raise ValueError(f'temperature should be > 0, but got {temperature!r}')
     return temperature

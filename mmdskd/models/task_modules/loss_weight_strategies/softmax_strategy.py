@@ -37,9 +37,9 @@ class SoftmaxStrategy(BaseLossWeightStrategy):
         tensor([0.5379, 1.4621])
     """
 
-    def __init__(self,
-                 temperature: float = 1.0,
-                 normalize: bool = True) -> None:
+    def __init__(
+        self, temperature: float = 1.0, normalize: bool = True
+    ) -> None:
         self.temperature = check_temperature(temperature)
         self.normalize = normalize
 

@@ -1,6 +1,7 @@
 import difflib
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Optional
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
@@ -45,24 +46,30 @@ class MultiModuleOutputsRecorder(BaseRecorder):
 
     def __init__(self, sources: Sequence[str]) -> None:
         if not isinstance(sources, (list, tuple)) or not all(
-                isinstance(source, str) for source in sources):
-            raise TypeError('sources should be a list of module names, but '
-                            f'got {sources!r}')
+            isinstance(source, str) for source in sources
+        ):
+            raise TypeError(
+                'sources should be a list of module names, but '
+                f'got {sources!r}'
+            )
         if not sources:
-            raise ValueError('sources should name at least one module, but '
-                             'it is empty')
+            raise ValueError(
+                'sources should name at least one module, but it is empty'
+            )
         twice = sorted({s for s in sources if list(sources).count(s) > 1})
         if twice:
-            raise ValueError('Each module can be a source once, but '
-                             f'{", ".join(twice)} is given twice in sources '
-                             f'{list(sources)}')
+            raise ValueError(
+                'Each module can be a source once, but '
+                f'{", ".join(twice)} is given twice in sources '
+                f'{list(sources)}'
+            )
         super().__init__(source=', '.join(sources))
         self.sources = list(sources)
-        self._outputs: Dict[str, Any] = dict()
+        self._outputs: dict[str, Any] = dict()
         # Counts of the in-place changes of the outputs, as recorded.
-        self._versions: Dict[str, Optional[int]] = dict()
+        self._versions: dict[str, Optional[int]] = dict()
         self._recording = False
-        self._handles: List = []
+        self._handles: list = []
 
     def prepare_from_model(self, model: Optional[nn.Module] = None) -> None:
         """Register a forward hook on every source, and take off those that
@@ -76,28 +83,37 @@ class MultiModuleOutputsRecorder(BaseRecorder):
             KeyError: If a source is not a module of ``model``.
         """
         if not isinstance(model, nn.Module):
-            raise TypeError('model should be an nn.Module, but got '
-                            f'{type(model).__name__}')
+            raise TypeError(
+                f'model should be an nn.Module, but got {type(model).__name__}'
+            )
         modules = dict(model.named_modules())
         modules.pop('', None)
         for source in self.sources:
             if source not in modules:
                 near = difflib.get_close_matches(source, modules, n=3)
-                hint = (f'did you mean {" or ".join(map(repr, near))}?' if near
-                        else 'its top modules are '
-                        f'{[name for name, _ in model.named_children()]}')
-                raise KeyError(f'{source!r} is not a module of '
-                               f'{type(model).__name__}; {hint}')
+                hint = (
+                    f'did you mean {" or ".join(map(repr, near))}?'
+                    if near
+                    else 'its top modules are '
+                    f'{[name for name, _ in model.named_children()]}'
+                )
+                raise KeyError(
+                    f'{source!r} is not a module of '
+                    f'{type(model).__name__}; {hint}'
+                )
         self.remove_hooks()
         # A partial of a bound method follows its recorder through copies and
         # pickles of the model; a closure would keep the original.
         self._handles = [
             modules[source].register_forward_hook(
-                partial(self.forward_hook, source)) for source in self.sources
+                partial(self.forward_hook, source)
+            )
+            for source in self.sources
         ]
 
-    def forward_hook(self, source: str, module: nn.Module, inputs: Tuple,
-                     outputs: Any) -> None:
+    def forward_hook(
+        self, source: str, module: nn.Module, inputs: tuple, outputs: Any
+    ) -> None:
         """Save the output of ``source``.
 
         Raises:
@@ -109,13 +125,14 @@ class MultiModuleOutputsRecorder(BaseRecorder):
             raise RuntimeError(
                 f'{source!r} runs more than once in a forward; '
                 'MultiModuleOutputs records modules that run exactly once. '
-                'Name its parent or a module within it instead')
+                'Name its parent or a module within it instead'
+            )
         self._outputs[source] = outputs
         self._versions[source] = _version(outputs)
 
-    def get_record_data(self,
-                        record_idx: int = 0,
-                        data_idx: Optional[int] = None) -> Any:
+    def get_record_data(
+        self, record_idx: int = 0, data_idx: Optional[int] = None
+    ) -> Any:
         """Get what was recorded.
 
         Args:
@@ -138,7 +155,8 @@ class MultiModuleOutputsRecorder(BaseRecorder):
             raise RuntimeError(
                 'Nothing is recorded: run the model in the context of its '
                 'recorder ("with recorder: model(images)"). What was recorded '
-                'before is gone after reset_data_buffer')
+                'before is gone after reset_data_buffer'
+            )
         return super().get_record_data(record_idx, data_idx)
 
     def reset_data_buffer(self) -> None:
@@ -179,9 +197,11 @@ class MultiModuleOutputsRecorder(BaseRecorder):
             run = [s for s in self.sources if s in outputs]
             raise RuntimeError(
                 f'{", ".join(map(repr, not_run))} did not run in the forward, '
-                f'so nothing was recorded; of its sources, {run} did run')
+                f'so nothing was recorded; of its sources, {run} did run'
+            )
         changed = [
-            s for s in self.sources
+            s
+            for s in self.sources
             if _version(outputs[s]) != self._versions[s]
         ]
         if changed:
@@ -189,10 +209,11 @@ class MultiModuleOutputsRecorder(BaseRecorder):
                 f'The output of {", ".join(map(repr, changed))} was changed '
                 'in place after it was recorded, as by `out += identity` in '
                 'a residual block, so it is not what the module returned. '
-                'Name the module around it instead')
+                'Name the module around it instead'
+            )
         self._data_buffer.append([outputs[s] for s in self.sources])
 
-    def __getstate__(self) -> Dict:
+    def __getstate__(self) -> dict:
         """Leave the recorded tensors out of copies and pickles: they belong
         to one forward of the original."""
         return {**self.__dict__, '_data_buffer': [], '_outputs': {}}

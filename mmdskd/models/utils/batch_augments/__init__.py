@@ -4,6 +4,8 @@ from .random_crop import BatchRandomCrop
 from .random_flip import BatchRandomFlip
 
 __all__ = [
-    'AugmentSequence', 'BaseBatchAugment', 'BatchRandomCrop',
-    'BatchRandomFlip'
+    'AugmentSequence',
+    'BaseBatchAugment',
+    'BatchRandomCrop',
+    'BatchRandomFlip',
 ]

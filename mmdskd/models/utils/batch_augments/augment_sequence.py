@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import numpy as np
 import torch
@@ -41,23 +42,32 @@ class AugmentSequence(nn.Module):
         ValueError: If ``augments`` is empty, or ``seed`` out of its range.
     """
 
-    def __init__(self,
-                 augments: Sequence[Union[dict, BaseBatchAugment]],
-                 seed: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        augments: Sequence[Union[dict, BaseBatchAugment]],
+        seed: Optional[int] = None,
+    ) -> None:
         super().__init__()
         if not isinstance(augments, (tuple, list)):
-            raise TypeError('augments should be a list of batch augmentations'
-                            f', but got {augments!r}.')
+            raise TypeError(
+                'augments should be a list of batch augmentations'
+                f', but got {augments!r}.'
+            )
         if not augments:
-            raise ValueError('augments should be at least one, or None, but '
-                             'got an empty list.')
-        if seed is not None and (not isinstance(seed, int)
-                                 or isinstance(seed, bool)):
-            raise TypeError(f'seed should be an int or None, but got {seed!r}'
-                            '.')
+            raise ValueError(
+                'augments should be at least one, or None, but '
+                'got an empty list.'
+            )
+        if seed is not None and (
+            not isinstance(seed, int) or isinstance(seed, bool)
+        ):
+            raise TypeError(
+                f'seed should be an int or None, but got {seed!r}.'
+            )
         if seed is not None and not 0 <= seed <= MAX_SEED:
-            raise ValueError(f'seed should be within 0 to {MAX_SEED}, but got'
-                             f' {seed}.')
+            raise ValueError(
+                f'seed should be within 0 to {MAX_SEED}, but got {seed}.'
+            )
         self.augments = [self._build(augment) for augment in augments]
         self._given_seed = seed
         self.reset()
@@ -79,7 +89,8 @@ class AugmentSequence(nn.Module):
                 'augments should be batch augmentations that draw for each '
                 'image, of the class BaseBatchAugment, such as '
                 f'mmdskd.BatchRandomCrop, but got {augment!r}. Those that mix '
-                'images, such as Mixup, go into batch_augments.')
+                'images, such as Mixup, go into batch_augments.'
+            )
         return augment
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ class BaseBatchAugment(metaclass=ABCMeta):
     """
 
     @abstractmethod
-    def augment(self,
-                inputs: Tensor,
-                generator: Optional[torch.Generator] = None) -> Tensor:
+    def augment(
+        self, inputs: Tensor, generator: Optional[torch.Generator] = None
+    ) -> Tensor:
         """Augment images.
 
         Args:
@@ -53,4 +53,5 @@ class BaseBatchAugment(metaclass=ABCMeta):
         raise TypeError(
             f'{type(self).__name__} augments images before they are '
             'normalised: it should be one of the "augments" of '
-            'mmdskd.AugmentingDataPreprocessor, not of "batch_augments"')
+            'mmdskd.AugmentingDataPreprocessor, not of "batch_augments"'
+        )

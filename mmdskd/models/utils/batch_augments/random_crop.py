@@ -1,4 +1,5 @@
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -35,27 +36,29 @@ class BatchRandomCrop(BaseBatchAugment):
         torch.Size([8, 3, 32, 32])
     """
 
-    def __init__(self,
-                 crop_size: Union[int, Sequence[int]],
-                 padding: int = 0) -> None:
+    def __init__(
+        self, crop_size: Union[int, Sequence[int]], padding: int = 0
+    ) -> None:
         pair = crop_size
         if not isinstance(crop_size, (tuple, list)):
             pair = (crop_size, crop_size)
         if not all(map(_is_int, (*pair, padding))):
             raise TypeError(
                 'crop_size should be an int or two, and padding an int, but '
-                f'got crop_size={crop_size!r}, padding={padding!r}.')
+                f'got crop_size={crop_size!r}, padding={padding!r}.'
+            )
         if len(pair) != 2 or min(pair) < 1 or padding < 0:
             raise ValueError(
                 'crop_size should be > 0, for height and width alike or one '
                 'for each, and padding >= 0, but got '
-                f'crop_size={crop_size!r}, padding={padding!r}.')
+                f'crop_size={crop_size!r}, padding={padding!r}.'
+            )
         self.crop_size = tuple(pair)
         self.padding = padding
 
-    def augment(self,
-                inputs: Tensor,
-                generator: Optional[torch.Generator] = None) -> Tensor:
+    def augment(
+        self, inputs: Tensor, generator: Optional[torch.Generator] = None
+    ) -> Tensor:
         """Crop images.
 
         Args:
@@ -76,11 +79,13 @@ class BatchRandomCrop(BaseBatchAugment):
             raise ValueError(
                 f'crop_size should be at most the size of the padded images, '
                 f'{(height, width)} with padding={self.padding}, but is '
-                f'{self.crop_size}.')
+                f'{self.crop_size}.'
+            )
 
         def draw(stop: int) -> Tensor:
             return torch.randint(
-                stop, (number, ), generator=generator, device=padded.device)
+                stop, (number,), generator=generator, device=padded.device
+            )
 
         top = draw(height - crop_height + 1)
         left = draw(width - crop_width + 1)
@@ -88,11 +93,15 @@ class BatchRandomCrop(BaseBatchAugment):
         # position of their first pixel in memory: selecting from it copies
         # row by row, several times as fast as indexing pixel by pixel.
         image, channel, row, column = padded.stride()
-        reach = ((channels - 1) * channel + (crop_height - 1) * row +
-                 (crop_width - 1) * column)
+        reach = (
+            (channels - 1) * channel
+            + (crop_height - 1) * row
+            + (crop_width - 1) * column
+        )
         windows = padded.as_strided(
             (max(padded.numel() - reach, 0), channels, *self.crop_size),
-            (column, channel, row, column))
+            (column, channel, row, column),
+        )
         first = torch.arange(number, device=padded.device) * image
         return windows.index_select(0, first + top * row + left * column)
 
@@ -105,11 +114,14 @@ class BatchRandomCrop(BaseBatchAugment):
         return dict(
             type='mmpretrain.RandomCrop',
             crop_size=self.crop_size,
-            padding=self.padding)
+            padding=self.padding,
+        )
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(crop_size={self.crop_size}, '
-                f'padding={self.padding})')
+        return (
+            f'{type(self).__name__}(crop_size={self.crop_size}, '
+            f'padding={self.padding})'
+        )
 
 
 def _is_int(value: object) -> bool:

@@ -36,9 +36,9 @@ class BatchRandomFlip(BaseBatchAugment):
             raise ValueError(f'prob should be within 0 to 1, but got {prob}.')
         self.prob = prob
 
-    def augment(self,
-                inputs: Tensor,
-                generator: Optional[torch.Generator] = None) -> Tensor:
+    def augment(
+        self, inputs: Tensor, generator: Optional[torch.Generator] = None
+    ) -> Tensor:
         """Mirror images.
 
         Args:
@@ -50,8 +50,10 @@ class BatchRandomFlip(BaseBatchAugment):
             Tensor: Images of the same shape.
         """
         number = len(inputs)
-        flipped = torch.rand(
-            number, generator=generator, device=inputs.device) < self.prob
+        flipped = (
+            torch.rand(number, generator=generator, device=inputs.device)
+            < self.prob
+        )
         # Whole images are copied, which is faster than a choice by pixel.
         both = torch.cat([inputs, inputs.flip(-1)])
         index = torch.arange(number, device=inputs.device)
@@ -66,7 +68,8 @@ class BatchRandomFlip(BaseBatchAugment):
         return dict(
             type='mmpretrain.RandomFlip',
             prob=self.prob,
-            direction='horizontal')
+            direction='horizontal',
+        )
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob})'

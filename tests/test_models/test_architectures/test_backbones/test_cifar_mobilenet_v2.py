@@ -17,16 +17,26 @@ def test_stage_ends_in_a_linear_convolution():
     torch.manual_seed(0)
     backbone = CIFARMobileNetV2(out_indices=(0, 1, 2, 3)).eval()
     feats = backbone(torch.rand(1, 3, 32, 32))
-    assert [bool((feat < 0).any())
-            for feat in feats] == [True, True, True, False]
+    assert [bool((feat < 0).any()) for feat in feats] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(widen_factor=0.01), 'widen_factor should be at least 1/16.* 0.01'),
-    (dict(widen_factor='1'), "widen_factor should .* got '1'"),
-    (dict(expand_ratio=1), 'expand_ratio should .*>= 2, but got 1'),
-    (dict(expand_ratio=1.5), 'expand_ratio should .* but got 1.5'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (
+            dict(widen_factor=0.01),
+            'widen_factor should be at least 1/16.* 0.01',
+        ),
+        (dict(widen_factor='1'), "widen_factor should .* got '1'"),
+        (dict(expand_ratio=1), 'expand_ratio should .*>= 2, but got 1'),
+        (dict(expand_ratio=1.5), 'expand_ratio should .* but got 1.5'),
+    ],
+)
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         CIFARMobileNetV2(**kwargs)

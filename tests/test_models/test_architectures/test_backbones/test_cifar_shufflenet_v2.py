@@ -20,9 +20,15 @@ def test_is_mmpretrains_but_for_the_stem():
     torch.testing.assert_close(ours(x)[0], feat)
 
 
-@pytest.mark.parametrize('widen_factor, channels',
-                         [(0.5, (48, 96, 1024)), (1.0, (116, 232, 1024)),
-                          (1.5, (176, 352, 1024)), (2.0, (224, 488, 2048))])
+@pytest.mark.parametrize(
+    'widen_factor, channels',
+    [
+        (0.5, (48, 96, 1024)),
+        (1.0, (116, 232, 1024)),
+        (1.5, (176, 352, 1024)),
+        (2.0, (224, 488, 2048)),
+    ],
+)
 def test_widths(widen_factor, channels):
     backbone = CIFARShuffleNetV2(widen_factor, out_indices=(0, 1, 2)).eval()
     feats = backbone(torch.rand(1, 3, 16, 16))
@@ -31,7 +37,8 @@ def test_widths(widen_factor, channels):
 
 def test_errors():
     with pytest.raises(
-            ValueError,
-            match=r'widen_factor should be one of \[0.5, 1.0, 1.5, 2.0\], '
-            'but got 0.75'):
+        ValueError,
+        match=r'widen_factor should be one of \[0.5, 1.0, 1.5, 2.0\], '
+        'but got 0.75',
+    ):
         CIFARShuffleNetV2(0.75)

@@ -6,10 +6,16 @@ import torch
 from mmdskd.models import CIFARVGG
 
 
-@pytest.mark.parametrize('size, pooled', [((32, 32), False), ((63, 63), False),
-                                          ((64, 64), True),
-                                          ((64, 40), False),
-                                          ((96, 96), True)])
+@pytest.mark.parametrize(
+    'size, pooled',
+    [
+        ((32, 32), False),
+        ((63, 63), False),
+        ((64, 64), True),
+        ((64, 40), False),
+        ((96, 96), True),
+    ],
+)
 def test_last_pooling_is_for_large_images(size, pooled):
     backbone = CIFARVGG(8, out_indices=(3, 4)).eval()
     before, after = backbone(torch.rand(1, 3, *size))
@@ -32,10 +38,12 @@ def test_forward_against_plain_torch():
             out = torch.max_pool2d(out, 2)
         for _ in range(num_convs):
             weight, bias, gamma, beta, mean, var, _ = (
-                next(weights) for _ in range(7))
+                next(weights) for _ in range(7)
+            )
             out = torch.conv2d(out, weight, bias, padding=1)
-            out = torch.batch_norm(out, gamma, beta, mean, var, False, 0.,
-                                   1e-5, False).relu()
+            out = torch.batch_norm(
+                out, gamma, beta, mean, var, False, 0.0, 1e-5, False
+            ).relu()
         torch.testing.assert_close(feats[index], out)
 
 
@@ -45,10 +53,11 @@ def test_bias_gives_no_warning():
         CIFARVGG(8)
 
 
-@pytest.mark.parametrize('depth', [12, '8', 8., None])
+@pytest.mark.parametrize('depth', [12, '8', 8.0, None])
 def test_errors(depth):
     with pytest.raises(
-            ValueError,
-            match=r'depth should be one of \[8, 11, 13, 16, 19\], but got '
-            f'{depth!r}'):
+        ValueError,
+        match=r'depth should be one of \[8, 11, 13, 16, 19\], but got '
+        f'{depth!r}',
+    ):
         CIFARVGG(depth)

@@ -17,8 +17,11 @@ def test_is_mmrazors(depth, widen_factor):
 
 def test_any_depth_and_width():
     backbone = CIFARWideResNet(34, 3, out_indices=(0, 1, 2)).eval()
-    assert [len(getattr(backbone, name)) for name in backbone.STAGES
-            ] == [5, 5, 5]
+    assert [len(getattr(backbone, name)) for name in backbone.STAGES] == [
+        5,
+        5,
+        5,
+    ]
     feats = backbone(torch.rand(1, 3, 8, 8))
     assert [feat.size(1) for feat in feats] == [48, 96, 192]
 
@@ -30,13 +33,19 @@ def test_only_the_last_stage_is_activated():
     assert [bool((feat < 0).any()) for feat in feats] == [True, True, False]
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(depth=20), r'depth should be 6n \+ 4 .*10, 16, 22.* got 20'),
-    (dict(depth=4), 'depth should be .* got 4'),
-    (dict(depth='16'), "depth should be .* got '16'"),
-    (dict(depth=16, widen_factor=0), 'widen_factor should .*>= 1, .*got 0'),
-    (dict(depth=16, widen_factor=1.5), 'widen_factor should .* got 1.5'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(depth=20), r'depth should be 6n \+ 4 .*10, 16, 22.* got 20'),
+        (dict(depth=4), 'depth should be .* got 4'),
+        (dict(depth='16'), "depth should be .* got '16'"),
+        (
+            dict(depth=16, widen_factor=0),
+            'widen_factor should .*>= 1, .*got 0',
+        ),
+        (dict(depth=16, widen_factor=1.5), 'widen_factor should .* got 1.5'),
+    ],
+)
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         CIFARWideResNet(**kwargs)

@@ -20,7 +20,8 @@ def connector(*in_channels, **kwargs):
         out_channels=16,
         out_size=1,
         num_classes=10,
-        **kwargs)
+        **kwargs,
+    )
 
 
 def linear(in_channels):
@@ -29,47 +30,92 @@ def linear(in_channels):
 
 # Name: model, shape of an image, sources, connector, a module after an exit
 NETWORKS = dict(
-    CIFARResNet=(dict(
-        backbone=dict(
-            type='mmdskd.CIFARResNet', depth=8, stem_channels=4,
-            stage_channels=(4, 8, 16)), neck=POOL, head=linear(16)),
-                 (3, 16, 16), ['backbone.layer1', 'backbone.layer2'],
-                 connector(4, 8), 'backbone.layer3'),
-    ResNet=(dict(
-        backbone=dict(
-            type='ResNet', depth=18, out_indices=(0, 1, 2, 3),
-            stem_channels=8, base_channels=8), neck=POOL, head=linear(64)),
-            (3, 32, 32), ['backbone.layer1', 'backbone.layer3'],
-            connector(8, 32), 'backbone.layer4'),
-    MobileNetV2=(dict(
-        backbone=dict(type='MobileNetV2', widen_factor=0.25), neck=POOL,
-        head=linear(1280)), (3, 32, 32),
-                 ['backbone.layer2', 'backbone.layer4.0'],
-                 connector(8, 16), 'backbone.layer5'),
+    CIFARResNet=(
+        dict(
+            backbone=dict(
+                type='mmdskd.CIFARResNet',
+                depth=8,
+                stem_channels=4,
+                stage_channels=(4, 8, 16),
+            ),
+            neck=POOL,
+            head=linear(16),
+        ),
+        (3, 16, 16),
+        ['backbone.layer1', 'backbone.layer2'],
+        connector(4, 8),
+        'backbone.layer3',
+    ),
+    ResNet=(
+        dict(
+            backbone=dict(
+                type='ResNet',
+                depth=18,
+                out_indices=(0, 1, 2, 3),
+                stem_channels=8,
+                base_channels=8,
+            ),
+            neck=POOL,
+            head=linear(64),
+        ),
+        (3, 32, 32),
+        ['backbone.layer1', 'backbone.layer3'],
+        connector(8, 32),
+        'backbone.layer4',
+    ),
+    MobileNetV2=(
+        dict(
+            backbone=dict(type='MobileNetV2', widen_factor=0.25),
+            neck=POOL,
+            head=linear(1280),
+        ),
+        (3, 32, 32),
+        ['backbone.layer2', 'backbone.layer4.0'],
+        connector(8, 16),
+        'backbone.layer5',
+    ),
     # It returns tokens beside their grid, (tokens, (H, W)).
-    SwinTransformer=(dict(
-        backbone=dict(
-            type='SwinTransformer',
-            arch=dict(
-                embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]),
-            img_size=64, window_size=2), neck=POOL, head=linear(64)),
-                     (3, 64, 64),
-                     ['backbone.stages.0', 'backbone.stages.2.blocks.0'],
-                     connector(8, 32, layouts='NLC'), 'backbone.stages.3'),
-    VisionTransformer=(dict(
-        backbone=dict(
-            type='VisionTransformer',
-            arch=dict(
-                embed_dims=16, num_layers=3, num_heads=2,
-                feedforward_channels=32), img_size=32, patch_size=8),
-        head=dict(
-            type='VisionTransformerClsHead', num_classes=10,
-            in_channels=16)), (3, 32, 32),
-                       ['backbone.layers.0', 'backbone.layers.1'],
-                       connector(
-                           16, 16,
-                           layouts=dict(order='NLC', num_extra_tokens=1)),
-                       'backbone.layers.2'))
+    SwinTransformer=(
+        dict(
+            backbone=dict(
+                type='SwinTransformer',
+                arch=dict(
+                    embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]
+                ),
+                img_size=64,
+                window_size=2,
+            ),
+            neck=POOL,
+            head=linear(64),
+        ),
+        (3, 64, 64),
+        ['backbone.stages.0', 'backbone.stages.2.blocks.0'],
+        connector(8, 32, layouts='NLC'),
+        'backbone.stages.3',
+    ),
+    VisionTransformer=(
+        dict(
+            backbone=dict(
+                type='VisionTransformer',
+                arch=dict(
+                    embed_dims=16,
+                    num_layers=3,
+                    num_heads=2,
+                    feedforward_channels=32,
+                ),
+                img_size=32,
+                patch_size=8,
+            ),
+            head=dict(
+                type='VisionTransformerClsHead', num_classes=10, in_channels=16
+            ),
+        ),
+        (3, 32, 32),
+        ['backbone.layers.0', 'backbone.layers.1'],
+        connector(16, 16, layouts=dict(order='NLC', num_extra_tokens=1)),
+        'backbone.layers.2',
+    ),
+)
 
 
 def build(name, **kwargs):
@@ -78,7 +124,8 @@ def build(name, **kwargs):
     cfg = dict(
         network,
         type='mmdskd.MultiExitClassifier',
-        exits=dict(sources=sources, connector=heads))
+        exits=dict(sources=sources, connector=heads),
+    )
     cfg.update(kwargs)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -90,7 +137,8 @@ def build(name, **kwargs):
 
 def scores(model, images):
     return torch.stack(
-        [logits.softmax(dim=1) for logits in model.exit_logits(images)])
+        [logits.softmax(dim=1) for logits in model.exit_logits(images)]
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -113,15 +161,17 @@ def test_gated_forward_is_that_of_the_exits(name, shrink_batch):
     model.thresholds = [first.item(), second.item()]
     sizes = []
     model.get_submodule(after).register_forward_pre_hook(
-        lambda module, args: sizes.append(len(args[0])))
+        lambda module, args: sizes.append(len(args[0]))
+    )
     samples = model.predict(images)
     exits = torch.tensor([sample.exit_index for sample in samples])
     assert exits.bincount().tolist() == [3, 3, 3]
     assert torch.equal(exits == 0, sure[0] > first)
     assert sizes == [3 if shrink_batch else 9]
     for i, sample in enumerate(samples):
-        torch.testing.assert_close(sample.pred_score,
-                                   expected[sample.exit_index, i])
+        torch.testing.assert_close(
+            sample.pred_score, expected[sample.exit_index, i]
+        )
         assert sample.pred_label.tolist() == [
             expected[sample.exit_index, i].argmax()
         ]
@@ -133,10 +183,12 @@ def test_forward_stops_when_all_have_left(name, shrink_batch):
     model, images, after = build(name, threshold=0, shrink_batch=shrink_batch)
     runs = []
     model.get_submodule(after).register_forward_pre_hook(
-        lambda *args: runs.append('backbone'))
+        lambda *args: runs.append('backbone')
+    )
     model.head.register_forward_pre_hook(lambda *args: runs.append('head'))
     model.exits.heads[1].register_forward_pre_hook(
-        lambda *args: runs.append('exit 1'))
+        lambda *args: runs.append('exit 1')
+    )
     expected = scores(model, images)
     assert runs == ['exit 1', 'backbone', 'head']
     runs.clear()
@@ -170,11 +222,12 @@ def test_modes_are_those_of_the_plain_student():
     [feat] = model.extract_feat(images)
     assert feat.shape == (9, 16)
     logits = model(images)
-    assert torch.equal(logits, model.head((feat, )))
+    assert torch.equal(logits, model.head((feat,)))
     assert torch.equal(logits, model.exit_logits(images)[-1])
     plain = ImageClassifier.predict(model, images)
     assert torch.equal(
-        torch.stack([s.pred_score for s in plain]), logits.softmax(dim=1))
+        torch.stack([s.pred_score for s in plain]), logits.softmax(dim=1)
+    )
 
 
 def test_exit_logits_are_those_of_the_distillation():
@@ -182,7 +235,8 @@ def test_exit_logits_are_those_of_the_distillation():
     features = []
     for source in model.sources:
         model.get_submodule(source).register_forward_hook(
-            lambda module, args, output: features.append(output))
+            lambda module, args, output: features.append(output)
+        )
     *found, last = model.exit_logits(images)
     assert len(found) == 2
     for ours, branch in zip(found, model.exits(features)):
@@ -213,14 +267,16 @@ def test_copies_and_pickles_go_on_alone():
         found = torch.stack([s.pred_score for s in other.predict(images)])
         assert torch.equal(found, torch.full((9, 10), 0.1))
     assert torch.equal(
-        expected, torch.stack([s.pred_score for s in model.predict(images)]))
+        expected, torch.stack([s.pred_score for s in model.predict(images)])
+    )
 
 
 def test_half_precision():
     model, images, _ = build('CIFARResNet')
     with torch.autocast('cpu', torch.bfloat16):
         model.thresholds = 2 * [
-            scores(model, images)[0].amax(1).median().item()]
+            scores(model, images)[0].amax(1).median().item()
+        ]
         exits = {sample.exit_index for sample in model.predict(images)}
     assert 0 in exits and len(exits) > 1
 
@@ -233,7 +289,7 @@ class Residual(nn.Module):
         self.stage = nn.Conv2d(3, 3, 1)
 
     def forward(self, x):
-        return (x + self.stage(x), )
+        return (x + self.stage(x),)
 
 
 @pytest.mark.parametrize('left', [1, 4, 8])
@@ -243,22 +299,26 @@ def test_backbone_that_needs_the_whole_batch(left):
         'CIFARResNet',
         backbone=Residual(),
         head=linear(3),
-        exits=dict(sources=['backbone.stage'], connector=connector(3)))
+        exits=dict(sources=['backbone.stage'], connector=connector(3)),
+    )
     model.shrink_batch = False
     expected = scores(model, images)
     sure = expected[0].amax(dim=1).sort(descending=True)[0]
-    model.thresholds = [sure[left - 1:left + 1].mean().item()]
+    model.thresholds = [sure[left - 1 : left + 1].mean().item()]
     samples = model.predict(images)
     assert sum(sample.exit_index == 0 for sample in samples) == left
     for i, sample in enumerate(samples):
-        torch.testing.assert_close(sample.pred_score,
-                                   expected[sample.exit_index, i])
+        torch.testing.assert_close(
+            sample.pred_score, expected[sample.exit_index, i]
+        )
     model.shrink_batch = True
     with pytest.raises(RuntimeError, match='or set shrink_batch=False') as e:
         model.predict(images)
     assert str(e.value).startswith(
-        'The backbone ends with 9 samples where 1 are left' if left ==
-        8 else f'The forward fails after {left} of 9 samples have left')
+        'The backbone ends with 9 samples where 1 are left'
+        if left == 8
+        else f'The forward fails after {left} of 9 samples have left'
+    )
     # And it is as before.
     assert torch.equal(scores(model, images), expected)
 
@@ -273,31 +333,62 @@ def test_it_is_not_trained():
 @pytest.mark.parametrize('threshold', [-0.1, 1.1, [0.5], [0.5, 2], 'high'])
 def test_wrong_threshold(threshold):
     with pytest.raises(
-            ValueError, match=r'number in \[0, 1\], or 2 of them, one per'):
+        ValueError, match=r'number in \[0, 1\], or 2 of them, one per'
+    ):
         build('CIFARResNet', threshold=threshold)
 
 
-@pytest.mark.parametrize('exits, error, message', [
-    (dict(sources=['backbone.layer1']), ValueError, 'of sources and connect'),
-    (dict(sources=['backbone.layer1'], connector=connector(4, 8)), ValueError,
-     'one head per source, but got 2 heads'),
-    (dict(sources=['backbone.layr1'], connector=connector(4)), KeyError,
-     "did you mean 'backbone.layer1'"),
-    (dict(sources='backbone.layer1', connector=connector(4)), TypeError,
-     "sources should be a list of module names, but got 'backbone.layer1'"),
-    (dict(
-        sources=['backbone.layer1'],
-        connector=dict(connector(4), num_classes=None)), ValueError,
-     'into 10 classes, but their num_classes is None'),
-    (dict(
-        sources=['backbone.layer1'],
-        connector=dict(connector(4), num_classes=9)), ValueError,
-     'into 10 classes, but their num_classes is 9'),
-    (dict(
-        sources=['backbone.layer1'],
-        connector=dict(type='mmdskd.FeatureMapConnector', layout='NCHW')),
-     TypeError, 'should be a DSKDConnector, but got FeatureMapConnector'),
-])
+@pytest.mark.parametrize(
+    'exits, error, message',
+    [
+        (
+            dict(sources=['backbone.layer1']),
+            ValueError,
+            'of sources and connect',
+        ),
+        (
+            dict(sources=['backbone.layer1'], connector=connector(4, 8)),
+            ValueError,
+            'one head per source, but got 2 heads',
+        ),
+        (
+            dict(sources=['backbone.layr1'], connector=connector(4)),
+            KeyError,
+            "did you mean 'backbone.layer1'",
+        ),
+        (
+            dict(sources='backbone.layer1', connector=connector(4)),
+            TypeError,
+            "sources should be a list of module names, but got 'backbone.layer1'",
+        ),
+        (
+            dict(
+                sources=['backbone.layer1'],
+                connector=dict(connector(4), num_classes=None),
+            ),
+            ValueError,
+            'into 10 classes, but their num_classes is None',
+        ),
+        (
+            dict(
+                sources=['backbone.layer1'],
+                connector=dict(connector(4), num_classes=9),
+            ),
+            ValueError,
+            'into 10 classes, but their num_classes is 9',
+        ),
+        (
+            dict(
+                sources=['backbone.layer1'],
+                connector=dict(
+                    type='mmdskd.FeatureMapConnector', layout='NCHW'
+                ),
+            ),
+            TypeError,
+            'should be a DSKDConnector, but got FeatureMapConnector',
+        ),
+    ],
+)
 def test_wrong_exits(exits, error, message):
     with pytest.raises(error, match=message):
         build('CIFARResNet', exits=exits)

@@ -2,8 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmdskd.models import (Branch, CIFARResNet, ConvHead, DSKDConnector,
-                           SepConvHead)
+from mmdskd.models import (
+    Branch,
+    CIFARResNet,
+    ConvHead,
+    DSKDConnector,
+    SepConvHead,
+)
 from mmdskd.registry import MODELS
 
 FEATURES = [torch.rand(2, 8, 16, 16), torch.rand(2, 12, 8, 8)]
@@ -11,7 +16,8 @@ FEATURES = [torch.rand(2, 8, 16, 16), torch.rand(2, 12, 8, 8)]
 
 def connector(**kwargs):
     defaults = dict(
-        in_channels=[8, 12], strides=[4, 2], out_channels=20, num_classes=5)
+        in_channels=[8, 12], strides=[4, 2], out_channels=20, num_classes=5
+    )
     return DSKDConnector(**{**defaults, **kwargs})
 
 
@@ -28,40 +34,46 @@ def test_brings_features_to_the_shape_of_the_teacher(head):
 
 
 @pytest.mark.parametrize('head', ['SepConvHead', 'ConvHead'])
-@pytest.mark.parametrize('edge, kwargs, expected', [
-    (16, dict(strides=[1]), 16),
-    (16, dict(strides=[8]), 2),
-    (7, dict(strides=[2]), 4),
-    (16, dict(strides=[3]), 6),
-    (16, dict(strides=[6]), 3),
-    (16, dict(strides=[3.]), 6),
-    (16, dict(strides=[4.]), 4),
-    (14, dict(out_size=5), 5),
-    (4, dict(out_size=7), 7),
-    (4, dict(strides=[0.5]), 8),
-    (5, dict(strides=[1 / 3]), 15),
-])
+@pytest.mark.parametrize(
+    'edge, kwargs, expected',
+    [
+        (16, dict(strides=[1]), 16),
+        (16, dict(strides=[8]), 2),
+        (7, dict(strides=[2]), 4),
+        (16, dict(strides=[3]), 6),
+        (16, dict(strides=[6]), 3),
+        (16, dict(strides=[3.0]), 6),
+        (16, dict(strides=[4.0]), 4),
+        (14, dict(out_size=5), 5),
+        (4, dict(out_size=7), 7),
+        (4, dict(strides=[0.5]), 8),
+        (5, dict(strides=[1 / 3]), 15),
+    ],
+)
 def test_sizes(head, edge, kwargs, expected):
     heads = DSKDConnector(
         in_channels=[8],
         out_channels=20,
         head=dict(type=f'mmdskd.{head}'),
-        **kwargs)
-    assert shapes(heads([torch.rand(2, 8, edge, edge)
-                         ])) == [(2, 20, expected, expected)]
+        **kwargs,
+    )
+    assert shapes(heads([torch.rand(2, 8, edge, edge)])) == [
+        (2, 20, expected, expected)
+    ]
 
 
 def test_smaller_feature_is_repeated_after_the_projector():
-    (branch, ) = DSKDConnector(
-        in_channels=[8], strides=[0.5], out_channels=20,
-        num_classes=5)([torch.rand(2, 8, 3, 4)])
+    (branch,) = DSKDConnector(
+        in_channels=[8], strides=[0.5], out_channels=20, num_classes=5
+    )([torch.rand(2, 8, 3, 4)])
     assert branch.feat.shape == (2, 20, 6, 8)
     small = branch.feat[:, :, ::2, ::2]
     expected = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.equal(branch.feat, expected)
     # The mean is the same, so the classifier need not wait for it.
     torch.testing.assert_close(
-        branch.feat.mean(dim=(2, 3)), small.mean(dim=(2, 3)))
+        branch.feat.mean(dim=(2, 3)), small.mean(dim=(2, 3))
+    )
 
 
 def test_target_size_may_be_oblong():
@@ -92,12 +104,14 @@ def test_every_parameter_gets_a_gradient():
 def test_initialisation_is_explicit():
     torch.manual_seed(0)
     heads = DSKDConnector(
-        in_channels=[64], strides=[1], out_channels=512, num_classes=100)
+        in_channels=[64], strides=[1], out_channels=512, num_classes=100
+    )
     for module in heads.modules():
         if isinstance(module, nn.Conv2d):
             fan_out = module.weight.size(0) * module.weight[0, 0].numel()
             assert module.weight.std().item() == pytest.approx(
-                (2 / fan_out)**0.5, rel=0.1)
+                (2 / fan_out) ** 0.5, rel=0.1
+            )
         elif isinstance(module, nn.BatchNorm2d):
             assert (module.weight == 1).all() and (module.bias == 0).all()
         elif isinstance(module, nn.Linear):
@@ -113,7 +127,9 @@ def test_heads_are_chosen_by_name():
             in_channels=[8],
             strides=[2],
             out_channels=20,
-            head=dict(type='mmdskd.ConvHead', kernel_size=1)))
+            head=dict(type='mmdskd.ConvHead', kernel_size=1),
+        )
+    )
     assert isinstance(heads.heads[0], ConvHead)
     assert heads.heads[0].projector[1].kernel_size == (1, 1)
 
@@ -140,19 +156,20 @@ def heads_of_resnet8x4(head='SepConvHead'):
         strides=[4, 2],
         out_channels=256,
         num_classes=100,
-        head=dict(type=f'mmdskd.{head}'))
+        head=dict(type=f'mmdskd.{head}'),
+    )
 
 
-@pytest.mark.parametrize('head, share', [('SepConvHead', 0.06),
-                                         ('ConvHead', 0.2)])
+@pytest.mark.parametrize(
+    'head, share', [('SepConvHead', 0.06), ('ConvHead', 0.2)]
+)
 def test_share_of_the_multiply_adds_of_resnet8x4(head, share):
-    student = CIFARResNet(
-        8, stem_channels=32, stage_channels=(64, 128, 256))
+    student = CIFARResNet(8, stem_channels=32, stage_channels=(64, 128, 256))
     student_macs = macs(student, torch.rand(1, 3, 32, 32))
     head_macs = macs(
         heads_of_resnet8x4(head),
-        [torch.rand(1, 64, 32, 32),
-         torch.rand(1, 128, 16, 16)])
+        [torch.rand(1, 64, 32, 32), torch.rand(1, 128, 16, 16)],
+    )
     assert 0 < head_macs <= share * student_macs
 
 
@@ -160,81 +177,110 @@ def test_share_of_the_multiply_adds_of_resnet8x4(head, share):
 # parameters of BN per channel, and in the end the expansion.
 SEP_CONV_PARAMETERS = [
     # 64 -> 128 -> 128 -> 256, and a classifier.
-    (64 * 9 + 2 * 64) + (64 * 128 + 2 * 128) + (128 * 9 + 2 * 128) +
-    (128 * 128 + 2 * 128) + (128 * 256 + 2 * 256) + (256 * 100 + 100),
+    (64 * 9 + 2 * 64)
+    + (64 * 128 + 2 * 128)
+    + (128 * 9 + 2 * 128)
+    + (128 * 128 + 2 * 128)
+    + (128 * 256 + 2 * 256)
+    + (256 * 100 + 100),
     # 128 -> 128 -> 256, and a classifier.
-    (128 * 9 + 2 * 128) + (128 * 128 + 2 * 128) +
-    (128 * 256 + 2 * 256) + (256 * 100 + 100),
+    (128 * 9 + 2 * 128)
+    + (128 * 128 + 2 * 128)
+    + (128 * 256 + 2 * 256)
+    + (256 * 100 + 100),
 ]
 
 
 def test_parameters_and_multiply_adds_of_separable_convolutions():
     heads = heads_of_resnet8x4()
-    assert [
-        sum(p.numel() for p in head.parameters()) for head in heads.heads
-    ] == SEP_CONV_PARAMETERS == [86180, 77028]
+    assert (
+        [sum(p.numel() for p in head.parameters()) for head in heads.heads]
+        == SEP_CONV_PARAMETERS
+        == [86180, 77028]
+    )
     # Of the first head at 16x16 and at 8x8, then of the second at 8x8.
-    assert macs(heads, [
-        torch.rand(1, 64, 32, 32),
-        torch.rand(1, 128, 16, 16)
-    ]) == (16**2 * (64 * 9 + 64 * 128) + 8**2 *
-           (128 * 9 + 128 * 128 + 128 * 256) + 256 * 100) + (
-               8**2 * (128 * 9 + 128 * 128 + 128 * 256) + 256 * 100)
+    assert macs(
+        heads, [torch.rand(1, 64, 32, 32), torch.rand(1, 128, 16, 16)]
+    ) == (
+        16**2 * (64 * 9 + 64 * 128)
+        + 8**2 * (128 * 9 + 128 * 128 + 128 * 256)
+        + 256 * 100
+    ) + (8**2 * (128 * 9 + 128 * 128 + 128 * 256) + 256 * 100)
 
 
 def test_depthwise_convolution_of_a_wide_feature_has_the_bottleneck_width():
-    (head, ) = DSKDConnector(
-        in_channels=[480], strides=[1], out_channels=128).heads
+    (head,) = DSKDConnector(
+        in_channels=[480], strides=[1], out_channels=128
+    ).heads
     depthwise = [
-        module for module in head.projector
+        module
+        for module in head.projector
         if isinstance(module, nn.Conv2d) and module.groups > 1
     ]
     assert [module.in_channels for module in depthwise] == [64]
     assert sum(p.numel() for p in head.parameters()) == (
-        480 * 64 + 2 * 64 + 64 * 9 + 2 * 64 + 64 * 128 + 2 * 128)
+        480 * 64 + 2 * 64 + 64 * 9 + 2 * 64 + 64 * 128 + 2 * 128
+    )
 
 
-@pytest.mark.parametrize('stride, edges', [
-    (1, [16] * 3),
-    (2, [8] * 3),
-    (4, [8, 8, 4, 4, 4]),
-    (8, [8, 8, 4, 4, 2, 2, 2]),
-])
+@pytest.mark.parametrize(
+    'stride, edges',
+    [
+        (1, [16] * 3),
+        (2, [8] * 3),
+        (4, [8, 8, 4, 4, 4]),
+        (8, [8, 8, 4, 4, 2, 2, 2]),
+    ],
+)
 def test_separable_convolutions_begin_with_the_halving(stride, edges):
-    (head, ) = connector(in_channels=[8], strides=[stride]).heads
+    (head,) = connector(in_channels=[8], strides=[stride]).heads
     found = []
     for module in head.projector:
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(
-                lambda module, args, out: found.append(out.size(-1)))
+                lambda module, args, out: found.append(out.size(-1))
+            )
     head(FEATURES[0])
     assert found == edges
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(strides=None), 'either strides .* or out_size'),
-    (dict(out_size=4), 'either strides .* or out_size'),
-    (dict(strides=[4]), r'strides should give one number per branch, 2 as '
-     r'in_channels=\[8, 12\] do, but got \[4\]'),
-    (dict(strides=4), 'strides should give one number per branch'),
-    (dict(strides=[4, 0]), r'strides should be whole numbers n >= 1, or 1/n '
-     r'such as 0.5, but got \[4, 0\]'),
-    (dict(strides=[4, 0.4]), r'strides should be .* but got \[4, 0.4\]'),
-    (dict(strides=[4, 1.5]), r'strides should be .* but got \[4, 1.5\]'),
-    (dict(strides=[4, float('nan')]), r'strides should be .* nan'),
-    (dict(strides=[4, float('inf')]), r'strides should be .* inf'),
-    (dict(strides=[4, -2]), r'strides should be .* but got \[4, -2\]'),
-    (dict(strides=[4, '2']), r'strides should be .* but got \[4, .2.\]'),
-    (dict(in_channels=8), 'in_channels should be a list'),
-    (dict(in_channels=[]), 'in_channels should be a list'),
-    (dict(in_channels=[8, -1]), 'in_channels should be positive'),
-    (dict(out_channels=0), 'out_channels should be positive'),
-    (dict(num_classes=0), 'num_classes should be positive'),
-    (dict(head=dict(type='mmdskd.SepConvHead', bottleneck_ratio=0)),
-     'bottleneck_ratio should be > 0, but got 0'),
-    (dict(head=dict(type='mmdskd.ConvHead', kernel_size=2)),
-     'kernel_size should be a positive odd number, but got 2'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(strides=None), 'either strides .* or out_size'),
+        (dict(out_size=4), 'either strides .* or out_size'),
+        (
+            dict(strides=[4]),
+            r'strides should give one number per branch, 2 as '
+            r'in_channels=\[8, 12\] do, but got \[4\]',
+        ),
+        (dict(strides=4), 'strides should give one number per branch'),
+        (
+            dict(strides=[4, 0]),
+            r'strides should be whole numbers n >= 1, or 1/n '
+            r'such as 0.5, but got \[4, 0\]',
+        ),
+        (dict(strides=[4, 0.4]), r'strides should be .* but got \[4, 0.4\]'),
+        (dict(strides=[4, 1.5]), r'strides should be .* but got \[4, 1.5\]'),
+        (dict(strides=[4, float('nan')]), r'strides should be .* nan'),
+        (dict(strides=[4, float('inf')]), r'strides should be .* inf'),
+        (dict(strides=[4, -2]), r'strides should be .* but got \[4, -2\]'),
+        (dict(strides=[4, '2']), r'strides should be .* but got \[4, .2.\]'),
+        (dict(in_channels=8), 'in_channels should be a list'),
+        (dict(in_channels=[]), 'in_channels should be a list'),
+        (dict(in_channels=[8, -1]), 'in_channels should be positive'),
+        (dict(out_channels=0), 'out_channels should be positive'),
+        (dict(num_classes=0), 'num_classes should be positive'),
+        (
+            dict(head=dict(type='mmdskd.SepConvHead', bottleneck_ratio=0)),
+            'bottleneck_ratio should be > 0, but got 0',
+        ),
+        (
+            dict(head=dict(type='mmdskd.ConvHead', kernel_size=2)),
+            'kernel_size should be a positive odd number, but got 2',
+        ),
+    ],
+)
 def test_wrong_config(kwargs, message):
     with pytest.raises(ValueError, match=message):
         connector(**kwargs)
@@ -242,7 +288,6 @@ def test_wrong_config(kwargs, message):
 
 @MODELS.register_module(name='TestNoHead')
 class NoHead(nn.Module):
-
     def __init__(self, **kwargs):
         super().__init__()
 
@@ -252,20 +297,36 @@ def test_a_head_must_be_one():
         connector(head=dict(type='mmdskd.TestNoHead'))
 
 
-@pytest.mark.parametrize('features, error, message', [
-    (FEATURES[:1], ValueError, 'has 2 branches, but got 1 features'),
-    (FEATURES[0], TypeError, r'got one tensor of shape \(2, 8, 16, 16\)'),
-    (None, TypeError, 'takes the list of features .* but got a NoneType'),
-    (FEATURES[::-1], ValueError, r'Branch 0: expected a feature of shape '
-     r'\(N, 8, H, W\) as in_channels says, but got \(2, 12, 8, 8\)'),
-    ([FEATURES[0], torch.rand(2, 12)], ValueError,
-     r'Branch 1: .*but got \(2, 12\)'),
-    ([FEATURES[0], (FEATURES[1], FEATURES[1])], TypeError,
-     'Branch 1: the recorded output should be one tensor, but got a tuple '
-     'with 2 tensors'),
-    ([FEATURES[0], None], TypeError,
-     'Branch 1: the recorded output should be one tensor.*got a NoneType'),
-])
+@pytest.mark.parametrize(
+    'features, error, message',
+    [
+        (FEATURES[:1], ValueError, 'has 2 branches, but got 1 features'),
+        (FEATURES[0], TypeError, r'got one tensor of shape \(2, 8, 16, 16\)'),
+        (None, TypeError, 'takes the list of features .* but got a NoneType'),
+        (
+            FEATURES[::-1],
+            ValueError,
+            r'Branch 0: expected a feature of shape '
+            r'\(N, 8, H, W\) as in_channels says, but got \(2, 12, 8, 8\)',
+        ),
+        (
+            [FEATURES[0], torch.rand(2, 12)],
+            ValueError,
+            r'Branch 1: .*but got \(2, 12\)',
+        ),
+        (
+            [FEATURES[0], (FEATURES[1], FEATURES[1])],
+            TypeError,
+            'Branch 1: the recorded output should be one tensor, but got a tuple '
+            'with 2 tensors',
+        ),
+        (
+            [FEATURES[0], None],
+            TypeError,
+            'Branch 1: the recorded output should be one tensor.*got a NoneType',
+        ),
+    ],
+)
 def test_wrong_input(features, error, message):
     with pytest.raises(error, match=message):
         connector()(features)
@@ -275,15 +336,19 @@ def to_tokens(feature, extra=0):
     """The tokens of a map, after some that have no position."""
     tokens = feature.flatten(2).transpose(1, 2)
     return torch.cat(
-        [torch.full((tokens.size(0), extra, tokens.size(2)), 9.), tokens], 1)
+        [torch.full((tokens.size(0), extra, tokens.size(2)), 9.0), tokens], 1
+    )
 
 
-@pytest.mark.parametrize('layout, convert', [
-    ('NHWC', lambda feature: feature.permute(0, 2, 3, 1)),
-    ('NLC', to_tokens),
-    (dict(order='NLC', num_extra_tokens=2), lambda f: to_tokens(f, 2)),
-    ('NLC', lambda f: (to_tokens(f), f.shape[2:])),
-])
+@pytest.mark.parametrize(
+    'layout, convert',
+    [
+        ('NHWC', lambda feature: feature.permute(0, 2, 3, 1)),
+        ('NLC', to_tokens),
+        (dict(order='NLC', num_extra_tokens=2), lambda f: to_tokens(f, 2)),
+        ('NLC', lambda f: (to_tokens(f), f.shape[2:])),
+    ],
+)
 def test_layouts_make_no_difference(layout, convert):
     heads = connector(layouts=['NCHW', layout]).eval()
     branch = heads([FEATURES[0], convert(FEATURES[1])])[1]
@@ -298,25 +363,43 @@ def test_head_is_a_config(head):
         connector(head=head)
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(stride=0), 'stride should be a whole number n >= 1, or 1/n such as '
-     '0.5, but got 0'),
-    (dict(stride=1.5), 'but got 1.5'),
-    (dict(out_size='7'), "out_size should be .* but got '7'"),
-    (dict(out_size=(7, 0)), r'but got \(7, 0\)'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (
+            dict(stride=0),
+            'stride should be a whole number n >= 1, or 1/n such as '
+            '0.5, but got 0',
+        ),
+        (dict(stride=1.5), 'but got 1.5'),
+        (dict(out_size='7'), "out_size should be .* but got '7'"),
+        (dict(out_size=(7, 0)), r'but got \(7, 0\)'),
+    ],
+)
 def test_wrong_sizes_of_a_head(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ConvHead(4, 4, **kwargs)
 
 
-@pytest.mark.parametrize('layouts, message', [
-    (['NCHW'], 'layouts should be one for all branches, or one per branch, 2'),
-    ('NCL', "order of a layout should be one of NCHW, NHWC, NLC, but got "
-     "'NCL'"),
-    (dict(order='NHWC', num_extra_tokens=1), 'go with the order NLC'),
-    (dict(tokens=1), 'A layout should be one of NCHW, NHWC, NLC, or a dict'),
-])
+@pytest.mark.parametrize(
+    'layouts, message',
+    [
+        (
+            ['NCHW'],
+            'layouts should be one for all branches, or one per branch, 2',
+        ),
+        (
+            'NCL',
+            'order of a layout should be one of NCHW, NHWC, NLC, but got '
+            "'NCL'",
+        ),
+        (dict(order='NHWC', num_extra_tokens=1), 'go with the order NLC'),
+        (
+            dict(tokens=1),
+            'A layout should be one of NCHW, NHWC, NLC, or a dict',
+        ),
+    ],
+)
 def test_wrong_layouts(layouts, message):
     with pytest.raises(ValueError, match=message):
         connector(layouts=layouts)
@@ -325,7 +408,8 @@ def test_wrong_layouts(layouts, message):
 @pytest.mark.parametrize('name', ['in_channels', 'out_channels', 'layouts'])
 def test_auto_has_to_be_resolved(name):
     with pytest.raises(
-            ValueError,
-            match=f'DSKDConnector: {name} should be known.*call '
-            r'mmdskd.utils.resolve_auto\(cfg\) before'):
+        ValueError,
+        match=f'DSKDConnector: {name} should be known.*call '
+        r'mmdskd.utils.resolve_auto\(cfg\) before',
+    ):
         connector(**{name: 'auto'})

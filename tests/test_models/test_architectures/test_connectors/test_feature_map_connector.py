@@ -9,7 +9,9 @@ def test_runs_by_config_and_without_parameters():
     connector = MODELS.build(
         dict(
             type='mmdskd.FeatureMapConnector',
-            layout=dict(order='NLC', num_extra_tokens=1)))
+            layout=dict(order='NLC', num_extra_tokens=1),
+        )
+    )
     tokens = torch.rand(2, 10, 4, requires_grad=True)
     feature_map = connector(tokens)
     assert feature_map.shape == (2, 4, 3, 3)

@@ -8,12 +8,16 @@ import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import BATCH_AUGMENTS
 
-from mmdskd.models import (AugmentSequence, BaseBatchAugment, BatchRandomCrop,
-                           BatchRandomFlip)
+from mmdskd.models import (
+    AugmentSequence,
+    BaseBatchAugment,
+    BatchRandomCrop,
+    BatchRandomFlip,
+)
 
 AUGMENTS = [
     dict(type='mmdskd.BatchRandomCrop', crop_size=8, padding=2),
-    dict(type='mmdskd.BatchRandomFlip')
+    dict(type='mmdskd.BatchRandomFlip'),
 ]
 MODULE = 'mmdskd.models.utils.batch_augments.augment_sequence'
 
@@ -21,7 +25,8 @@ MODULE = 'mmdskd.models.utils.batch_augments.augment_sequence'
 @pytest.fixture(scope='module')
 def inputs():
     return torch.randint(
-        256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+        256, (16, 1, 8, 8), generator=torch.Generator().manual_seed(0)
+    )
 
 
 def run(sequence, inputs, batches=3):
@@ -31,7 +36,6 @@ def run(sequence, inputs, batches=3):
 def test_in_this_order():
 
     class Write(BaseBatchAugment):
-
         def __init__(self, value):
             self.value = value
 
@@ -55,8 +59,8 @@ def test_each_batch_has_draws_of_its_own(inputs):
 
 def test_seed(inputs):
     first, again, other = (
-        run(AugmentSequence(AUGMENTS, seed=seed), inputs)
-        for seed in (0, 0, 1))
+        run(AugmentSequence(AUGMENTS, seed=seed), inputs) for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -114,22 +118,22 @@ def test_state_without_seed_leaves_the_seed(inputs):
     assert sequence.get_extra_state().tolist() == [3, 0]
 
 
-@pytest.mark.parametrize('iteration, seed, expected', [
-    (0, 3, [3, 1]),
-    (0, 4, [4, 1]),
-    (7, 4, [3, 3]),
-    (None, 4, [3, 3]),
-])
-def test_run_that_is_not_resumed_begins_anew(inputs, monkeypatch, iteration,
-                                             seed, expected):
+@pytest.mark.parametrize(
+    'iteration, seed, expected',
+    [(0, 3, [3, 1]), (0, 4, [4, 1]), (7, 4, [3, 3]), (None, 4, [3, 3])],
+)
+def test_run_that_is_not_resumed_begins_anew(
+    inputs, monkeypatch, iteration, seed, expected
+):
     """``load_from`` loads the state as well, at iteration 0."""
     base = AugmentSequence(AUGMENTS, seed=3)
     run(base, inputs, 2)
     sequence = AugmentSequence(AUGMENTS, seed=seed)
     sequence.load_state_dict(base.state_dict())
     hub = SimpleNamespace(get_info=lambda key, default: iteration)
-    monkeypatch.setattr(f'{MODULE}.MessageHub.get_current_instance',
-                        lambda: hub)
+    monkeypatch.setattr(
+        f'{MODULE}.MessageHub.get_current_instance', lambda: hub
+    )
     sequence(inputs)
     assert sequence.get_extra_state().tolist() == expected
 
@@ -160,7 +164,8 @@ def test_builds_what_it_is_given():
     assert isinstance(sequence.augments[1], BatchRandomFlip)
     assert repr(sequence) == (
         'AugmentSequence([BatchRandomCrop(crop_size=(8, 8), padding=0), '
-        'BatchRandomFlip(prob=0.5)], seed=5)')
+        'BatchRandomFlip(prob=0.5)], seed=5)'
+    )
 
 
 def test_scope_of_mmrazor_needs_no_warning(monkeypatch):
@@ -168,7 +173,8 @@ def test_scope_of_mmrazor_needs_no_warning(monkeypatch):
     messages = []
     monkeypatch.setattr(
         'mmengine.logging.print_log',
-        lambda message, *args, **kwargs: messages.append(message))
+        lambda message, *args, **kwargs: messages.append(message),
+    )
     with DefaultScope.overwrite_default_scope('mmrazor'):
         AugmentSequence(AUGMENTS)
     assert not [m for m in messages if 'Failed to search registry' in m]
@@ -178,12 +184,17 @@ def test_augments_of_another_type():
     for augments in (AUGMENTS[0], 'mmdskd.BatchRandomFlip', BatchRandomCrop):
         with pytest.raises(TypeError, match='augments should be a list of'):
             AugmentSequence(augments)
-    mixup = BATCH_AUGMENTS.build(dict(type='Mixup', alpha=1.))
-    for augment in (mixup, dict(type='mmpretrain.Mixup', alpha=1.), torch.abs):
+    mixup = BATCH_AUGMENTS.build(dict(type='Mixup', alpha=1.0))
+    for augment in (
+        mixup,
+        dict(type='mmpretrain.Mixup', alpha=1.0),
+        torch.abs,
+    ):
         with pytest.raises(
-                TypeError,
-                match='class BaseBatchAugment, such as mmdskd.BatchRandomCrop,'
-                ' but got .* Mixup, go into batch_augments'):
+            TypeError,
+            match='class BaseBatchAugment, such as mmdskd.BatchRandomCrop,'
+            ' but got .* Mixup, go into batch_augments',
+        ):
             AugmentSequence([augment])
 
 
@@ -200,11 +211,12 @@ def test_no_augments():
 @pytest.mark.parametrize('seed', [-1, 2**63])
 def test_seed_out_of_range(seed):
     with pytest.raises(
-            ValueError, match=f'seed should be within 0 to .* got {seed}'):
+        ValueError, match=f'seed should be within 0 to .* got {seed}'
+    ):
         AugmentSequence(AUGMENTS, seed)
 
 
-@pytest.mark.parametrize('seed', ['0', 1., True])
+@pytest.mark.parametrize('seed', ['0', 1.0, True])
 def test_seed_of_another_type(seed):
     with pytest.raises(TypeError, match='seed should be an int or None, but'):
         AugmentSequence(AUGMENTS, seed)

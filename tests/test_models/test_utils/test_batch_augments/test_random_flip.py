@@ -31,7 +31,8 @@ def test_pixels_are_those_of_mmpretrain(monkeypatch):
         # It draws the direction: the first one mirrors.
         monkeypatch.setattr(
             'numpy.random.choice',
-            lambda choices, p: choices[0 if draw < p[0] else 1])
+            lambda choices, p: choices[0 if draw < p[0] else 1],
+        )
         img = image.permute(1, 2, 0).numpy()
         expected = transform(dict(img=img))['img'].copy()
         assert torch.equal(output.permute(1, 2, 0), torch.tensor(expected))
@@ -62,20 +63,23 @@ def test_draws_are_those_of_the_generator():
     inputs = torch.rand(64, 1, 1, 2)
     first, again, other = (
         BatchRandomFlip().augment(inputs, generator(seed))
-        for seed in (0, 0, 1))
+        for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_place_of_mmpretrains_batch_augments():
     augment = BATCH_AUGMENTS.build(
-        dict(type='mmdskd.BatchRandomFlip', prob=0.5))
+        dict(type='mmdskd.BatchRandomFlip', prob=0.5)
+    )
     assert repr(augment) == 'BatchRandomFlip(prob=0.5)'
     with pytest.raises(
-            TypeError,
-            match='BatchRandomFlip augments .* before they are normalised: .* '
-            'not '
-            'of "batch_augments"'):
+        TypeError,
+        match='BatchRandomFlip augments .* before they are normalised: .* '
+        'not '
+        'of "batch_augments"',
+    ):
         augment(torch.rand(4, 3, 6, 5), torch.rand(4, 10))
 
 
@@ -87,7 +91,8 @@ def test_empty_batch():
 @pytest.mark.parametrize('prob', [-0.1, 1.1, float('nan')])
 def test_probability_out_of_range(prob):
     with pytest.raises(
-            ValueError, match=f'prob should be within 0 to 1, but got {prob}'):
+        ValueError, match=f'prob should be within 0 to 1, but got {prob}'
+    ):
         BatchRandomFlip(prob)
 
 

@@ -1,5 +1,9 @@
-from mmpretrain.models import (CrossEntropyLoss, GlobalAveragePooling,
-                               ImageClassifier, LinearClsHead)
+from mmpretrain.models import (
+    CrossEntropyLoss,
+    GlobalAveragePooling,
+    ImageClassifier,
+    LinearClsHead,
+)
 
 from mmdskd.models import CIFARResNet
 
@@ -11,4 +15,6 @@ resnet20 = dict(
         type=LinearClsHead,
         num_classes=10,
         in_channels=64,
-        loss=dict(type=CrossEntropyLoss)))
+        loss=dict(type=CrossEntropyLoss),
+    ),
+)

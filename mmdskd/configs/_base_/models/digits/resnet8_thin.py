@@ -1,5 +1,9 @@
-from mmpretrain.models import (CrossEntropyLoss, GlobalAveragePooling,
-                               ImageClassifier, LinearClsHead)
+from mmpretrain.models import (
+    CrossEntropyLoss,
+    GlobalAveragePooling,
+    ImageClassifier,
+    LinearClsHead,
+)
 
 from mmdskd.models import CIFARResNet
 
@@ -10,10 +14,13 @@ resnet8_thin = dict(
         depth=8,
         in_channels=1,
         stem_channels=4,
-        stage_channels=(4, 8, 16)),
+        stage_channels=(4, 8, 16),
+    ),
     neck=dict(type=GlobalAveragePooling),
     head=dict(
         type=LinearClsHead,
         num_classes=10,
         in_channels=16,
-        loss=dict(type=CrossEntropyLoss)))
+        loss=dict(type=CrossEntropyLoss),
+    ),
+)
