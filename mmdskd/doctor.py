@@ -8,7 +8,7 @@ not. The standard library is enough to run it.
 import re
 import sys
 from importlib import metadata
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 OPENCV = (
     'opencv-python',

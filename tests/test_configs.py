@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 
 from mmdskd.models import DSKDLoss
+from mmdskd.pairing.dry_run import settle
 from mmdskd.registry import MODELS
-from mmdskd.utils.trial import settle
 
 ROOT = Path(__file__).resolve().parents[1]
 # But for those that need what another run has left: see test_mixing.py.

@@ -27,7 +27,7 @@ from mmdskd.models import (
 )
 from mmdskd.models.losses.dskd_loss import DSKDLoss as SAME_LOSS
 from mmdskd.registry import MODELS, TASK_UTILS
-from mmdskd.utils.type_name import type_name
+from mmdskd.utils.config import type_name
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs/library.md'
 # Those with examples in docstrings.

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmpretrain.models.utils import RandomBatchAugment
 from mmrazor.models.algorithms import DataFreeDistillation
 
-from mmdskd.engine.data_check import check_augmentation
+from mmdskd.engine.augmentation_check import check_augmentation
 from mmdskd.engine.distillation_check import check_distillation
 from mmdskd.utils import resolve_auto
 

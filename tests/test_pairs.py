@@ -9,8 +9,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmdskd.utils.dskd_config import DSKDConfig, load_source
-from mmdskd.utils.trial import try_training
+from mmdskd.pairing.dry_run import try_training
+from mmdskd.pairing.dskd_config import DSKDConfig
+from mmdskd.pairing.source_config import load_source
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = re.findall(

@@ -13,9 +13,10 @@ from mmengine.config.lazy import LazyObject
 from mmengine.utils import get_installed_path
 
 from mmdskd.engine import StudentCheckpointHook
+from mmdskd.export.student_config import make_student_config
+from mmdskd.export.student_weights import student_path
 from mmdskd.utils import resolve_auto
-from mmdskd.utils.student import make_student_config, student_path
-from mmdskd.utils.type_name import type_name
+from mmdskd.utils.config import type_name
 
 ROOT = Path(__file__).resolve().parents[1]
 # Which config mirrors which.

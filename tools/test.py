@@ -5,12 +5,8 @@ import argparse
 from mmengine.runner import Runner
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.utils.cli import (
-    add_run_arguments,
-    check_checkpoint,
-    load_run_config,
-    without_teacher_weights,
-)
+from mmdskd.cli import add_run_arguments, check_checkpoint, load_run_config
+from mmdskd.utils.config import without_teacher_weights
 
 
 def parse_args() -> argparse.Namespace:

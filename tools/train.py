@@ -2,19 +2,19 @@
 
 import argparse
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.engine.data_check import check_augmentation
-from mmdskd.engine.distillation_check import check_distillation
-from mmdskd.utils.cli import (
+from mmdskd.cli import (
     add_run_arguments,
     enable_amp,
     enable_auto_scale_lr,
     load_run_config,
     resume_from,
 )
+from mmdskd.engine.augmentation_check import check_augmentation
+from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.utils.model import unwrap_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +53,7 @@ def main() -> None:
         resume_from(cfg, args.resume)
     runner = Runner.from_cfg(cfg)
     model = runner.model
-    check_distillation(model.module if is_model_wrapper(model) else model)
+    check_distillation(unwrap_model(model))
     check_augmentation(runner)
     runner.train()
 

@@ -1,12 +1,12 @@
-from typing import Optional
-
 from mmrazor.models.architectures.dynamic_ops import DynamicMixin
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.mutators import ChannelMutator
 from torch import nn
 
 from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
-from mmdskd.models.losses.dskd_loss import check_tau
+from mmdskd.models.losses.criterion import check_tau
+
+from .distillation_parts import get_num_classes
 
 
 def check_distillation(model: nn.Module) -> None:
@@ -38,18 +38,6 @@ def check_distillation(model: nn.Module) -> None:
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
             _check_widths(name, recorder.sources, model)
-
-
-def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
-    """Get the number of classes of a classifier, as far as it tells.
-
-    Args:
-        model (nn.Module, optional): The classifier.
-
-    Returns:
-        int, optional: The number, or None if it is not known.
-    """
-    return getattr(getattr(model, 'head', None), 'num_classes', None)
 
 
 def _check_dskd(

@@ -6,6 +6,9 @@ import os.path as osp
 from contextlib import suppress
 from typing import Any, BinaryIO, Callable, Union
 
+import torch
+from mmengine.config import Config
+
 
 def write_atomically(
     path: Union[str, os.PathLike], write: Callable[[BinaryIO], Any]
@@ -48,4 +51,33 @@ def write_json(path: Union[str, os.PathLike], content: Any) -> None:
         ValueError: If it holds NaN or infinity, which JSON does not have.
     """
     text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save_checkpoint_atomically(checkpoint: dict, path: str) -> None:
+    """Save a checkpoint so that ``path`` never holds a half-written one.
+
+    Args:
+        checkpoint (dict): What to save.
+        path (str): A local path. A file there is replaced at the end, and
+            stays as it was if saving fails.
+
+    Raises:
+        OSError: If the file can't be written.
+        RuntimeError: If torch can't write the file.
+    """
+    write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def save_config_atomically(cfg: Config, path: str) -> None:
+    """Save a config so that ``path`` never holds a half-written one.
+
+    Args:
+        cfg (Config): What to save.
+        path (str): A local path, see :func:`save_checkpoint_atomically`.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    text = cfg.pretty_text
     write_atomically(path, lambda file: file.write(text.encode()))

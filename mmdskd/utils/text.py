@@ -40,3 +40,50 @@ def format_header(titles: Sequence[str]) -> str:
         str: The titles, and the line below them.
     """
     return f'{format_row(titles)}\n|{"-|" * len(titles)}'
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown whose columns also line up as plain text.
+
+    Args:
+        header (Sequence[str]): Titles of its columns.
+        rows (Sequence[Sequence[str]]): Its cells.
+
+    Returns:
+        str: The table.
+    """
+    widths = _widths([header, *rows])
+
+    def pad(cells: Sequence[str]) -> list[str]:
+        return [cell.ljust(width) for cell, width in zip(cells, widths)]
+
+    rule = '|'.join('-' * (width + 2) for width in widths)
+    lines = [format_row(pad(header)), f'|{rule}|']
+    return '\n'.join([*lines, *(format_row(pad(row)) for row in rows)])
+
+
+def format_columns(rows: Sequence[Sequence[str]], align: str) -> str:
+    """Write a table for the terminal, with two blanks between columns.
+
+    Args:
+        rows (Sequence[Sequence[str]]): Its cells, titles included.
+        align (str): ``<`` or ``>`` per column: its text is aligned to the
+            left or to the right.
+
+    Returns:
+        str: The table, without blanks at the ends of its lines.
+    """
+    widths = _widths(rows)
+    lines = [
+        '  '.join(
+            f'{cell:{side}{width}}'
+            for cell, side, width in zip(row, align, widths)
+        )
+        for row in rows
+    ]
+    return '\n'.join(line.rstrip() for line in lines)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Width of each column."""
+    return [max(map(len, column)) for column in zip(*rows)]

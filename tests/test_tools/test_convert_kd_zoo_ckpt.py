@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-from mmdskd.utils.kd_zoo import get_network
+from mmdskd.kd_zoo.networks import get_network
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools/model_converters/convert_kd_zoo_ckpt.py'

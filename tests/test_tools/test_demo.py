@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from mmdskd.utils.cli import load_config
+from mmdskd.utils.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'tools/demo.py'
 METHODS = ['teacher', 'student', 'kd', 'dskd']

@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain import ImageClassificationInferencer
 
-from mmdskd.utils.flops import count_flops, count_flops_until
+from mmdskd.analysis.flops import count_flops, count_flops_until
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/exit_curve.py'
 

@@ -229,7 +229,7 @@ def test_images_of_another_shape_are_told(run_tool, write, capsys):
 
 
 def test_models_without_a_scope():
-    from mmdskd.utils.dskd_config import Source, scope_of
+    from mmdskd.pairing.source_config import Source, scope_of
 
     assert scope_of(Source('', 'mmpretrain::a/b.py', Config())) == 'mmpretrain'
     assert scope_of(Source('', 'b.py', Config())) == 'mmengine'

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mmdskd.utils.run_log import read_run_log
+from mmdskd.experiments.run_log import read_run_log
 
 
 @pytest.fixture

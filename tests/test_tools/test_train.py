@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdskd.utils.run_log import read_run_log
+from mmdskd.experiments.run_log import read_run_log
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 

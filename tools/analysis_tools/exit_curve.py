@@ -8,27 +8,25 @@ mean +- standard deviation in the tables, mean and range in the picture.
 
 import argparse
 import sys
-from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, load_state_dict
-from torch import Tensor
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.analysis.exits import Costs, Outputs, count_costs, run_exits, sweep
+from mmdskd.cli import add_cfg_options, check_checkpoint
+from mmdskd.experiments.statistics import format_mean_std
+from mmdskd.export import multi_exit, resolve_auto
 from mmdskd.models import MultiExitClassifier
-from mmdskd.utils import multi_exit, resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
-from mmdskd.utils.cli import add_cfg_options, check_checkpoint, load_config
+from mmdskd.utils.config import load_config
 from mmdskd.utils.files import write_json
-from mmdskd.utils.flops import count_flops, count_flops_until
-from mmdskd.utils.statistics import format_mean_std
 from mmdskd.utils.text import format_header, format_row
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -38,37 +36,6 @@ CURVE = [
     *np.linspace(0.905, 0.995, 19),
     *np.linspace(0.9955, 1, 10),
 ]
-
-
-class Outputs(NamedTuple):
-    """What E exits, the student's own head last, make of N images.
-
-    Attributes:
-        confidences (ndarray): Largest softmax probability, (E, N).
-        rights (ndarray): Whether the class is right, (E, N) of bool.
-    """
-
-    confidences: np.ndarray
-    rights: np.ndarray
-
-
-class Costs(NamedTuple):
-    """FLOPs for one image, with E exits, the student's own head last.
-
-    Attributes:
-        until (ndarray): FLOPs of the student until the source of each exit,
-            and last all of them, (E, ).
-        heads (ndarray): FLOPs of the head of each exit, 0 for the last, which
-            is in those of the student, (E, ).
-    """
-
-    until: np.ndarray
-    heads: np.ndarray
-
-    @property
-    def alone(self) -> np.ndarray:
-        """ndarray: FLOPs if an exit alone is computed, (E, )."""
-        return self.until + self.heads
 
 
 def parse_args() -> argparse.Namespace:
@@ -150,112 +117,6 @@ def load_models(
             ) from error
         models.append(model.to(get_device()).eval())
     return cfg, models
-
-
-@torch.no_grad()
-def run_exits(
-    model: MultiExitClassifier, dataloader: torch.utils.data.DataLoader
-) -> Outputs:
-    """Compute all exits for all images.
-
-    Args:
-        model (MultiExitClassifier): The student.
-        dataloader (DataLoader): The images.
-
-    Returns:
-        Outputs: What the exits make of them.
-    """
-    confidences, rights = [], []
-    for batch in dataloader:
-        data = model.data_preprocessor(batch, False)
-        scores = torch.stack(model.exit_logits(data['inputs'])).softmax(-1)
-        labels = torch.cat([s.gt_label for s in data['data_samples']])
-        values, classes = scores.max(dim=-1)
-        confidences.append(values.cpu())
-        rights.append((classes == labels.to(classes)).cpu())
-    return Outputs(
-        torch.cat(confidences, 1).numpy(), torch.cat(rights, 1).numpy()
-    )
-
-
-@torch.no_grad()
-def count_costs(model: MultiExitClassifier, image: Tensor) -> Costs:
-    """Count the FLOPs until each exit.
-
-    Args:
-        model (MultiExitClassifier): The student.
-        image (Tensor): An image, (1, C, H, W).
-
-    Returns:
-        Costs: The FLOPs.
-    """
-    heads = [0] * len(model.sources)
-
-    def count_head(
-        index: int, module: object, args: tuple, output: object
-    ) -> None:
-        feature = model.exits.layouts[index].to_map(output)
-        heads[index] = count_flops(model.exits.heads[index], feature)
-
-    with model.watch_sources(count_head):
-        model(image)
-    until = [count_flops_until(model, s, image) for s in model.sources]
-    return Costs(
-        np.array([*until, count_flops(model, image)]), np.array([*heads, 0])
-    )
-
-
-def leave(
-    outputs: Outputs, costs: Costs, threshold: float
-) -> tuple[float, float, np.ndarray]:
-    """Find where images leave, and what it brings.
-
-    Args:
-        outputs (Outputs): All exits for N images.
-        costs (Costs): FLOPs of the exits.
-        threshold (float): Confidence that an image has to exceed.
-
-    Returns:
-        tuple[float, float, ndarray]: Accuracy in percent, average FLOPs, and
-        the share of the images that leaves at each exit, (E, ).
-    """
-    # The exits come in the order of the forward, whatever that of sources.
-    order = np.argsort(costs.until, kind='stable')
-    sure = outputs.confidences[order] > threshold
-    sure[-1] = True
-    where = order[sure.argmax(axis=0)]
-    images = np.arange(len(where))
-    # At threshold 1 no head is computed; else all on the way.
-    heads = costs.heads if threshold < 1 else np.zeros_like(costs.heads)
-    spent = np.empty_like(costs.until)
-    spent[order] = costs.until[order] + heads[order].cumsum()
-    shares = np.bincount(where, minlength=len(order)) / len(where)
-    return (
-        100 * float(outputs.rights[where, images].mean()),
-        float(spent[where].mean()),
-        shares,
-    )
-
-
-def sweep(
-    runs: list[Outputs], costs: Costs, thresholds: list[float]
-) -> dict[str, np.ndarray]:
-    """Go through thresholds.
-
-    Args:
-        runs (list[Outputs]): All exits for the images, of each seed.
-        costs (Costs): FLOPs of the exits.
-        thresholds (list[float]): The thresholds.
-
-    Returns:
-        dict[str, ndarray]: "accuracy" in percent and "flops", (thresholds,
-        seeds), and "shares", (thresholds, seeds, E).
-    """
-    rows = [[leave(run, costs, t) for run in runs] for t in thresholds]
-    return {
-        name: np.array([[values[i] for values in row] for row in rows])
-        for i, name in enumerate(('accuracy', 'flops', 'shares'))
-    }
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

@@ -16,10 +16,11 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.analysis.flops import count_flops
+from mmdskd.cli import parse_shape
 from mmdskd.models import DSKDLoss
 from mmdskd.utils import resolve_auto
-from mmdskd.utils.cli import load_config, parse_shape
-from mmdskd.utils.flops import count_flops
+from mmdskd.utils.config import load_config
 from mmdskd.utils.text import format_header, format_row
 
 HEADER = (

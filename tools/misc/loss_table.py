@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.models import Branch, DSKDLoss
-from mmdskd.models.losses.dskd_loss import LABEL_ARGUMENTS
+from mmdskd.models.losses.criterion import LABEL_ARGUMENTS
 from mmdskd.registry import MODELS
 from mmdskd.utils.text import format_header, format_row
 

@@ -15,10 +15,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.utils.cli import parse_shape
-from mmdskd.utils.dskd_config import DSKDConfig, load_source
+from mmdskd.cli import parse_shape
+from mmdskd.pairing.dry_run import try_training
+from mmdskd.pairing.dskd_config import DSKDConfig
+from mmdskd.pairing.source_config import load_source
 from mmdskd.utils.files import write_atomically
-from mmdskd.utils.trial import try_training
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,16 +9,18 @@ import os.path as osp
 import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.utils import multi_exit, resolve_auto
-from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
-from mmdskd.utils.cli import load_config
-from mmdskd.utils.student import (
+from mmdskd.export import multi_exit, resolve_auto
+from mmdskd.export.student_config import make_student_config
+from mmdskd.export.student_weights import (
     CONFIG_NAME,
     extract_student,
-    make_student_config,
+    student_path,
+)
+from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
+from mmdskd.utils.config import load_config
+from mmdskd.utils.files import (
     save_checkpoint_atomically,
     save_config_atomically,
-    student_path,
 )
 
 

@@ -11,9 +11,10 @@ from typing import Optional
 from mmengine.config import Config
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.kd_zoo.convert import convert_kd_zoo_checkpoint
+from mmdskd.kd_zoo.networks import Network
 from mmdskd.utils.checkpoint import CheckpointError
-from mmdskd.utils.kd_zoo import Network, convert_kd_zoo_checkpoint
-from mmdskd.utils.student import save_checkpoint_atomically
+from mmdskd.utils.files import save_checkpoint_atomically
 
 ROOT = Path(__file__).parents[2]
 # The data sets of our configs, by the number of their classes.

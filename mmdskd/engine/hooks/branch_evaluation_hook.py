@@ -2,17 +2,17 @@ from typing import NamedTuple, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmpretrain.evaluation import Accuracy
 from torch import nn
 
+from mmdskd.engine.distillation_parts import find_dskd_losses, log_prefix
 from mmdskd.models import DSKDConnector, MultiModuleOutputsRecorder
 from mmdskd.registry import HOOKS
+from mmdskd.utils.model import unwrap_model
 
 from ..distillation_check import check_distillation
-from .loss_weight_scheduler_hook import find_dskd_losses, log_prefix
 
 
 class BranchClassifiers(NamedTuple):
@@ -62,7 +62,7 @@ class BranchEvaluationHook(Hook):
             ValueError: If the parts of the distillation do not fit, or the
                 heads have no classifiers.
         """
-        find_classifiers(_unwrap(runner.model))
+        find_classifiers(unwrap_model(runner.model))
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Begin to watch the student.
@@ -74,7 +74,7 @@ class BranchEvaluationHook(Hook):
         """
         if self._handles:
             return  # a loop that evaluates the teacher as well comes twice
-        model = _unwrap(runner.model)
+        model = unwrap_model(runner.model)
         self._branches = find_classifiers(model)
         # Watched is the student, not the iteration: the heads then run in
         # the precision of the student, and not when the teacher is run.
@@ -181,7 +181,3 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
             [Accuracy() for _ in range(connector.num_branches)],
         )
     return found
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -1,24 +1,26 @@
-import re
-from typing import Optional, Union
+from typing import Optional
 
 import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmrazor.engine import StopDistillHook
-from mmrazor.models.task_modules import RecorderManager
-from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmdskd.models import BaseLossWeightStrategy, DSKDLoss
+from mmdskd.engine.distillation_parts import (
+    find_dskd_losses,
+    find_recorders,
+    log_prefix,
+)
 from mmdskd.models.losses.branch_weights import add_over_ranks
-from mmdskd.registry import HOOKS, TASK_UTILS
+from mmdskd.models.task_modules.loss_weight_strategies.build import (
+    StrategyConfig,
+    build_strategies,
+)
+from mmdskd.registry import HOOKS
+from mmdskd.utils.model import unwrap_model
 
 from ..distillation_check import check_distillation
-
-StrategyConfig = Union[str, dict, BaseLossWeightStrategy]
-TERMS = ('logit', 'feat', 'label')
 
 
 @HOOKS.register_module()
@@ -144,9 +146,7 @@ class LossWeightSchedulerHook(Hook):
                 'by_epoch=True needs training by epochs, but '
                 'train_cfg counts iterations'
             )
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap_model(runner.model)
         self._losses = find_dskd_losses(model, self.loss)
         check_distillation(model)
         if any(isinstance(hook, StopDistillHook) for hook in runner.hooks):
@@ -274,132 +274,3 @@ class LossWeightSchedulerHook(Hook):
                 'leave the branch weights as they are. This is said once; '
                 'num_nonfinite of the loss counts on'
             )
-
-
-def build_strategies(cfg: StrategyConfig) -> dict[str, BaseLossWeightStrategy]:
-    """Build the strategy of each term.
-
-    Args:
-        cfg (str, dict or BaseLossWeightStrategy): One strategy, its name or
-            its config, or a dict of them by term.
-
-    Returns:
-        dict[str, BaseLossWeightStrategy]: One per term.
-
-    Raises:
-        KeyError: If there is no strategy of that name, or no such term.
-        TypeError: If what is named is not a strategy.
-    """
-    if not isinstance(cfg, dict) or 'type' in cfg:
-        return {term: _build_strategy(cfg) for term in TERMS}
-    unknown = sorted(set(cfg) - set(TERMS))
-    if unknown:
-        raise KeyError(
-            f'strategy should be a name, a config with a type, or '
-            f'a dict by term ({", ".join(TERMS)}), but got the '
-            f'keys {unknown}'
-        )
-    return {term: _build_strategy(cfg.get(term, 'uniform')) for term in TERMS}
-
-
-def _build_strategy(cfg: StrategyConfig) -> BaseLossWeightStrategy:
-    if isinstance(cfg, BaseLossWeightStrategy):
-        return cfg
-    if not isinstance(cfg, (str, dict)):
-        raise TypeError(
-            'strategy should be a name, a config or a '
-            f'BaseLossWeightStrategy, but got {cfg!r}'
-        )
-    cfg = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
-    name = cfg['type']
-    if isinstance(name, str):
-        cfg['type'] = found = TASK_UTILS.get(name)
-        if not (
-            isinstance(found, type)
-            and issubclass(found, BaseLossWeightStrategy)
-        ):
-            names = sorted(
-                key
-                for key, value in TASK_UTILS.module_dict.items()
-                if isinstance(value, type)
-                and issubclass(value, BaseLossWeightStrategy)
-            )
-            raise KeyError(
-                f'{name!r} is not a weighting strategy: choose one '
-                f'of {", ".join(names)}, or register your own in '
-                'TASK_UTILS'
-            )
-    strategy = TASK_UTILS.build(cfg)
-    if not isinstance(strategy, BaseLossWeightStrategy):
-        raise TypeError(
-            f'strategy should be a BaseLossWeightStrategy, but '
-            f'{name!r} is a {type(strategy).__name__}'
-        )
-    return strategy
-
-
-def find_dskd_losses(
-    model: nn.Module, name: Optional[str] = None
-) -> dict[str, DSKDLoss]:
-    """Find the DSKD losses of a model by their names in ``distill_losses``.
-
-    Args:
-        model (nn.Module): The algorithm.
-        name (str, optional): The one to return; None returns all.
-
-    Returns:
-        dict[str, DSKDLoss]: The losses by name.
-
-    Raises:
-        KeyError: If there is none, or none of that name.
-    """
-    found = [
-        (path.rpartition('.')[2], module)
-        for path, module in model.named_modules()
-        if isinstance(module, DSKDLoss)
-    ]
-    losses = dict(found)
-    prefixes = {log_prefix(loss) for loss in losses}
-    if len(prefixes) < len(found):
-        raise KeyError(
-            'DSKD losses should have names that differ in more '
-            'than the word "loss", but they are '
-            f'{[loss for loss, _ in found]}'
-        )
-    if not losses:
-        raise KeyError(
-            f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
-            'distill_losses, so it has no branches'
-        )
-    if name is None:
-        return losses
-    if name not in losses:
-        raise KeyError(
-            f'loss={name!r} is not a DSKD loss of the model: '
-            f'choose one of {", ".join(losses)}, or None for all'
-        )
-    return {name: losses[name]}
-
-
-def find_recorders(model: nn.Module) -> list[BaseRecorder]:
-    """Find all recorders of the distillers in a model.
-
-    Args:
-        model (nn.Module): The algorithm.
-
-    Returns:
-        list[BaseRecorder]: The recorders, MMRazor's and ours.
-    """
-    return [
-        recorder
-        for module in model.modules()
-        for manager in vars(module).values()
-        if isinstance(manager, RecorderManager)
-        for recorder in manager.recorders.values()
-    ]
-
-
-def log_prefix(name: str) -> str:
-    """The name of a loss in the log: without the word ``loss``, whose keys
-    MMEngine would smooth."""
-    return re.sub('_?loss_?', '', name) or 'dskd'

@@ -7,20 +7,22 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.hooks.hook import DATA_BATCH
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdskd.registry import HOOKS
-from mmdskd.utils.checkpoint import load_checkpoint_file
-from mmdskd.utils.student import (
+from mmdskd.export.student_config import make_student_config
+from mmdskd.export.student_weights import (
     CONFIG_NAME,
     extract_student,
-    make_student_config,
-    save_checkpoint_atomically,
-    save_config_atomically,
     student_path,
 )
+from mmdskd.registry import HOOKS
+from mmdskd.utils.checkpoint import load_checkpoint_file
+from mmdskd.utils.files import (
+    save_checkpoint_atomically,
+    save_config_atomically,
+)
+from mmdskd.utils.model import unwrap_model
 
 DELETABLE_KEY = 'student_deletable_ckpts'
 
@@ -74,9 +76,7 @@ class StudentCheckpointHook(Hook):
             TypeError: If the model has no ``architecture``.
             ValueError: If checkpoints don't go to a local file system.
         """
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap_model(runner.model)
         if not isinstance(getattr(model, 'architecture', None), nn.Module):
             raise TypeError(
                 'StudentCheckpointHook should serve an algorithm of MMRazor, '

@@ -2,13 +2,12 @@ import math
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, autocast
 from torch import nn
 
+from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.registry import HOOKS
-
-from ..distillation_check import get_num_classes
+from mmdskd.utils.model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -46,9 +45,7 @@ class TeacherEvaluationHook(Hook):
             TypeError: If the model has no ``teacher``.
             ValueError: If the teacher is not that of the resumed run.
         """
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap_model(runner.model)
         teacher = getattr(model, 'teacher', None)
         if not isinstance(teacher, nn.Module):
             raise TypeError(

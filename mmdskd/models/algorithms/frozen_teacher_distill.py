@@ -1,12 +1,10 @@
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Callable, ContextManager, Optional, Union
 
 import torch
-import torch.nn.functional as F
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
@@ -16,16 +14,27 @@ from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import Tensor, nn
 
+from mmdskd.models.utils.fold_bn import find_foldable, fold
+from mmdskd.models.utils.teacher_weights import (
+    digest,
+    load_teacher,
+    load_teacher_weights,
+)
 from mmdskd.registry import MODELS
-from mmdskd.utils.fold_bn import find_foldable, fold
-from mmdskd.utils.teacher import digest, load_teacher, load_teacher_weights
-from mmdskd.utils.type_name import type_name
+from mmdskd.utils.config import type_name
+from mmdskd.utils.model import STUDENT_PREFIX
 
-Undo = Callable[[], None]
-AUTOCAST_DTYPES = ('bfloat16', 'float16')
-# Largest difference of what the teacher gives when it is sped up, over the
-# largest value of it.
-TOLERANCE = 1e-3
+from .teacher_forward import (
+    AUTOCAST_DTYPES,
+    TOLERANCE,
+    Undo,
+    _compile_arguments,
+    _is_activation,
+    _no_tf32,
+    _tensors,
+    check_autocast,
+    largest_difference,
+)
 
 
 @MODELS.register_module()
@@ -41,7 +50,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       on again in it where they change nothing that is recorded. After
       ``mmrazor.StopDistillHook`` has stopped the distillation it does not
       run at all.
-    - Its checkpoint must fit: see :func:`mmdskd.utils.teacher.load_teacher`.
+    - Its checkpoint must fit: see :func:`mmdskd.models.utils.teacher_weights.load_teacher`.
       Without ``teacher_ckpt``, an ``init_cfg`` of type ``Pretrained`` of the
       teacher is taken for it.
     - It is no child of this module. So optimizers, averaged models,
@@ -289,9 +298,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'none: leave out layer_decay_rate and the constructor of '
                 'optim_wrapper'
             )
-        prefix = 'architecture.'
-        if param_name.startswith(prefix):
-            param_name = param_name[len(prefix) :]
+        if param_name.startswith(STUDENT_PREFIX):
+            param_name = param_name[len(STUDENT_PREFIX) :]
         return self.student.get_layer_depth(param_name)
 
     def loss(
@@ -614,101 +622,3 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _set_channels_last(self) -> Undo:
         self.teacher.to(memory_format=torch.channels_last)
         return partial(self.teacher.to, memory_format=torch.contiguous_format)
-
-
-def check_autocast(device: str, dtype: str) -> None:
-    """Check that a device computes in a type of half precision.
-
-    Args:
-        device (str): Type of the device, such as "cuda".
-        dtype (str): "bfloat16" or "float16".
-
-    Raises:
-        ValueError: If it does not.
-    """
-    pixel = torch.ones(1, 1, 1, 1, device=device)
-    try:
-        with torch.autocast(device, dtype=getattr(torch, dtype)):
-            result = F.conv2d(pixel, pixel).dtype
-    except (RuntimeError, TypeError) as error:
-        result = error
-    if result is not getattr(torch, dtype):
-        raise ValueError(
-            f'teacher_autocast_dtype={dtype!r} is not there on '
-            f'{device!r} with torch {torch.__version__}: '
-            f'{result}'
-        )
-
-
-def largest_difference(
-    tensors: list[Tensor], reference: list[Tensor]
-) -> float:
-    """Compute how far tensors are from others, in the worst of them.
-
-    Args:
-        tensors (list[Tensor]): The tensors.
-        reference (list[Tensor]): As many, of the same shapes.
-
-    Returns:
-        float: Largest difference over the largest value of the reference,
-        >= 0; NaN if there is one.
-
-    Raises:
-        ValueError: If numbers or shapes differ.
-    """
-    shapes = [
-        [value.shape for value in values] for values in (tensors, reference)
-    ]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f'the recorded shapes are {shapes[0]} and no more {shapes[1]}'
-        )
-    ratios = [
-        (ours.double() - theirs.double()).abs().max()
-        / theirs.double().abs().max().clamp(min=torch.finfo().tiny)
-        for ours, theirs in zip(tensors, reference)
-        if theirs.numel()
-    ]
-    return torch.stack(ratios).max().item() if ratios else 0.0
-
-
-def _tensors(data: Any) -> Iterator[Tensor]:
-    """Find the tensors in what recorders hold."""
-    if isinstance(data, Tensor):
-        yield data
-    elif isinstance(data, dict):
-        yield from _tensors(list(data.values()))
-    elif isinstance(data, (list, tuple)):
-        for item in data:
-            yield from _tensors(item)
-
-
-def _is_activation(data: Any) -> bool:
-    return (
-        isinstance(data, Tensor)
-        and not isinstance(data, nn.Parameter)
-        and data.is_floating_point()
-    )
-
-
-def _compile_arguments(cfg: Union[bool, dict]) -> dict:
-    return cfg if isinstance(cfg, dict) else {}
-
-
-@contextmanager
-def _no_tf32() -> Iterator[None]:
-    """Let a GPU compute in full float32, so that errors of rounding are not
-    taken for those of a change."""
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    try:
-        before = [backend.allow_tf32 for backend in backends]
-    except RuntimeError:  # set by PyTorch's newer, other settings
-        yield
-        return
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        yield
-    finally:
-        for backend, value in zip(backends, before):
-            backend.allow_tf32 = value

@@ -1,5 +1,3 @@
-from mmdskd.utils.feature_layout import FeatureLayout
-
 from .batch_augments import (
     AugmentSequence,
     BaseBatchAugment,
@@ -7,6 +5,7 @@ from .batch_augments import (
     BatchRandomFlip,
 )
 from .data_preprocessor import AugmentingDataPreprocessor
+from .feature_layout import FeatureLayout
 
 __all__ = [
     'AugmentSequence',

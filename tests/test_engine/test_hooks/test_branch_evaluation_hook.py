@@ -21,7 +21,7 @@ import mmdskd
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmdskd.utils.cli import distribute_on_cpu
+from mmdskd.cli import distribute_on_cpu
 
 torch.set_num_threads(1)
 cfg = Config.fromfile(sys.argv[1])

@@ -16,7 +16,7 @@ from mmrazor.registry import MODELS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdskd.engine import LossWeightSchedulerHook
-from mmdskd.engine.hooks.loss_weight_scheduler_hook import log_prefix
+from mmdskd.engine.distillation_parts import log_prefix
 from mmdskd.models import (
     BaseLossWeightStrategy,
     BranchWeights,

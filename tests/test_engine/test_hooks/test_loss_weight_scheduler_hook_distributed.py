@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from mmdskd.utils.cli import distribute_on_cpu
-from mmdskd.utils.teacher import digest
+from mmdskd.cli import distribute_on_cpu
+from mmdskd.models.utils.teacher_weights import digest
 
 losses = []
 
@@ -91,7 +91,7 @@ import mmdskd
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmdskd.utils.cli import distribute_on_cpu
+from mmdskd.cli import distribute_on_cpu
 
 torch.set_num_threads(1)
 cfg = Config.fromfile(sys.argv[1])

@@ -8,7 +8,7 @@ from mmengine.hooks import CheckpointHook
 
 from mmdskd.engine import TeacherEvaluationHook
 from mmdskd.engine.hooks.teacher_evaluation_hook import chance_level
-from mmdskd.utils.run_log import read_run_log
+from mmdskd.experiments.run_log import read_run_log
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from mmdskd.utils.cli import distribute_on_cpu
+from mmdskd.cli import distribute_on_cpu
 
 seen, inputs, states = [], [], []
 

@@ -6,9 +6,9 @@ from mmrazor.models.architectures.connectors.base_connector import (
 )
 from torch import Tensor, nn
 
+from mmdskd.models.utils.feature_layout import FeatureLayout, unpack_feature
 from mmdskd.registry import MODELS
-from mmdskd.utils.auto import check_resolved
-from mmdskd.utils.feature_layout import FeatureLayout, unpack_feature
+from mmdskd.utils.config import check_resolved
 
 from ..heads import BaseBranchHead, Branch
 from ..heads.base_branch_head import is_ratio

@@ -5,9 +5,9 @@ from mmrazor.models.architectures.connectors.base_connector import (
 )
 from torch import Tensor
 
+from mmdskd.models.utils.feature_layout import FeatureLayout
 from mmdskd.registry import MODELS
-from mmdskd.utils.auto import check_resolved
-from mmdskd.utils.feature_layout import FeatureLayout
+from mmdskd.utils.config import check_resolved
 
 
 @MODELS.register_module()

@@ -1,0 +1,271 @@
+"""What the command line tools share: arguments, config and early checks."""
+
+import argparse
+import os
+import os.path as osp
+import tempfile
+from typing import Callable
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+
+from mmdskd.pairing.auto import resolve_auto
+from mmdskd.utils.config import load_config, type_name
+
+AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, which overrides settings of a config.
+
+    Args:
+        parser (ArgumentParser): The parser of a tool.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings that override those of the config, such as '
+        'randomness.seed=1 or key="[a,b]" (quoted, no white space)',
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that training and testing share.
+
+    Args:
+        parser (ArgumentParser): The parser of a tool.
+    """
+    parser.add_argument(
+        'config',
+        help='config file, or package::path of one that a package ships',
+    )
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints; by default the work_dir of '
+        'the config, or else work_dirs/<name of the config>',
+    )
+    add_cfg_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by the launcher',
+    )
+
+
+def load_run_config(args: argparse.Namespace) -> Config:
+    """Load the config of a run, fill in the shapes that it leaves out, and
+    see that its work_dir can be written.
+
+    Args:
+        args (Namespace): Values of :func:`add_run_arguments`.
+
+    Returns:
+        Config: The config, with the arguments merged into it.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    resolve_auto(cfg)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    make_work_dir(cfg.work_dir)
+    if cfg.launcher == 'pytorch' and get_device() == 'cpu':
+        distribute_on_cpu(cfg)
+    return cfg
+
+
+def make_work_dir(work_dir: str) -> None:
+    """Make the folder of a run, and see that it can be written.
+
+    Args:
+        work_dir (str): The folder. It may exist.
+
+    Raises:
+        OSError: If it can't be made or written.
+    """
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work_dir):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'work_dir should be a folder that can be written, but '
+            f'"{work_dir}" is not: {error.strerror} ({error.filename!r}). '
+            'Choose another one with --work-dir.'
+        ) from error
+
+
+def distribute_on_cpu(cfg: Config) -> None:
+    """Let the processes of a run without GPUs work together.
+
+    Whatever the backend, MMEngine selects a CUDA device in each process and
+    hands its number to DDP. It does neither if the process group exists and
+    the model wrapper names its devices.
+
+    Args:
+        cfg (Config): The config, changed in place.
+    """
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    torch.distributed.init_process_group('gloo')
+    if cfg.get('model_wrapper_cfg') is None:
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+    cfg.model_wrapper_cfg.device_ids = None
+
+
+def check_checkpoint(checkpoint: str) -> None:
+    """See that a checkpoint is there.
+
+    Args:
+        checkpoint (str): Path of a file, or a URL, which is not looked at.
+
+    Raises:
+        FileNotFoundError: If it is a path, and no file is there.
+    """
+    if '://' not in checkpoint and not osp.isfile(checkpoint):
+        raise FileNotFoundError(
+            f'checkpoint should be a file or a URL, but there is no file '
+            f'{checkpoint!r} (looked from {os.getcwd()}).'
+        )
+
+
+def enable_amp(cfg: Config) -> None:
+    """Switch a training config to automatic mixed precision.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Raises:
+        ValueError: If the optimizer wrapper is not a plain one.
+        RuntimeError: If the device can't do it.
+    """
+    wrapper = cfg.optim_wrapper
+    if 'constructor' in wrapper or type_name(wrapper, 'OptimWrapper') not in (
+        'OptimWrapper',
+        'AmpOptimWrapper',
+    ):
+        raise ValueError(
+            '--amp should meet an optim_wrapper of type "OptimWrapper" or '
+            f'"AmpOptimWrapper" without a constructor, but got {wrapper}.'
+        )
+    if get_device() not in AMP_DEVICES:
+        raise RuntimeError(
+            f'--amp should run on one of {AMP_DEVICES}, as the '
+            'AmpOptimWrapper of MMEngine serves no other device, but this '
+            f'machine offers {get_device()!r}. Leave out --amp.'
+        )
+    wrapper.type = 'AmpOptimWrapper'
+    wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Let the learning rate follow the total batch size.
+
+    Args:
+        cfg (Config): The config, changed in place.
+
+    Raises:
+        ValueError: If the config doesn't say which batch size its learning
+            rate is for.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ValueError(
+            '--auto-scale-lr should meet a config that says which batch size '
+            'its learning rate is for, as in auto_scale_lr = '
+            'dict(base_batch_size=128), but got auto_scale_lr = '
+            f'{cfg.get("auto_scale_lr")}.'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def resume_from(cfg: Config, resume: str) -> None:
+    """Let a training config go on from a checkpoint.
+
+    Args:
+        cfg (Config): The config, changed in place.
+        resume (str): Path or URL of a checkpoint, or "auto" for the latest
+            one of ``cfg.work_dir``, if there is one.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+    """
+    if resume != 'auto':
+        check_checkpoint(resume)
+    cfg.resume = True
+    cfg.load_from = None if resume == 'auto' else resume
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Read ``C,H,W``.
+
+    Args:
+        text (str): Three numbers with commas between them.
+
+    Returns:
+        tuple[int]: The numbers.
+
+    Raises:
+        ArgumentTypeError: If they are not three numbers >= 1.
+    """
+    numbers = text.split(',')
+    if len(numbers) != 3 or not all(
+        n.isdecimal() and int(n) > 0 for n in numbers
+    ):
+        raise argparse.ArgumentTypeError(
+            'should be channels, height and width of an image, such as '
+            f'3,32,32, but got {text!r}'
+        )
+    return tuple(map(int, numbers))
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers for the command line.
+
+    Args:
+        minimum (int): The least that is allowed.
+
+    Returns:
+        Callable: The reader, which raises ArgumentTypeError.
+    """
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(
+                f'should be a whole number >= {minimum}, but got {text!r}'
+            )
+        return int(text)
+
+    return read
+
+
+def parse_options(options: list[str]) -> dict:
+    """Read settings as ``tools/train.py`` does.
+
+    Args:
+        options (list[str]): Settings, ``KEY=VALUE``.
+
+    Returns:
+        dict: Their values by key.
+    """
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options

@@ -1,0 +1,125 @@
+import importlib.util
+import os.path as osp
+from importlib import metadata
+
+import torch
+
+from mmdskd.utils.checkpoint import (
+    MMENGINE_GLOBALS,
+    MapLocation,
+    load_checkpoint_file,
+)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed or importable.
+
+    Args:
+        package (str): Name of the package, or of its module.
+
+    Returns:
+        bool: Whether it is there.
+    """
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """Get the folder of an installed package.
+
+    Args:
+        package (str): Name of the package, or of its module.
+
+    Returns:
+        str: The folder of its module.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+        RuntimeError: It is a namespace package, which has no folder.
+    """
+    module = package
+    if importlib.util.find_spec(module) is None and is_installed(package):
+        # The module is named otherwise, such as mmseg of mmsegmentation.
+        top_level = metadata.distribution(package).read_text('top_level.txt')
+        module = (top_level or package).split()[0]
+    spec = importlib.util.find_spec(module)
+    if spec is None:
+        raise ModuleNotFoundError(f'package "{package}" is not installed')
+    if spec.origin is None:
+        raise RuntimeError(
+            f'"{package}" should be a regular package, but it is a '
+            'namespace package, which has no folder of its own'
+        )
+    return osp.dirname(spec.origin)
+
+
+def find_packages_without_pkg_resources() -> None:
+    """Let MMEngine find packages by ``importlib``.
+
+    MMEngine reads ``package::path`` configs by ``pkg_resources``, which
+    setuptools >= 82 no longer ships (mmcv#3325 is the same break), and
+    which does not find the folder of a package that ``pip install -e``
+    linked.
+    """
+    from mmengine import utils
+    from mmengine.config import config
+    from mmengine.hub import hub
+    from mmengine.utils import package_utils
+
+    for module in (package_utils, utils, config):
+        module.is_installed = is_installed
+    for module in (package_utils, utils, config, hub):
+        module.get_installed_path = get_installed_path
+
+
+def add_mmdskd_config_paths() -> None:
+    """Let ``mmdskd::...`` name a config of this package.
+
+    MMEngine takes only the packages of a fixed table.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE['mmdskd'] = 'mmdskd'
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``weights_only=True`` read what MMEngine saves for a resume.
+
+    It is the default of ``torch.load`` from torch 2.6 on, and refuses
+    MMEngine's ``HistoryBuffer`` (mmengine#1650, #1655). Exactly the names of
+    ``MMENGINE_GLOBALS`` are allowed; the ``getattr`` among them is a
+    stand-in. torch < 2.4 has no such list.
+    """
+    if hasattr(torch.serialization, 'add_safe_globals'):
+        torch.serialization.add_safe_globals(list(MMENGINE_GLOBALS.values()))
+
+
+def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
+    """Load a checkpoint from a local path, for MMEngine.
+
+    Args:
+        filename (str): Path of the checkpoint.
+        map_location: Where to put the tensors, as in :func:`torch.load`.
+
+    Returns:
+        dict: The checkpoint.
+    """
+    return load_checkpoint_file(filename, map_location)
+
+
+def load_local_checkpoints_safely() -> None:
+    """Make MMEngine read local checkpoints by ``load_checkpoint_file``.
+
+    MMEngine calls ``torch.load`` as it is, which runs any code in the file on
+    torch < 2.6. So a teacher, a resume and ``load_from`` are read safely on
+    every torch, with the same errors; below torch 2.6 this refuses files
+    with other classes that would have loaded before. Checkpoints from a URL
+    are still loaded as MMEngine does.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    CheckpointLoader.register_scheme('', load_from_local, force=True)

@@ -1,0 +1,87 @@
+import re
+from typing import Optional
+
+from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from torch import nn
+
+from mmdskd.models import DSKDLoss
+
+
+def find_dskd_losses(
+    model: nn.Module, name: Optional[str] = None
+) -> dict[str, DSKDLoss]:
+    """Find the DSKD losses of a model by their names in ``distill_losses``.
+
+    Args:
+        model (nn.Module): The algorithm.
+        name (str, optional): The one to return; None returns all.
+
+    Returns:
+        dict[str, DSKDLoss]: The losses by name.
+
+    Raises:
+        KeyError: If there is none, or none of that name.
+    """
+    found = [
+        (path.rpartition('.')[2], module)
+        for path, module in model.named_modules()
+        if isinstance(module, DSKDLoss)
+    ]
+    losses = dict(found)
+    prefixes = {log_prefix(loss) for loss in losses}
+    if len(prefixes) < len(found):
+        raise KeyError(
+            'DSKD losses should have names that differ in more '
+            'than the word "loss", but they are '
+            f'{[loss for loss, _ in found]}'
+        )
+    if not losses:
+        raise KeyError(
+            f'{type(model).__name__} has no mmdskd.DSKDLoss in its '
+            'distill_losses, so it has no branches'
+        )
+    if name is None:
+        return losses
+    if name not in losses:
+        raise KeyError(
+            f'loss={name!r} is not a DSKD loss of the model: '
+            f'choose one of {", ".join(losses)}, or None for all'
+        )
+    return {name: losses[name]}
+
+
+def find_recorders(model: nn.Module) -> list[BaseRecorder]:
+    """Find all recorders of the distillers in a model.
+
+    Args:
+        model (nn.Module): The algorithm.
+
+    Returns:
+        list[BaseRecorder]: The recorders, MMRazor's and ours.
+    """
+    return [
+        recorder
+        for module in model.modules()
+        for manager in vars(module).values()
+        if isinstance(manager, RecorderManager)
+        for recorder in manager.recorders.values()
+    ]
+
+
+def log_prefix(name: str) -> str:
+    """The name of a loss in the log: without the word ``loss``, whose keys
+    MMEngine would smooth."""
+    return re.sub('_?loss_?', '', name) or 'dskd'
+
+
+def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
+    """Get the number of classes of a classifier, as far as it tells.
+
+    Args:
+        model (nn.Module, optional): The classifier.
+
+    Returns:
+        int, optional: The number, or None if it is not known.
+    """
+    return getattr(getattr(model, 'head', None), 'num_classes', None)

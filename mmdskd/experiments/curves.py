@@ -1,0 +1,181 @@
+import re
+from collections import defaultdict
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.config import Config
+
+from .run_log import RunLog, find_sessions, read_run_log
+
+# "dskd.feat_0" is a loss of branch 0, "dskd.weight_feat_0" is its weight.
+SERIES = re.compile(
+    r'(?P<loss>.+)\.(?P<weight>weight_)?'
+    r'(?P<term>logit|feat|label)_(?P<branch>\d+)'
+)
+
+
+TERMS = dict(
+    logit='Logit loss of each branch',
+    feat='Feature loss of each branch',
+    label='Label loss of each branch',
+)
+
+
+class Curve(NamedTuple):
+    """What several runs have logged under one name.
+
+    Attributes:
+        x (ndarray): Epochs (or iterations, in training by iterations), (n, ).
+        mean (ndarray): Mean of the runs, (n, ).
+        low (ndarray): Lowest of the runs, (n, ).
+        high (ndarray): Highest of the runs, (n, ).
+    """
+
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Branch(NamedTuple):
+    """The curves of one branch, in one term of one DSKDLoss."""
+
+    losses: Curve
+    weights: Curve
+
+
+def iterations_per_epoch(log: RunLog) -> int:
+    """Find out how many iterations an epoch has.
+
+    Args:
+        log (RunLog): Log of a run.
+
+    Returns:
+        int: The number, or 1 in training by iterations. It is too small if
+        the log ends before the end of the first epoch.
+    """
+    # Iteration i of epoch e is the first to last of n: n(e-1) < i <= ne.
+    return max(
+        (
+            ceil(line['iter'] / line['epoch'])
+            for line in log.train
+            if line.get('epoch')
+        ),
+        default=1,
+    )
+
+
+def join_curves(logs: list[RunLog], part: str, key: str) -> Curve:
+    """Take together what several runs have logged under one name.
+
+    Args:
+        logs (list[RunLog]): The runs.
+        part (str): "train" or "val".
+        key (str): The name.
+
+    Returns:
+        Curve: The curve. Where not all runs have logged, it is about those
+        that have.
+    """
+    points = defaultdict(list)
+    for log in logs:
+        scale = iterations_per_epoch(log) if part == 'train' else 1
+        for line in getattr(log, part):
+            if key in line:
+                points[line['step'] / scale].append(line[key])
+    x = sorted(points)
+    return Curve(
+        *(
+            np.array(values)
+            for values in (
+                x,
+                [np.mean(points[i]) for i in x],
+                [np.min(points[i]) for i in x],
+                [np.max(points[i]) for i in x],
+            )
+        )
+    )
+
+
+def find_branches(
+    logs: list[RunLog],
+) -> dict[str, dict[str, dict[int, Branch]]]:
+    """Find the branches that runs have logged.
+
+    Args:
+        logs (list[RunLog]): Runs of one method.
+
+    Returns:
+        dict: The branches, by loss ("dskd"), term ("logit", "feat" or
+        "label"), and number.
+    """
+    found = set()
+    for log in logs:
+        for line in log.train:
+            found.update(key for key in line if SERIES.fullmatch(key))
+    branches: dict = {}
+    for term in TERMS:
+        for key in sorted(found):
+            match = SERIES.fullmatch(key)
+            if match['term'] != term or match['weight']:
+                continue
+            loss, number = match['loss'], int(match['branch'])
+            branches.setdefault(loss, {}).setdefault(term, {})[number] = (
+                Branch(
+                    join_curves(logs, 'train', key),
+                    join_curves(
+                        logs, 'train', f'{loss}.weight_{term}_{number}'
+                    ),
+                )
+            )
+    return branches
+
+
+def read_sources(run: str, loss: str, number: int) -> list[str]:
+    """Read where the branches attach, from the config of a run.
+
+    Args:
+        run (str): Work directory of the run, or its log file.
+        loss (str): The loss as in the log, such as "dskd" for "loss_dskd".
+        number (int): Number of branches.
+
+    Returns:
+        list[str]: The modules, or "stage 0", "stage 1"... if there is no
+        config beside the log, or if it doesn't tell them.
+    """
+    sources = []
+    config = find_sessions(run)[-1].with_name('config.py')
+    if config.exists():
+        cfg = Config.fromfile(config, import_custom_modules=False)
+        distiller = cfg.model.get('distiller', {})
+        mappings = distiller.get('loss_forward_mappings', {})
+        mapping = mappings.get(f'loss_{loss}', mappings.get(loss, {}))
+        recorder = mapping.get('branches', {}).get('recorder')
+        recorders = distiller.get('student_recorders', {})
+        sources = recorders.get(recorder, {}).get('sources', [])
+    if len(sources) != number:
+        return [f'stage {i}' for i in range(number)]
+    return list(sources)
+
+
+def read_nonempty(run: str) -> RunLog:
+    """Read the log of a run that has logged something.
+
+    Args:
+        run (str): Work directory of the run, or its log file.
+
+    Returns:
+        RunLog: The log.
+
+    Raises:
+        FileNotFoundError: If there is no log, or nothing in it.
+    """
+    log = read_run_log(run)
+    if not log.train and not log.val:
+        raise FileNotFoundError(
+            'RUN should be the work_dir of a run that has logged something, '
+            'with <time of start>/vis_data/scalars.json in it, or such a '
+            f'file, but got {run!r}.'
+        )
+    return log

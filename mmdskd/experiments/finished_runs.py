@@ -1,0 +1,284 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from mmdskd.export.student_weights import CONFIG_NAME
+
+from .run_log import SCALARS, find_sessions, read_run_log
+
+# What a result depends on...
+RECIPE = (
+    'model.',
+    'data_preprocessor.',
+    'train_dataloader.',
+    'val_dataloader.dataset.',
+    'val_evaluator.',
+    'val_cfg.',
+    'optim_wrapper.',
+    'param_scheduler.',
+    'train_cfg.',
+    'auto_scale_lr.',
+    'custom_hooks.',
+    'load_from',
+    'launcher',
+)
+
+
+# ... but for where files are, how fast they are read, and how names of types
+# are looked up.
+INCIDENTAL = (
+    '_scope_',
+    'checkpoint',
+    'data_root',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+)
+
+
+class FinishedRun(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        path (Path): Its work directory.
+        config (str): Name of its config.
+        recipe (dict): The settings that its result depends on, by dotted
+            key.
+        seed (int): Its random seed.
+        started (str): When it was started, or resumed for the last time, in
+            MMEngine's format, such as "20240131_235959".
+        last (float): Accuracy after the last epoch, in percent.
+        best (float): Highest accuracy of all epochs, in percent.
+        best_epoch (int): The first epoch that has it, from 1 on.
+    """
+
+    path: Path
+    config: str
+    recipe: dict[str, Any]
+    seed: int
+    started: str
+    last: float
+    best: float
+    best_epoch: int
+
+
+def find_runs(folders: list[str]) -> list[Path]:
+    """Find the work directories of all runs, at any depth.
+
+    Args:
+        folders (list[str]): Where to look. A run may itself be a folder.
+
+    Returns:
+        list[Path]: The work directories, each once.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no run in it.
+    """
+    runs = {}
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(
+                'FOLDER should be a folder with runs of tools/train.py, such '
+                f'as work_dirs, but there is no folder {folder!r}.'
+            )
+        logs = Path(folder).rglob(str(Path('*', SCALARS)))
+        found = [path.parents[2] for path in logs]
+        if not found:
+            raise FileNotFoundError(
+                'FOLDER should hold runs of tools/train.py, as RUN/<time of '
+                f'start>/{SCALARS}, at any depth, but there is none in '
+                f'{folder!r}.'
+            )
+        runs.update({run.resolve(): run for run in sorted(found)})
+    return list(runs.values())
+
+
+def read_run(path: Path, metric: str) -> FinishedRun:
+    """Read a finished run.
+
+    Args:
+        path (Path): Its work directory.
+        metric (str): Name of the accuracy in the log.
+
+    Returns:
+        FinishedRun: The run.
+
+    Raises:
+        ValueError: If it is not finished, or if what it has left does not
+            tell all that is needed.
+    """
+    sessions = find_sessions(path)
+    configs = [
+        read_config(session.with_name('config.py')) for session in sessions
+    ]
+    cfg = configs[-1]
+    max_epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    if max_epochs is None:
+        raise ValueError('its config has no train_cfg.max_epochs')
+    try:
+        val = read_run_log(path).val
+    except ValueError as error:
+        raise ValueError(f'its log cannot be read: {error}') from error
+    values = {line['step']: line[metric] for line in val if metric in line}
+    if val and not values:
+        raise ValueError(
+            f'its validations have no {metric!r}, but '
+            f'{sorted(set().union(*val) - {"step"})}'
+        )
+    last_epoch = max(values, default=0)
+    if last_epoch != max_epochs:
+        raise ValueError(
+            f'not finished: validated up to epoch {last_epoch} of {max_epochs}'
+        )
+    best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch))
+    name = find_config_name(path)
+    return FinishedRun(
+        path,
+        name,
+        read_recipe(cfg, name),
+        find_seed(configs),
+        sessions[-1].parents[1].name,
+        values[last_epoch],
+        values[best_epoch],
+        best_epoch,
+    )
+
+
+def read_config(path: Path) -> Config:
+    """Read a config without importing what it needs to run.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: If it can't be read.
+    """
+    try:
+        return Config.fromfile(path, import_custom_modules=False)
+    # A damaged file can raise anything.
+    except Exception as error:
+        raise ValueError(
+            f'{path} cannot be read as a config '
+            f'({type(error).__name__}: {error})'
+        ) from error
+
+
+def find_config_name(path: Path) -> str:
+    """Find the name of the config of a run.
+
+    Args:
+        path (Path): Its work directory, in which MMEngine leaves the config
+            under its own name.
+
+    Returns:
+        str: The name.
+
+    Raises:
+        ValueError: If there is no such file, or more than one.
+    """
+    names = sorted(
+        file.stem for file in path.glob('*.py') if file.name != CONFIG_NAME
+    )
+    if len(names) != 1:
+        raise ValueError(
+            'it should hold one config, whose file name tells '
+            f'what was trained, but holds {names}'
+        )
+    return names[0]
+
+
+def find_seed(configs: list[Config]) -> int:
+    """Find the seed of a run.
+
+    Args:
+        configs (list[Config]): Its config, for each time that it was
+            started. A resumed run goes on with the seed of its checkpoint,
+            whatever its config says.
+
+    Returns:
+        int: The seed.
+
+    Raises:
+        ValueError: If it was drawn at random.
+    """
+    starts = [cfg for cfg in configs[1:] if not cfg.get('resume')]
+    cfg = [configs[0], *starts][-1]
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is None:
+        raise ValueError('its config has no randomness.seed')
+    return seed
+
+
+def read_recipe(cfg: Config, name: str) -> dict[str, Any]:
+    """Take the settings out of a config that a result depends on.
+
+    Args:
+        cfg (Config): The config.
+        name (str): Its name. The batch size of one for a single device, as
+            "1xb64" in it says, depends on the launcher.
+
+    Returns:
+        dict: The settings by dotted key, such as "optim_wrapper.type".
+    """
+    content = {'launcher': 'none', 'load_from': None, **cfg.to_dict()}
+    if '_1xb' not in name:
+        content['launcher'] = 'none'  # as many devices as it says
+    if content.get('resume'):
+        content['load_from'] = None  # its own checkpoint
+    recipe = {}
+    for key, value in flatten(content):
+        last = key.rpartition('.')[2]
+        if last == 'type':
+            # A pure-Python config names the module, another one the scope.
+            value = str(value).rpartition('.')[2]
+        if last == 'teacher_ckpt':
+            value = value and 'given'  # without it, noise is distilled
+        if key.startswith(RECIPE) and last not in INCIDENTAL:
+            recipe[key] = value
+    return recipe
+
+
+def flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """List all values in nested dicts and sequences.
+
+    Args:
+        node: A dict, a list or tuple, or a value.
+        prefix (str): What the keys start with. Defaults to nothing.
+
+    Yields:
+        tuple: Dotted key and value.
+    """
+    if isinstance(node, (list, tuple)):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        yield prefix, node
+        return
+    for key, value in node.items():
+        yield from flatten(value, f'{prefix}.{key}' if prefix else str(key))
+
+
+def read_runs(
+    paths: list[Path], metric: str
+) -> tuple[list[FinishedRun], dict[Path, str]]:
+    """Read the runs that are finished.
+
+    Args:
+        paths (list[Path]): Work directories.
+        metric (str): Name of the accuracy in the log.
+
+    Returns:
+        tuple: The runs, and why others are left out, by work directory.
+    """
+    runs, left_out = [], {}
+    for path in paths:
+        try:
+            runs.append(read_run(path, metric))
+        except (OSError, ValueError) as error:
+            left_out[path] = str(error)
+    return runs, left_out

@@ -1,0 +1,220 @@
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from .curves import (
+    TERMS,
+    Branch,
+    Curve,
+    find_branches,
+    join_curves,
+    read_nonempty,
+    read_sources,
+)
+from .run_log import RunLog
+from .schematic import branch_colors, draw_schematic
+
+METHOD_COLORS = (
+    '#7f7f7f',
+    '#1f77b4',
+    '#d62728',
+    '#2ca02c',
+    '#9467bd',
+    '#8c564b',
+    '#e377c2',
+    '#17becf',
+    '#bcbd22',
+    '#ff7f0e',
+)
+
+
+TEACHER_COLOR = '#222222'
+
+
+def plot_curve(axes: Axes, curve: Curve, color: object, **kwargs) -> None:
+    """Draw a curve, and its range as a shade.
+
+    Args:
+        axes (Axes): Where to draw.
+        curve (Curve): The curve.
+        color: Its color.
+        **kwargs: Arguments of ``Axes.plot``.
+    """
+    axes.plot(curve.x, curve.mean, color=color, **kwargs)
+    if (curve.low < curve.high).any():
+        axes.fill_between(
+            curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0
+        )
+
+
+def draw_accuracy(
+    axes: Axes,
+    methods: dict[str, list[RunLog]],
+    teachers: list[RunLog],
+    metric: str,
+    unit: str,
+) -> None:
+    """Draw the accuracy of all runs over training.
+
+    Args:
+        axes (Axes): Where to draw.
+        methods (dict[str, list[RunLog]]): The runs of each method.
+        teachers (list[RunLog]): Runs whose last accuracy is drawn as a line.
+        metric (str): Name of the accuracy in the log.
+        unit (str): What x counts.
+    """
+    curves = {
+        name: join_curves(logs, 'val', metric)
+        for name, logs in methods.items()
+    }
+    curves = {name: curve for name, curve in curves.items() if len(curve.x)}
+    finals = []
+    lowest = []
+    if teachers:
+        last = np.mean(
+            [join_curves([log], 'val', metric).mean[-1] for log in teachers]
+        )
+        axes.axhline(
+            last,
+            color=TEACHER_COLOR,
+            ls='--',
+            lw=1.5,
+            label=f'teacher: {last:.2f} %',
+        )
+        finals.append(last)
+    for (name, curve), color in zip(curves.items(), colors_of(curves)):
+        plot_curve(
+            axes, curve, color, lw=2, label=f'{name}: {curve.mean[-1]:.2f} %'
+        )
+        finals.append(curve.mean[-1])
+        # The first tenth of training would flatten all that follows.
+        lowest.append(curve.low[len(curve.low) // 10 :].min())
+    if curves:
+        top, bottom = max(finals), min(lowest)
+        axes.set_ylim(max(bottom - 2, 0), min(top + (top - bottom) / 10, 100))
+    axes.set_title('Accuracy on the validation data')
+    axes.set_xlabel(unit)
+    axes.set_ylabel('top-1 (%)' if metric.endswith('top1') else metric)
+    axes.legend(loc='lower right', title='after the last epoch')
+
+
+def colors_of(methods: dict[str, object]) -> list[str]:
+    """Choose a color for each method."""
+    return [METHOD_COLORS[i % len(METHOD_COLORS)] for i in range(len(methods))]
+
+
+def draw_branches(
+    axes: list[Axes],
+    branches: dict[int, Branch],
+    sources: list[str],
+    title: str,
+    unit: str,
+) -> None:
+    """Draw losses and weights of the branches in one term.
+
+    Args:
+        axes (list[Axes]): Where to draw losses and weights.
+        branches (dict[int, Branch]): The branches by number.
+        sources (list[str]): Where they attach.
+        title (str): What the term is about.
+        unit (str): What x counts.
+    """
+    losses, weights = axes
+    colors = branch_colors(len(sources))
+    for number, branch in branches.items():
+        label = f'branch {number} ({sources[number]})'
+        style = dict(lw=1.6, label=label)
+        plot_curve(losses, branch.losses, colors[number], **style)
+        plot_curve(weights, branch.weights, colors[number], **style)
+    if all((branch.losses.low > 0).all() for branch in branches.values()):
+        losses.set_yscale('log')
+        losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        losses.yaxis.set_major_formatter('{x:g}')
+        losses.yaxis.set_minor_formatter(NullFormatter())
+    losses.set_title(title)
+    losses.set_ylabel('loss before weighting')
+    # Weights that hardly differ should look so.
+    low, high = weights.get_ylim()
+    weights.set_ylim(min(low, 0.9), max(high, 1.1))
+    weights.axhline(1, color='0.4', ls=':', lw=1.2)
+    weights.annotate(
+        'equal weights',
+        (1, 1),
+        (-4, 3),
+        xycoords=weights.get_yaxis_transform(),
+        textcoords='offset points',
+        ha='right',
+        va='bottom',
+        fontsize=8,
+        color='0.4',
+    )
+    weights.set_ylabel('weight (average 1)')
+    weights.set_xlabel(unit)
+    weights.sharex(losses)
+
+
+def draw_report(
+    runs: dict[str, list[str]],
+    teachers: list[str],
+    metric: str = 'accuracy/top1',
+) -> Figure:
+    """Draw the picture.
+
+    Args:
+        runs (dict[str, list[str]]): The runs of each method: work
+            directories or log files.
+        teachers (list[str]): Runs whose last accuracy is drawn as a line.
+        metric (str): Name of the accuracy in the log.
+            Defaults to "accuracy/top1".
+
+    Returns:
+        Figure: The picture.
+    """
+    methods = {
+        name: [read_nonempty(run) for run in paths]
+        for name, paths in runs.items()
+    }
+    teacher_logs = [read_nonempty(run) for run in teachers]
+    by_epoch = all(
+        'epoch' in line
+        for logs in methods.values()
+        for log in logs
+        for line in log.train
+    )
+    unit = 'epoch' if by_epoch else 'iteration'
+    panels = [
+        (name, loss, terms)
+        for name, logs in methods.items()
+        for loss, terms in find_branches(logs).items()
+    ]
+    heights = [4.0] + [4.8] * len(panels)
+    figure = plt.figure(
+        figsize=(10 if panels else 6, sum(heights)), layout='constrained'
+    )
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    top = grid[0].subgridspec(1, 2 if panels else 1)
+    draw_accuracy(
+        figure.add_subplot(top[-1]), methods, teacher_logs, metric, unit
+    )
+    for row, (name, loss, terms) in enumerate(panels, 1):
+        number = 1 + max(max(branches) for branches in terms.values())
+        sources = read_sources(runs[name][0], loss, number)
+        if row == 1:
+            draw_schematic(figure.add_subplot(top[0]), sources)
+        cells = grid[row].subgridspec(2, len(terms), height_ratios=[2.6, 2.2])
+        for column, (term, branches) in enumerate(terms.items()):
+            title = TERMS[term]
+            if len(panels) > 1:
+                title = f'{name} ({loss})\n{title}'
+            pair = [figure.add_subplot(cells[i, column]) for i in range(2)]
+            draw_branches(pair, branches, sources, title, unit)
+            if column == 0:
+                # All columns have the same colors.
+                pair[0].legend()
+    for axes in figure.axes:
+        axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[['top', 'right']].set_visible(False)
+    return figure

@@ -1,0 +1,230 @@
+import hashlib
+import json
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import set_random_seed
+from torch import nn
+
+from mmdskd.cli import parse_options
+from mmdskd.export.student_weights import CONFIG_NAME, student_path
+from mmdskd.utils.config import load_config
+from mmdskd.utils.files import write_json
+
+from .run_log import read_run_log, training_seconds
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+ACCURACY = 'accuracy/top1'
+
+
+class TrainingRun:
+    """One training: a method with a seed.
+
+    Its folder holds what ``tools/train.py`` writes, the output of that in
+    ``train.log``, and ``run.json``: what is trained, and when it is finished
+    also the result.
+
+    Args:
+        method (str): Name of the method, and of the folder.
+        seed (int): Random seed.
+        config (str): Path of the config, from the root of the project.
+        root (Path): Folder of the whole demo.
+        options (list[str]): ``KEY=VALUE`` settings that override the config.
+        parents (list[TrainingRun]): The runs that this one needs. Defaults to none.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        seed: int,
+        config: str,
+        root: Path,
+        options: list[str],
+        parents: tuple['TrainingRun', ...] = (),
+    ) -> None:
+        self.method = method
+        self.seed = seed
+        self.config = config
+        self.options = [*options, f'randomness.seed={seed}']
+        self.parents = parents
+        self.work_dir = root / f'seed{seed}' / method
+        self.student_init = root / f'seed{seed}' / 'student_init.pth'
+        self.cfg = load_config(self.config_path)
+        self.cfg.merge_from_dict(parse_options(self.options))
+        self.max_epochs = self.cfg.train_cfg.max_epochs
+        self.distilled = 'architecture' in self.cfg.model
+        content = [self.cfg.to_dict(), [run.fingerprint for run in parents]]
+        self.fingerprint = hashlib.sha256(
+            json.dumps(content, sort_keys=True, default=str).encode()
+        ).hexdigest()
+
+    @property
+    def config_path(self) -> str:
+        return os.path.relpath(TOOLS.parent / self.config)
+
+    @property
+    def state(self) -> dict:
+        """dict: What ``run.json`` says, if it is about this very config."""
+        path = self.work_dir / 'run.json'
+        state = json.loads(path.read_text()) if path.exists() else {}
+        return state if state.get('fingerprint') == self.fingerprint else {}
+
+    @property
+    def result(self) -> Optional[dict]:
+        """dict: The result, once the run is finished."""
+        result = self.state.get('result')
+        if result is None:
+            return None
+        checkpoint = self.work_dir / result['checkpoint']
+        if not checkpoint.is_file():
+            return None
+        return dict(result, checkpoint=str(checkpoint))
+
+    @property
+    def last_checkpoint(self) -> Optional[Path]:
+        """Path: The newest checkpoint that has been validated, if any.
+
+        A kill can leave one that is torn, or that has not been validated
+        yet; a resume from the last epoch would not make up for it.
+        """
+        log = read_run_log(self.work_dir)
+        validated = log.val[-1]['step'] if log.val else 0
+        epochs = [
+            epoch
+            for epoch in range(1, validated + 1)
+            if self.checkpoint_of(epoch).is_file()
+        ]
+        return self.checkpoint_of(epochs[-1]) if epochs else None
+
+    def checkpoint_of(self, epoch: int) -> Path:
+        return self.work_dir / f'epoch_{epoch}.pth'
+
+    def prepare(self) -> None:
+        """Make the folder, and set aside one that another config has left."""
+        if self.state:
+            return
+        if self.work_dir.exists():
+            kept = set_aside(self.work_dir)
+            print(
+                f'{self.work_dir} was trained with other settings; it is '
+                f'kept as {kept}.'
+            )
+        self.work_dir.mkdir(parents=True)
+        if self.method == 'student':
+            save_initial_weights(self.cfg, self.seed, self.student_init)
+        write_json(
+            self.work_dir / 'run.json', dict(fingerprint=self.fingerprint)
+        )
+
+    def command(self) -> list[str]:
+        """Put together the call of ``tools/train.py``.
+
+        Returns:
+            list[str]: The call. It goes on from the last checkpoint.
+        """
+        options = list(self.options)
+        if self.method != 'teacher':
+            student = 'model.architecture' if self.distilled else 'model'
+            options += [
+                f'{student}.init_cfg.type=Pretrained',
+                f'{student}.init_cfg.checkpoint={self.student_init}',
+            ]
+        if self.distilled:
+            teacher = self.parents[0].result['checkpoint']
+            options.append(f'model.teacher_ckpt={teacher}')
+        command = [
+            sys.executable,
+            str(TOOLS / 'train.py'),
+            self.config_path,
+            '--work-dir',
+            str(self.work_dir),
+            '--cfg-options',
+            *options,
+        ]
+        if self.last_checkpoint:
+            command += ['--resume', str(self.last_checkpoint)]
+        return command
+
+    def finish(self) -> None:
+        """Write the result of a training that has come to its end."""
+        last = read_run_log(self.work_dir).val[-1]
+        checkpoint = self.last_checkpoint.name
+        cfg = self.cfg
+        if self.distilled:
+            checkpoint = student_path(checkpoint)
+            cfg = Config.fromfile(self.work_dir / CONFIG_NAME)
+        network = build_network(cfg)
+        result = dict(
+            method=self.method,
+            seed=self.seed,
+            accuracy_top1=last[ACCURACY],
+            params=sum(p.numel() for p in network.parameters()),
+            seconds=round(training_seconds(self.work_dir), 1),
+            config=self.config,
+            checkpoint=checkpoint,
+        )
+        write_json(
+            self.work_dir / 'run.json',
+            dict(fingerprint=self.fingerprint, result=result),
+        )
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a folder to the first free one of ``name.1``, ``name.2``..."""
+    number = 1
+    while folder.with_name(f'{folder.name}.{number}').exists():
+        number += 1
+    return folder.rename(folder.with_name(f'{folder.name}.{number}'))
+
+
+def build_network(cfg: Config) -> nn.Module:
+    """Build the network of a plain config, without its weights."""
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    with warnings.catch_warnings():
+        # MMPretrain warns of compiled operators that no network here needs.
+        warnings.simplefilter('ignore')
+        return MODELS.build(cfg.model)
+
+
+def save_initial_weights(cfg: Config, seed: int, path: Path) -> None:
+    """Save the weights from which all students of a seed start.
+
+    Args:
+        cfg (Config): Config of the plain student.
+        seed (int): Random seed.
+        path (Path): The file.
+    """
+    set_random_seed(seed)
+    network = build_network(cfg)
+    # It would log each initialised parameter.
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
+    network.init_weights()
+    temporary = path.with_suffix('.tmp')
+    torch.save(dict(state_dict=network.state_dict()), temporary)
+    os.replace(temporary, path)
+
+
+def finished_epochs(run: TrainingRun) -> int:
+    """Count the epochs of a run that are finished.
+
+    Args:
+        run (TrainingRun): The run.
+
+    Returns:
+        int: The epochs, as far as the log tells: an epoch is known to be
+        finished when it has been validated or the next one is logged.
+    """
+    log = read_run_log(run.work_dir)
+    validated = log.val[-1]['step'] if log.val else 0
+    begun = log.train[-1]['epoch'] if log.train else 1
+    return max(validated, begun - 1)

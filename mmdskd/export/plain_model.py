@@ -1,0 +1,86 @@
+from inspect import isfunction
+from typing import Any
+
+from mmengine.fileio import load
+from mmengine.hub import get_config
+from mmengine.registry import MODELS
+from mmrazor.registry import sub_model
+
+from mmdskd.utils.config import find_class, type_name
+
+
+def make_plain_model(architecture: dict, scope: str) -> dict:
+    """Make the plain model of an architecture, without preprocessor.
+
+    Args:
+        architecture (dict): A model, or ``cfg_path='package::path'``, which
+            MMRazor hands to :func:`mmengine.hub.get_model`, or MMRazor's
+            ``sub_model`` of one of these.
+        scope (str): The scope in which the algorithm is built.
+
+    Returns:
+        dict: Config of the model.
+
+    Raises:
+        TypeError: If it is a function other than ``sub_model``.
+    """
+    if architecture.get('cfg_path') and not architecture.get('type'):
+        cfg_path = architecture['cfg_path']
+        hub = get_config(cfg_path).to_dict()
+        defaults = {
+            key: value
+            for key, value in architecture.items()
+            if key not in ('cfg_path', 'pretrained')
+        }
+        architecture = {**defaults, **hub['model']}
+        if 'data_preprocessor' in hub:
+            architecture['data_preprocessor'] = hub['data_preprocessor']
+        scope = cfg_path.partition('::')[0]
+    model = _without_pretrained(architecture)
+    model.setdefault('_scope_', scope)
+    kind = find_class(MODELS, model, scope)
+    if kind is sub_model:
+        model['cfg'] = make_plain_model(model['cfg'], model['_scope_'])
+        if isinstance(model['fix_subnet'], str):
+            model['fix_subnet'] = load(model['fix_subnet'])
+    elif isfunction(kind):
+        raise TypeError(
+            'The architecture should be a network, or a sub_model of one, '
+            f'but got {model["type"]}, which does not tell the widths of the '
+            'pruned student. Let mmrazor.ItePruneValLoop of the pruning write '
+            'fix_subnet.json and fix_subnet_weight.pth, and take them by '
+            'type="sub_model", mode="mutator".'
+        )
+    return model
+
+
+def _network(model: dict) -> dict:
+    """Find the network that a student's config builds and maybe prunes."""
+    kind = find_class(MODELS, model, model['_scope_'])
+    return _network(model['cfg']) if kind is sub_model else model
+
+
+def _without_pretrained(node: Any) -> Any:
+    """Copy a model config without the weights that it starts from."""
+    if isinstance(node, (list, tuple)):
+        return type(node)(map(_without_pretrained, node))
+    if not isinstance(node, dict):
+        return node
+    node = {
+        key: _without_pretrained(value)
+        for key, value in node.items()
+        if not (key == 'pretrained' and value)
+    }
+    inits = node.get('init_cfg')
+    if inits:
+        inits = [inits] if isinstance(inits, dict) else inits
+        kept = [
+            init
+            for init in inits
+            if type_name(init) not in ('Pretrained', 'PretrainedInit')
+        ]
+        if not kept:
+            del node['init_cfg']
+        elif len(kept) < len(inits):
+            node['init_cfg'] = kept
+    return node

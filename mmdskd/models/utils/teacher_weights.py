@@ -1,0 +1,127 @@
+"""Weights of a teacher: load them strictly, and tell them apart."""
+
+import hashlib
+import os
+import os.path as osp
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from mmdskd.utils.model import STUDENT_PREFIX
+from mmdskd.utils.text import shorten
+
+
+def load_teacher(teacher: nn.Module, path: str) -> None:
+    """Load the weights of a teacher, all of them.
+
+    MMRazor loads what fits and only warns of the rest, so that a teacher of
+    another depth or class count would teach noise.
+
+    The checkpoint is one of the network itself, or one of a distillation by
+    MMRazor or by us, whose student (``architecture.``) is taken: a distilled
+    student can be the next teacher. Prefixes of ``DataParallel`` and the
+    weights of data preprocessors are left out.
+
+    Args:
+        teacher (nn.Module): The teacher.
+        path (str): The checkpoint, a file or a URL.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a tensor is missing, unexpected or of another shape.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise FileNotFoundError(
+            f'model.teacher_ckpt should be a file or a URL, but there is no '
+            f'{path!r} (looked from {os.getcwd()}). Train the teacher first, '
+            'as by a config in configs/vanilla, or convert one of the '
+            "field's by tools/model_converters/convert_kd_zoo_ckpt.py."
+        )
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    load_teacher_weights(
+        teacher,
+        _network_weights(checkpoint.get('state_dict', checkpoint)),
+        path,
+    )
+
+
+def load_teacher_weights(
+    teacher: nn.Module, weights: dict[str, Tensor], path: str
+) -> None:
+    """Load weights into a teacher, all of them.
+
+    Args:
+        teacher (nn.Module): The teacher.
+        weights (dict[str, Tensor]): The weights by their names in it.
+        path (str): Where they are from, for the message.
+
+    Raises:
+        ValueError: If a tensor is missing, unexpected or of another shape.
+    """
+    # The loading of modules knows what they make up for by themselves.
+    try:
+        missing, unexpected = teacher.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # wrong shapes
+        found = shorten([line.strip() for line in str(error).split('\n')[1:]])
+    else:
+        missing = [name for name in missing if not _is_preprocessing(name)]
+        found = '; '.join(
+            f'{kind}: {shorten(names)}'
+            for kind, names in (
+                ('missing', missing),
+                ('unexpected', unexpected),
+            )
+            if names
+        )
+    if found:
+        raise ValueError(
+            f'teacher_ckpt should hold the weights of the teacher, but '
+            f'{path!r} does not. {found}. '
+            'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
+            'of RepDistiller, SemCKD, SimKD and mdistiller.'
+        )
+
+
+def _network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the weights of the network out of those of a training."""
+    weights = {_strip(name, 'module.'): w for name, w in weights.items()}
+    if any(name.startswith(STUDENT_PREFIX) for name in weights):
+        weights = {
+            _strip(name, STUDENT_PREFIX): w
+            for name, w in weights.items()
+            if name.startswith(STUDENT_PREFIX)
+        }
+    return {
+        name: w for name, w in weights.items() if not _is_preprocessing(name)
+    }
+
+
+def _is_preprocessing(name: str) -> bool:
+    """Whether a name is of the data preprocessor, which no teacher uses."""
+    return name.startswith('data_preprocessor.')
+
+
+def _strip(name: str, prefix: str) -> str:
+    return name[len(prefix) :] if name.startswith(prefix) else name
+
+
+def digest(module: nn.Module) -> Tensor:
+    """Compute a digest of all parameters and buffers of a network.
+
+    Args:
+        module (nn.Module): The network. Its data preprocessor is left out.
+
+    Returns:
+        Tensor: SHA-256 over names, types, shapes and values in the order of
+        the state dict, (32, ) of uint8, on the CPU.
+    """
+    sha256 = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        if _is_preprocessing(name):
+            continue
+        value = value.detach().cpu().contiguous()
+        sha256.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        # bfloat16 is unknown to NumPy, and a scalar has no bytes to view.
+        sha256.update(value.reshape(-1).view(torch.uint8).numpy())
+    return torch.tensor(list(sha256.digest()), dtype=torch.uint8)

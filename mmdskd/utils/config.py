@@ -1,0 +1,180 @@
+"""Read configs of runs and of components."""
+
+import copy
+import os
+import os.path as osp
+from typing import Any, Callable, Optional
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import MODELS, Registry
+
+AUTO = 'auto'
+
+
+def load_config(config: str) -> Config:
+    """Load a config from a file or from an installed package.
+
+    Args:
+        config (str): Path of a file, or ``package::path``, such as
+            "mmpretrain::resnet/resnet18_8xb16_cifar10.py".
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or package.
+    """
+    if '::' in config:
+        try:
+            return get_config(config)
+        # Of MMEngine, for another package, and for a path without a folder.
+        except (AssertionError, OSError, ValueError) as error:
+            raise FileNotFoundError(
+                'config should be "package::folder/name.py" of a package '
+                f'that ships it, but {config!r} is not: {error}'
+            ) from error
+    if not osp.isfile(config):
+        raise FileNotFoundError(
+            f'config should be a file or "package::path", but {config!r} is '
+            f'neither (looked from {os.getcwd()}).'
+        )
+    return Config.fromfile(config)
+
+
+def type_name(config: Any, default: str = '') -> str:
+    """Get the name of the class or function that a config builds.
+
+    In a config it is a string, in a pure-Python one the object itself, and in
+    a dump of such a string with the path of its module.
+
+    Args:
+        config (Any): Config of a component.
+        default (str): What is built without a ``type``. Defaults to ''.
+
+    Returns:
+        str: Its name without package, such as "DSKDLoss", or ``default`` for
+        what is not a config with a type.
+
+    Examples:
+        >>> from mmdskd.models import DSKDLoss
+        >>> from mmdskd.utils.config import type_name
+        >>> type_name(dict(type='mmdskd.DSKDLoss'))
+        'DSKDLoss'
+        >>> type_name(dict(type=DSKDLoss))
+        'DSKDLoss'
+    """
+    kind = config.get('type') if isinstance(config, dict) else None
+    if kind is None:
+        return default
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def find_class(
+    registry: Registry, config: dict, scope: str
+) -> Optional[Callable]:
+    """Find what ``config`` names when it is built in ``scope``.
+
+    Args:
+        registry (Registry): Registry of such classes.
+        config (dict): Config of an object, with its ``type``.
+        scope (str): The scope, unless ``config`` has one of its own.
+
+    Returns:
+        type, optional: The class, or the function that builds it, such as
+        MMRazor's ``sub_model``, or None if there is none.
+    """
+    if not isinstance(config['type'], str):  # of a pure-Python config
+        return config['type']
+    with registry.switch_scope_and_registry(
+        config.get('_scope_', scope)
+    ) as registry:
+        return registry.get(config['type'])
+
+
+def is_type(cfg: Any, kind: type) -> bool:
+    """Whether a config is of a class or a subclass of it.
+
+    Args:
+        cfg (dict): A config with ``type``, a name or a class.
+        kind (type): The class.
+
+    Returns:
+        bool: Whether it is.
+    """
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        return False
+    # A distiller is built in the scope of MMRazor's algorithms.
+    found = find_class(MODELS, cfg, 'mmrazor')
+    return isinstance(found, type) and issubclass(found, kind)
+
+
+def check_resolved(component: str, **arguments: Any) -> None:
+    """Check that a component is not built with what is still to be found.
+
+    Args:
+        component (str): Name of the component.
+        **arguments: Its arguments.
+
+    Raises:
+        ValueError: If one of them is "auto".
+    """
+    unresolved = [
+        name
+        for name, value in arguments.items()
+        if isinstance(value, str) and value == AUTO
+    ]
+    if unresolved:
+        raise ValueError(
+            f'{component}: {", ".join(unresolved)} should be known when it is '
+            f'built, but got {AUTO!r}. Shapes are found by a dry run on the '
+            'config: call mmdskd.utils.resolve_auto(cfg) before '
+            'Runner.from_cfg(cfg), as tools/train.py does'
+        )
+
+
+def add_import(custom_imports: Optional[dict]) -> dict:
+    """Let a config import mmdskd, before all else.
+
+    Args:
+        custom_imports (dict, optional): What it imports.
+
+    Returns:
+        dict: The same with mmdskd, which goes first unless it is there.
+    """
+    merged = dict(
+        dict(imports=[], allow_failed_imports=False), **custom_imports or {}
+    )
+    imports = merged['imports']
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    if 'mmdskd' not in imports:
+        imports.insert(0, 'mmdskd')
+    merged['imports'] = imports
+    return merged
+
+
+def without_teacher_weights(cfg: Config) -> Config:
+    """Let the teacher of a distillation be one of random weights.
+
+    Args:
+        cfg (Config): Config of a run. It is not changed.
+
+    Returns:
+        Config: Without the checkpoints of the teacher.
+    """
+    cfg = copy.deepcopy(cfg)
+    if cfg.model.get('teacher_ckpt'):
+        cfg.model.teacher_ckpt = None
+    _drop_init_cfg(cfg.model.get('teacher'))
+    return cfg
+
+
+def _drop_init_cfg(cfg: Any) -> None:
+    """Take ``init_cfg`` out of a config and of those within it."""
+    if isinstance(cfg, dict):
+        cfg.pop('init_cfg', None)
+        for value in cfg.values():
+            _drop_init_cfg(value)
+    elif isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            _drop_init_cfg(value)

@@ -1,0 +1,99 @@
+"""The rooms of the house: who imports whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'mmdskd'
+# A room imports only rooms of lower floors, and itself.
+FLOORS = (
+    ('doctor', 'registry', 'utils', 'version'),
+    ('compat', 'datasets', 'models'),
+    ('analysis', 'export', 'kd_zoo'),
+    ('engine', 'pairing'),
+    ('cli',),
+    ('experiments',),
+)
+FLOOR_OF = {
+    room: floor for floor, rooms in enumerate(FLOORS) for room in rooms
+}
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+
+def name_of(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+    return parts[:-1] if parts[-1] == '__init__' else parts
+
+
+def find_imports(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Modules of the package that a file imports, anywhere in it.
+
+    Yields:
+        tuple: Line number, and the parts of the module's dotted name.
+    """
+    name = name_of(path)
+    package = name if path.name == '__init__.py' else name[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules = [tuple(alias.name.split('.')) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            module = tuple((node.module or '').split('.'))
+            module = (*base, *filter(None, module)) if node.level else module
+            modules = [(*module, alias.name) for alias in node.names]
+        else:
+            continue
+        yield from (
+            (node.lineno, parts) for parts in modules if parts[0] == 'mmdskd'
+        )
+
+
+def test_there_are_rooms():
+    rooms = {name_of(path)[1] for path in FILES if len(name_of(path)) > 1}
+    assert rooms == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize(
+    'path', FILES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_go_down(path):
+    name = name_of(path)
+    if len(name) == 1:
+        return  # the package itself
+    wrong = [
+        f'line {line}: {".".join(parts)}'
+        for line, parts in find_imports(path)
+        if len(parts) > 1
+        and parts[1] != name[1]
+        and FLOOR_OF.get(parts[1], 0) >= FLOOR_OF[name[1]]
+    ]
+    assert not wrong
+
+
+def test_no_circle():
+    """Also not within a room."""
+    graph = {
+        '.'.join(name_of(path)): {
+            '.'.join(parts) for _, parts in find_imports(path)
+        }
+        for path in FILES
+    }
+    # `from package import name` names a module, or something in one.
+    graph = {
+        module: {
+            target if target in graph else target.rpartition('.')[0]
+            for target in targets
+        }
+        - {module}
+        for module, targets in graph.items()
+    }
+    while graph:
+        leaves = {
+            module
+            for module, targets in graph.items()
+            if not targets & graph.keys()
+        }
+        assert leaves, f'circle among {sorted(graph)}'
+        graph = {m: t for m, t in graph.items() if m not in leaves}
