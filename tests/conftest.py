@@ -1,5 +1,7 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
 
+import functools
+import gc
 import hashlib
 import os
 import pickle
@@ -11,12 +13,16 @@ import uuid
 from pathlib import Path
 from typing import Callable
 
+# Of the workers that run the tests, and of the processes that tests start: as
+# many of them as cores. Read when torch is imported.
+os.environ['OMP_NUM_THREADS'] = '1'
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, runner
 from mmpretrain import datasets
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
@@ -25,8 +31,24 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 
 
 @pytest.fixture(scope='session', autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+def quick_runners():
+    """Leave out what a Runner spends more time on than on the training of a
+    tiny network: most of the time of all tests.
+
+    It lays out its config by yapf four times, starts compilers to tell their
+    versions, and collects garbage among all modules for every data set.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            'mmengine.config.config.FormatCode',
+            lambda text, **kwargs: (text, False),
+        )
+        collect_env = functools.cache(runner.collect_env)
+        patch.setattr(runner, 'collect_env', lambda: dict(collect_env()))
+        gc.collect()
+        gc.freeze()
+        yield
+        gc.unfreeze()
 
 
 def resnet(channels: int) -> dict:
@@ -131,7 +153,7 @@ def kd_config(tmp_path) -> Config:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope='session')
 def build_runner() -> Callable[..., Runner]:
     """Build a runner that shares nothing with those before it."""
 
