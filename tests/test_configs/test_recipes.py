@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from test_configs.tree import CONFIGS, ROOT, source
+from test_configs.tree import CONFIGS, ROOT, load, source
 
 from mmdskd.registry import MODELS
 
@@ -63,11 +63,11 @@ def test_pairs_of_the_field(data_set):
 def test_parts_are_those_of_the_plain_configs(config):
     """The teacher is what its config leaves at its end, and the student is
     trained as without a teacher."""
-    cfg = Config.fromfile(ROOT / 'configs' / config)
+    cfg = load(ROOT / 'configs' / config)
     _, teacher, student, *ending = config.stem.split('_')
     folder = ROOT / 'configs/vanilla' / config.parts[1]
     plain = {
-        name: Config.fromfile(folder / f'{"_".join([name, *ending])}.py')
+        name: load(folder / f'{"_".join([name, *ending])}.py')
         for name in (teacher, student)
     }
     assert cfg.model.teacher == plain[teacher].model
@@ -96,10 +96,8 @@ def test_parts_are_those_of_the_plain_configs(config):
 def test_kd_is_dskd_without_its_parts(config):
     """Student, teacher, data and schedule of both are the same."""
     name = re.sub('dskd(-[a-z]+)?_', 'kd_', config.name, count=1)
-    dskd = Config.fromfile(ROOT / 'configs' / config).to_dict()
-    kd = Config.fromfile(
-        ROOT / 'configs/kd' / config.parts[1] / name
-    ).to_dict()
+    dskd = load(ROOT / 'configs' / config).to_dict()
+    kd = load(ROOT / 'configs/kd' / config.parts[1] / name).to_dict()
     distiller = dskd['model']['distiller']
     for part, component in (
         ('student_recorders', 'shallow'),
@@ -129,10 +127,8 @@ def test_mix_is_dskd_with_other_losses(config):
     """Student, teacher, branches and schedule of both are the same, and data
     and augmentation where CRD does not need others."""
     name = re.sub('dskd-[a-z]+_', 'dskd_', config.name, count=1)
-    mix = Config.fromfile(ROOT / 'configs' / config).to_dict()
-    dskd = Config.fromfile(
-        ROOT / 'configs/dskd' / config.parts[1] / name
-    ).to_dict()
+    mix = load(ROOT / 'configs' / config).to_dict()
+    dskd = load(ROOT / 'configs/dskd' / config.parts[1] / name).to_dict()
     assert mix != dskd
     mapping = mix['model']['distiller']['loss_forward_mappings']['loss_dskd']
     distiller = dskd['model']['distiller']
@@ -160,13 +156,13 @@ def test_data_of_crd(data_set):
     """Augmented as the others are, of the length and with the negatives that
     the loss is told, and moved to the device by the preprocessor."""
     (path,) = (ROOT / 'configs/mix' / data_set).glob('dskd-crd_*.py')
-    cfg = Config.fromfile(path)
+    cfg = load(path)
     data = next(
         (ROOT / 'configs/_base_/datasets').glob(
             f'{data_set}_bs64_per_image.py'
         )
     )
-    plain = Config.fromfile(data)
+    plain = load(data)
     assert source(cfg.train_dataloader).pipeline == [
         *plain.train_pipeline[:-1],
         dict(type='mmrazor.PackCRDClsInputs'),
@@ -196,7 +192,7 @@ def small(path):
     ids=lambda path: path.stem,
 )
 def test_recipe_of_cifar100(config):
-    cfg = Config.fromfile(ROOT / 'configs' / config)
+    cfg = load(ROOT / 'configs' / config)
     assert cfg.optim_wrapper.optimizer == dict(
         type='SGD',
         lr=0.01 if small(config) else 0.05,
@@ -216,7 +212,7 @@ def test_recipe_of_cifar100(config):
     ids=lambda path: path.stem,
 )
 def test_recipe_of_tiny_imagenet(config):
-    cfg = Config.fromfile(ROOT / 'configs' / config)
+    cfg = load(ROOT / 'configs' / config)
     assert cfg.optim_wrapper.optimizer == dict(
         type='SGD', lr=0.2, momentum=0.9, weight_decay=5e-4
     )
