@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / 'mmdskd'
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / 'mmdskd'
 # A room imports only rooms of lower floors, and itself.
 FLOORS = (
     ('doctor', 'registry', 'utils', 'version'),
@@ -20,6 +21,20 @@ FLOOR_OF = {
     room: floor for floor, rooms in enumerate(FLOORS) for room in rooms
 }
 FILES = sorted(PACKAGE.rglob('*.py'))
+TOOLS = sorted((ROOT / 'tools').rglob('*.py'))
+# conftest.py runs tools in this process, as from the command line.
+TESTS = sorted(
+    path
+    for path in (ROOT / 'tests').rglob('*.py')
+    if path.name != 'conftest.py'
+)
+MAX_LINES = 320  # 300, and some of a docstring
+BY_PATH = {
+    'spec_from_file_location',
+    'SourceFileLoader',
+    'run_path',
+    'run_module',
+}
 
 
 def name_of(path: Path) -> tuple[str, ...]:
@@ -97,3 +112,23 @@ def test_no_circle():
         }
         assert leaves, f'circle among {sorted(graph)}'
         graph = {m: t for m, t in graph.items() if m not in leaves}
+
+
+@pytest.mark.parametrize(
+    'path', [*FILES, *TOOLS], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize(
+    'path', TESTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_test_loads_a_file_by_path(path):
+    """What a tool does is in the package, and imported from there."""
+    used = {
+        getattr(node, 'attr', getattr(node, 'id', None))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Attribute, ast.Name))
+    }
+    assert not used & BY_PATH
