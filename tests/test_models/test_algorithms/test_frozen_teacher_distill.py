@@ -12,7 +12,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdskd.models.algorithms import frozen_teacher_distill as module
+from mmdskd.models.algorithms import teacher_forward as module
 from mmdskd.utils import load_checkpoint_file
 
 FROZEN = 'mmdskd.FrozenTeacherDistill'
