@@ -1,5 +1,7 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
 
+import functools
+import gc
 import hashlib
 import os
 import pickle
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config import config as mmengine_config
 from mmengine.runner import Runner
 from mmpretrain import datasets
 
@@ -27,6 +30,28 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 @pytest.fixture(scope='session', autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def fast_runners():
+    """Spare what takes most of the time of a tiny run.
+
+    A runner formats the text of the same config for each log and checkpoint,
+    and each data set collects garbage among all objects of the imports.
+    """
+    gc.freeze()
+    texts = {}
+
+    def format_once(text, **kwargs):
+        key = (text, repr(kwargs))
+        if key not in texts:
+            texts[key] = format_code(text, **kwargs)
+        return texts[key]
+
+    format_code = mmengine_config.FormatCode
+    mmengine_config.FormatCode = functools.wraps(format_code)(format_once)
+    yield
+    mmengine_config.FormatCode = format_code
 
 
 def resnet(channels: int) -> dict:
