@@ -94,8 +94,7 @@ def dataloader(split: str, indices: int, shuffle: bool) -> dict:
     )
 
 
-@pytest.fixture
-def kd_config(tmp_path) -> Config:
+def make_kd_config(folder: Path) -> Config:
     """Logits KD between two tiny ResNets on a few digits: 3 epochs of 5
     iterations."""
     return Config(
@@ -153,9 +152,15 @@ def kd_config(tmp_path) -> Config:
             custom_hooks=[dict(type='mmdskd.StudentCheckpointHook')],
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
             randomness=dict(seed=0),
-            work_dir=str(tmp_path / 'run'),
+            work_dir=str(folder / 'run'),
         )
     )
+
+
+@pytest.fixture
+def kd_config(tmp_path) -> Config:
+    """See :func:`make_kd_config`."""
+    return make_kd_config(tmp_path)
 
 
 @pytest.fixture(scope='session')
@@ -228,9 +233,8 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
     return run
 
 
-@pytest.fixture
-def dskd_config(kd_config) -> Config:
-    """DSKD on the first two stages, on top of logits KD."""
+def add_dskd(kd_config: Config) -> Config:
+    """Add DSKD on the first two stages to logits KD."""
     distiller = kd_config.model.distiller
     distiller.student_recorders.update(
         shallow=dict(
@@ -267,6 +271,18 @@ def dskd_config(kd_config) -> Config:
     )
     kd_config.custom_hooks = [dict(type='mmdskd.LossWeightSchedulerHook')]
     return kd_config
+
+
+@pytest.fixture
+def dskd_config(kd_config) -> Config:
+    """DSKD on the first two stages, on top of logits KD."""
+    return add_dskd(kd_config)
+
+
+@pytest.fixture(scope='session')
+def make_dskd_config() -> Callable[[Path], Config]:
+    """Make the config of DSKD for runs that several tests share."""
+    return lambda folder: add_dskd(make_kd_config(folder))
 
 
 @pytest.fixture
