@@ -18,7 +18,6 @@ PACKED = (
     'tools',
     'requirements',
     'setup.py',
-    'setup.cfg',
     'pyproject.toml',
     'MANIFEST.in',
     'Makefile',
