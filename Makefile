@@ -4,6 +4,8 @@
 
 VENV ?= .venv
 SEEDS ?= 1
+# The versions that a new environment takes.
+CONSTRAINTS ?= requirements/constraints.txt
 # Test processes; each computes on one core.
 WORKERS ?= auto
 PYTHON ?= python3.12 python3.11 python3.10 python3.9 python3 python
@@ -69,7 +71,7 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
 	@$(PIP) install 'pip>=21.3' 'setuptools>=64' wheel
 	@mmcv='-r requirements/mminstall.txt'; \
 	if $(PIP) show mmcv > /dev/null 2>&1; then mmcv=''; fi; \
-	$(PIP) install $$mmcv -c requirements/constraints.txt \
+	$(PIP) install $$mmcv -c $(CONSTRAINTS) \
 		-r requirements/runtime.txt -r requirements/optional.txt \
 		-r requirements/tests.txt
 	@$(PY) -c 'import cv2' 2> /dev/null || { \
