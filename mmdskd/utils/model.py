@@ -16,4 +16,5 @@ def unwrap_model(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The module that it wraps, or itself.
     """
-    return model.module if is_model_wrapper(model) else model
+    wrapped: nn.Module = model.module if is_model_wrapper(model) else model
+    return wrapped
