@@ -20,7 +20,6 @@ PACKED = (
     'tools',
     'requirements',
     'setup.py',
-    'setup.cfg',
     'pyproject.toml',
     'MANIFEST.in',
     'Makefile',
