@@ -95,22 +95,22 @@ def test_every_user_of_the_package_functions_is_patched():
     from mmengine.utils import package_utils
 
     for module in (mmengine.utils, config, package_utils):
-        assert module.is_installed is compat.is_installed
+        assert module.is_installed is compat.mmengine.is_installed
     for module in (mmengine.utils, config, package_utils, hub):
-        assert module.get_installed_path is compat.get_installed_path
+        assert module.get_installed_path is compat.mmengine.get_installed_path
 
 
 def test_is_installed():
-    assert compat.is_installed('mmrazor')
-    assert compat.is_installed('mmcv')  # the module, of mmcv-lite
-    assert compat.is_installed('mmcv-lite')
-    assert not compat.is_installed('no_such_package')
+    assert compat.mmengine.is_installed('mmrazor')
+    assert compat.mmengine.is_installed('mmcv')  # the module, of mmcv-lite
+    assert compat.mmengine.is_installed('mmcv-lite')
+    assert not compat.mmengine.is_installed('no_such_package')
 
 
 def test_get_installed_path(tmp_path, monkeypatch):
     import mmrazor
 
-    assert compat.get_installed_path('mmrazor') == mmrazor.__path__[0]
+    assert compat.mmengine.get_installed_path('mmrazor') == mmrazor.__path__[0]
 
     # A package whose module has another name
     (tmp_path / 'near').mkdir()
@@ -122,14 +122,16 @@ def test_get_installed_path(tmp_path, monkeypatch):
     (tmp_path / 'namespace').mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     assert metadata.version('far-package') == '1.0'
-    assert compat.get_installed_path('far-package') == str(tmp_path / 'near')
+    assert compat.mmengine.get_installed_path('far-package') == str(
+        tmp_path / 'near'
+    )
 
     with pytest.raises(RuntimeError, match='"namespace" .* namespace package'):
-        compat.get_installed_path('namespace')
+        compat.mmengine.get_installed_path('namespace')
     with pytest.raises(
         ModuleNotFoundError, match='"no_such_package" is not installed'
     ):
-        compat.get_installed_path('no_such_package')
+        compat.mmengine.get_installed_path('no_such_package')
 
 
 # ---------------------------------------------------------------------------
