@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 
 from mmdskd.pairing.dry_run import try_training
 from mmdskd.pairing.dskd_config import DSKDConfig
-from mmdskd.pairing.source_config import load_source
+from mmdskd.pairing.source_config import load_source_config
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = re.findall(
@@ -71,7 +71,7 @@ def quiet():
 )
 def test_pair(student, teacher, branches, target, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    made = DSKDConfig(load_source(student), load_source(teacher))
+    made = DSKDConfig(load_source_config(student), load_source_config(teacher))
 
     def describe(features):
         return ', '.join(f'`{f.name}` {f.shape}' for f in features)

@@ -16,7 +16,7 @@ from mmdskd.export.student_weights import (
     extract_student,
     student_path,
 )
-from mmdskd.utils import resolve_auto
+from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.config import load_config
 from mmdskd.utils.files import (
