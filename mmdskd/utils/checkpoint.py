@@ -1,3 +1,5 @@
+"""Read checkpoints without running code from them."""
+
 import os
 import pickle
 import re
