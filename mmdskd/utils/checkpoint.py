@@ -17,7 +17,10 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core.multiarray import _reconstruct, scalar
 except ImportError:  # numpy 1
-    from numpy.core.multiarray import _reconstruct, scalar
+    from numpy.core.multiarray import (  # type: ignore[no-redef]
+        _reconstruct,
+        scalar,
+    )
 
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 
