@@ -103,13 +103,15 @@ def test_missing_package(installed, package, command):
         (
             {'mmcv-lite': '2.2.0'},
             'error',
-            'mmcv-lite should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 2.2.0',
+            'mmcv-lite should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, '
+            'but got 2.2.0',
             'pip install "mmcv-lite>=2.0.0,<=2.1.0"',
         ),
         (
             {'mmcv-lite': None, 'mmcv': '1.7.2'},
             'error',
-            'mmcv should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but got 1.7.2',
+            'mmcv should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, '
+            'but got 1.7.2',
             'pip install "mmcv>=2.0.0,<=2.1.0"',
         ),
         (

@@ -17,11 +17,7 @@ from mmdskd import compat
 BEGIN = """
 import json
 import sys
-from importlib import import_module
-
-def get(path):
-    module, _, name = path.rpartition('.')
-    return getattr(import_module(module), name)
+from pkgutil import resolve_name as get
 
 report = {}
 """
@@ -112,8 +108,9 @@ report['patched'] = [get(path).__module__ for path in {list(PATCHED)!r}]
 report['schemes'] = get(
     'mmengine.runner.checkpoint.CheckpointLoader'
 )._schemes[''].__module__
-report['config_package'] = get('mmengine.config.utils.MODULE2PACKAGE')['mmdskd']
-import_module('mmpretrain.models')
+packages = get('mmengine.config.utils.MODULE2PACKAGE')
+report['config_package'] = packages['mmdskd']
+import mmpretrain.models
 """
         + END,
     )
@@ -189,11 +186,10 @@ except ImportError as error:
 sys.path.insert(0, {str(folder)!r})
 import mmdskd
 
-mmrazor.registry = import_module('mmrazor.registry')
 get('mmrazor.utils.register_all_modules')(False)
 report['models'] = sorted(
     name
-    for name, value in mmrazor.registry.MODELS.module_dict.items()
+    for name, value in get('mmrazor.registry.MODELS').module_dict.items()
     if value.__module__.startswith('mmrazor.models.')
 )
 report['patched'] = [get(path).__module__ for path in {list(PATCHED)!r}]

@@ -10,6 +10,7 @@ from mmdskd.compat import on_import
 from mmdskd.compat.on_import import when_import_fails, when_imported
 
 SOURCE = 'import time\ntime.sleep({seconds})\nVALUE = [1]\n'
+PLAIN = SOURCE.format(seconds=0)
 
 
 @pytest.fixture(autouse=True)
@@ -27,13 +28,13 @@ def own_patches(monkeypatch):
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Write a module of the package ``house``."""
+    """Write the module ``house.door``."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / 'house').mkdir()
     (tmp_path / 'house' / '__init__.py').touch()
 
-    def write(source=SOURCE.format(seconds=0), name='door'):
-        (tmp_path / 'house' / f'{name}.py').write_text(source)
+    def write(source=PLAIN):
+        (tmp_path / 'house' / 'door.py').write_text(source)
 
     return write
 
@@ -83,7 +84,7 @@ def test_the_module_looks_as_if_imported_without_patches(write):
     door = importlib.import_module('house.door')
     loader = importlib.machinery.SourceFileLoader
     assert type(door.__loader__) is type(door.__spec__.loader) is loader
-    assert inspect.getsource(door) == SOURCE.format(seconds=0)
+    assert inspect.getsource(door) == PLAIN
 
 
 def test_modules_of_an_archive_are_patched_one_by_one(tmp_path, monkeypatch):
@@ -91,7 +92,7 @@ def test_modules_of_an_archive_are_patched_one_by_one(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / 'house.zip', 'w') as archive:
         archive.writestr('house/__init__.py', '')
         for name in ('door', 'window'):
-            archive.writestr(f'house/{name}.py', SOURCE.format(seconds=0))
+            archive.writestr(f'house/{name}.py', PLAIN)
     monkeypatch.syspath_prepend(str(tmp_path / 'house.zip'))
     when_imported('house.door', add_two)
     from house import door, window
