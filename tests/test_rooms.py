@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'mmdskd'
 # A room imports only rooms of lower floors, and itself.
 FLOORS = (
-    ('doctor', 'registry', 'utils', 'version'),
+    ('version',),
+    ('doctor', 'registry', 'utils'),
     ('compat', 'datasets', 'models'),
     ('analysis', 'export', 'kd_zoo'),
     ('engine', 'pairing'),
