@@ -1,3 +1,7 @@
+"""Check a distillation before it trains."""
+
+from weakref import WeakSet
+
 from mmrazor.models.architectures.dynamic_ops import DynamicMixin
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.mutators import ChannelMutator
@@ -7,6 +11,21 @@ from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.criterion import check_tau
 
 from .distillation_parts import get_num_classes
+
+_checked: 'WeakSet[nn.Module]' = WeakSet()
+
+
+def check_distillation_once(model: nn.Module) -> None:
+    """Check the distillation of a model unless that was done.
+
+    Args:
+        model (nn.Module): The algorithm.
+
+    Raises:
+        ValueError: See :func:`check_distillation`.
+    """
+    if model not in _checked:
+        check_distillation(model)
 
 
 def check_distillation(model: nn.Module) -> None:
@@ -38,6 +57,7 @@ def check_distillation(model: nn.Module) -> None:
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
             _check_widths(name, recorder.sources, model)
+    _checked.add(model)
 
 
 def _check_dskd(
@@ -81,7 +101,9 @@ def _check_dskd(
         )
     branches = {
         f'recorder {source["recorder"]!r} (sources)': len(recorder.sources),
-        f'connector {source["connector"]!r} (in_channels)': connector.num_branches,
+        f'connector {source["connector"]!r} (in_channels)': (
+            connector.num_branches
+        ),
         f'loss {name!r} (num_branches)': loss.num_branches,
     }
     if len(set(branches.values())) > 1:

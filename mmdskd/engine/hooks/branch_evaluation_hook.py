@@ -12,7 +12,7 @@ from mmdskd.models import DSKDConnector, MultiModuleOutputsRecorder
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
-from ..distillation_check import check_distillation
+from ..distillation_check import check_distillation_once
 
 
 class BranchClassifiers(NamedTuple):
@@ -157,7 +157,7 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
             have no classifiers.
     """
     losses = find_dskd_losses(model)
-    check_distillation(model)
+    check_distillation_once(model)
     found = dict()
     for name in losses:
         distiller = model.distiller
