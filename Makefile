@@ -1,9 +1,13 @@
 # `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint clean install
+.PHONY: help demo test test-all lint wheel clean install
 
 VENV ?= .venv
 SEEDS ?= 1
+# The versions that a new environment takes.
+CONSTRAINTS ?= requirements/constraints.txt
+# Test processes; each computes on one core.
+WORKERS ?= auto
 PYTHON ?= python3.12 python3.11 python3.10 python3.9 python3 python
 
 ifeq ($(VENV),active)
@@ -21,29 +25,41 @@ help:
 	@echo 'make demo [SEEDS=1]  train teacher, student, KD and DSKD, compare'
 	@echo 'make test            run the quick tests'
 	@echo 'make test-all        run all tests'
-	@echo 'make lint            check the style with flake8'
+	@echo 'make lint            run ruff and mypy'
+	@echo 'make wheel           build the wheel and the source archive'
 	@echo 'make clean           remove what was built, but no run'
 	@echo
 	@echo 'The first one installs what is needed into .venv. To choose:'
 	@echo '  VENV=/path    another folder'
 	@echo '  VENV=active   the environment that is active, as it is'
+	@echo '  WORKERS=2     how many processes run tests (default: cores)'
 	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.12)'
 
 demo: install
 	@$(PY) tools/demo.py --seeds $(SEEDS) --work-dir work_dirs/demo
 
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+
 test: install
-	@$(PY) -m pytest -q -m 'not slow' tests
+	@$(PYTEST) -m 'not slow' tests
 
 test-all: install
-	@$(PY) -m pytest -q tests
+	@$(PYTEST) tests
 
 lint: install
-	@$(PIP) install flake8
-	@$(PY) -m flake8 mmdskd configs tools tests setup.py
+	@$(PIP) install -r requirements/lint.txt
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+wheel: install
+	@$(PIP) install build twine
+	@$(PY) -m build --outdir dist .
+	@$(PY) -m twine check --strict dist/*
 
 clean:
-	@rm -rf build dist *.egg-info mmdskd/.mim .pytest_cache $(STAMP)
+	@rm -rf build dist *.egg-info mmdskd/.mim .pytest_cache .mypy_cache .ruff_cache \
+		$(STAMP)
 	@find mmdskd configs tools tests -name __pycache__ -prune \
 		-exec rm -rf {} +
 
@@ -55,7 +71,7 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
 	@$(PIP) install 'pip>=21.3' 'setuptools>=64' wheel
 	@mmcv='-r requirements/mminstall.txt'; \
 	if $(PIP) show mmcv > /dev/null 2>&1; then mmcv=''; fi; \
-	$(PIP) install $$mmcv 'torch>=1.13,<2.15' torchvision \
+	$(PIP) install $$mmcv -c $(CONSTRAINTS) \
 		-r requirements/runtime.txt -r requirements/optional.txt \
 		-r requirements/tests.txt
 	@$(PY) -c 'import cv2' 2> /dev/null || { \

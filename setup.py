@@ -1,7 +1,7 @@
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -35,45 +35,5 @@ class BuildPyWithMim(build_py):
                 shutil.copy2(source, mim / name)
 
 
-def read_version() -> str:
-    """Get the version without importing the package, which needs torch."""
-    scope: dict = {}
-    exec((ROOT / 'mmdskd' / 'version.py').read_text(), scope)
-    return scope['__version__']
-
-
-def read_requirements(name: str) -> list[str]:
-    """Get the lines of a file in ``requirements/``, without comments."""
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line for line in lines if line and not line.startswith('#')]
-
-
-setup(
-    name='mmdskd',
-    version=read_version(),
-    description='Knowledge distillation with deep supervision (DSKD), as '
-    'components for MMRazor',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    keywords='knowledge distillation, deep supervision, model compression',
-    license='Apache-2.0',
-    classifiers=[
-        'Programming Language :: Python :: 3.9',
-        'Programming Language :: Python :: 3.10',
-        'Programming Language :: Python :: 3.11',
-        'Programming Language :: Python :: 3.12',
-        'Topic :: Scientific/Engineering :: Artificial Intelligence',
-    ],
-    packages=find_packages(include=['mmdskd', 'mmdskd.*']),
-    # Modules to MMEngine's pure-Python configs, but no package to Python.
-    package_data={'mmdskd': ['configs/**/*.py']},
-    python_requires='>=3.9',
-    # mmcv or mmcv-lite is up to the user: see requirements/mminstall.txt.
-    install_requires=read_requirements('runtime'),
-    extras_require={
-        'mim': read_requirements('mminstall'),
-        'optional': read_requirements('optional'),
-        'tests': read_requirements('tests'),
-    },
-    cmdclass={'build_py': BuildPyWithMim},
-)
+# Everything else is in pyproject.toml.
+setup(cmdclass={'build_py': BuildPyWithMim})

@@ -1,5 +1,7 @@
 """A distillation run that takes seconds, for tests of the whole chain."""
 
+import ast
+import functools
 import hashlib
 import os
 import pickle
@@ -7,16 +9,21 @@ import runpy
 import socket
 import subprocess
 import sys
+import types
 import uuid
 from pathlib import Path
 from typing import Callable
+
+# Of the workers that run the tests, and of the processes that tests start: as
+# many of them as cores. Read when torch is imported.
+os.environ['OMP_NUM_THREADS'] = '1'
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, runner
 from mmpretrain import datasets
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
@@ -24,9 +31,29 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 TOOLS = Path(__file__).parents[1] / 'tools'
 
 
+def check_code(text: str, **kwargs) -> tuple[str, bool]:
+    """Refuse what yapf refuses, and format nothing."""
+    ast.parse(text)
+    return text, False
+
+
 @pytest.fixture(scope='session', autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
+def quick_runners():
+    """Leave out what a Runner spends more time on than on the training of a
+    tiny network: most of the time of all tests.
+
+    It lays out its config by yapf four times, starts compilers to tell their
+    versions, and collects garbage among all modules for every data set.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', check_code)
+        collect_env = functools.cache(runner.collect_env)
+        patch.setattr(runner, 'collect_env', lambda: dict(collect_env()))
+        patch.setattr(
+            'mmengine.dataset.base_dataset.gc',
+            types.SimpleNamespace(collect=int),
+        )
+        yield
 
 
 def resnet(channels: int) -> dict:
@@ -67,8 +94,7 @@ def dataloader(split: str, indices: int, shuffle: bool) -> dict:
     )
 
 
-@pytest.fixture
-def kd_config(tmp_path) -> Config:
+def make_kd_config(folder: Path) -> Config:
     """Logits KD between two tiny ResNets on a few digits: 3 epochs of 5
     iterations."""
     return Config(
@@ -126,12 +152,18 @@ def kd_config(tmp_path) -> Config:
             custom_hooks=[dict(type='mmdskd.StudentCheckpointHook')],
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
             randomness=dict(seed=0),
-            work_dir=str(tmp_path / 'run'),
+            work_dir=str(folder / 'run'),
         )
     )
 
 
 @pytest.fixture
+def kd_config(tmp_path) -> Config:
+    """See :func:`make_kd_config`."""
+    return make_kd_config(tmp_path)
+
+
+@pytest.fixture(scope='session')
 def build_runner() -> Callable[..., Runner]:
     """Build a runner that shares nothing with those before it."""
 
@@ -201,9 +233,8 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
     return run
 
 
-@pytest.fixture
-def dskd_config(kd_config) -> Config:
-    """DSKD on the first two stages, on top of logits KD."""
+def add_dskd(kd_config: Config) -> Config:
+    """Add DSKD on the first two stages to logits KD."""
     distiller = kd_config.model.distiller
     distiller.student_recorders.update(
         shallow=dict(
@@ -240,6 +271,18 @@ def dskd_config(kd_config) -> Config:
     )
     kd_config.custom_hooks = [dict(type='mmdskd.LossWeightSchedulerHook')]
     return kd_config
+
+
+@pytest.fixture
+def dskd_config(kd_config) -> Config:
+    """DSKD on the first two stages, on top of logits KD."""
+    return add_dskd(kd_config)
+
+
+@pytest.fixture(scope='session')
+def make_dskd_config() -> Callable[[Path], Config]:
+    """Make the config of DSKD for runs that several tests share."""
+    return lambda folder: add_dskd(make_kd_config(folder))
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""What a wheel and a source archive hold, and what the pages link to."""
+
 import os
 import re
 import shutil
@@ -18,7 +20,6 @@ PACKED = (
     'tools',
     'requirements',
     'setup.py',
-    'setup.cfg',
     'pyproject.toml',
     'MANIFEST.in',
     'Makefile',
@@ -121,10 +122,13 @@ def test_wheel_holds_all_files(wheel, source):
             for path in (source / folder).rglob(pattern)
         }
         assert files and files <= packed
+    if (source / 'mmdskd/py.typed').exists():
+        assert 'mmdskd/py.typed' in packed
     assert 'mmdskd/.mim/model-index.yml' in packed
     assert not any('__pycache__' in name for name in packed)
 
 
+@pytest.mark.slow
 def test_source_archive_holds_what_tests_read(source, tmp_path):
     subprocess.run(
         [
@@ -159,6 +163,7 @@ def test_wheel_forces_no_mmcv(wheel):
     assert not any('mmcv' in line for line in required)
 
 
+@pytest.mark.slow
 def test_configs_of_a_wheel(wheel, tmp_path):
     site = tmp_path / 'site'
     pip(
@@ -167,6 +172,7 @@ def test_configs_of_a_wheel(wheel, tmp_path):
     load_configs(tmp_path, site, site)
 
 
+@pytest.mark.slow
 def test_configs_of_an_editable_install(source, tmp_path):
     site = tmp_path / 'site'
     pip(

@@ -1,3 +1,5 @@
+"""Read checkpoints without running code from them."""
+
 import os
 import pickle
 import re
@@ -6,7 +8,7 @@ import zipfile
 from _codecs import encode
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any, Callable, Optional, Union
+from typing import IO, Any, Callable, Optional, Union
 
 import numpy as np
 import torch
@@ -15,7 +17,10 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core.multiarray import _reconstruct, scalar
 except ImportError:  # numpy 1
-    from numpy.core.multiarray import _reconstruct, scalar
+    from numpy.core.multiarray import (  # type: ignore[no-redef]
+        _reconstruct,
+        scalar,
+    )
 
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 
@@ -59,7 +64,7 @@ def _renamed(function: Callable, path: str) -> Callable:
     itself, and takes a name of its own only from torch 2.6 on.
     """
 
-    def renamed(*args):
+    def renamed(*args: Any) -> Any:
         return function(*args)
 
     renamed.__module__, _, renamed.__qualname__ = path.rpartition('.')
@@ -127,7 +132,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
         return allowed[path]
 
 
-def _restricted_load(file, **kwargs) -> Any:
+def _restricted_load(file: IO[bytes], **kwargs: Any) -> Any:
     return _RestrictedUnpickler(file, **kwargs).load()
 
 

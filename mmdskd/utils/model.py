@@ -1,5 +1,7 @@
 """Names and wrappers of the models that a runner holds."""
 
+from typing import cast
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
@@ -16,4 +18,6 @@ def unwrap_model(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The module that it wraps, or itself.
     """
-    return model.module if is_model_wrapper(model) else model
+    if is_model_wrapper(model):
+        return cast(nn.Module, model.module)
+    return model

@@ -1,4 +1,7 @@
+"""Evaluate the teacher before training."""
+
 import math
+from typing import Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -26,13 +29,16 @@ class TeacherEvaluationHook(Hook):
     the teacher, as MMRazor's ``SingleTeacherDistillValLoop`` does.
 
     Args:
-        enabled (bool): Whether to do it. Defaults to True.
+        enabled (bool, optional): Whether to evaluate the teacher. None
+            follows the variable ``evaluate_teacher`` of the config, which is
+            True where there is none. Defaults to None.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdskd.TeacherEvaluationHook')]
+        >>> evaluate_teacher = False  # switches it off, in any config
     """
 
-    def __init__(self, enabled: bool = True) -> None:
+    def __init__(self, enabled: Optional[bool] = None) -> None:
         self.enabled = enabled
 
     def before_train(self, runner: Runner) -> None:
@@ -54,7 +60,10 @@ class TeacherEvaluationHook(Hook):
             )
         if hasattr(model, 'check_teacher'):
             model.check_teacher()
-        if not self.enabled or runner.iter > 0 or runner.val_loop is None:
+        enabled = self.enabled
+        if enabled is None:
+            enabled = runner.cfg.get('evaluate_teacher', True)
+        if not enabled or runner.iter > 0 or runner.val_loop is None:
             return
         # A data loader draws a seed, which the student would draw otherwise.
         with torch.random.fork_rng(devices=[]):

@@ -1,72 +1,55 @@
+"""MMRazor's distillation with a teacher that is frozen."""
+
 import copy
-import logging
-from contextlib import nullcontext
-from functools import partial
-from typing import Any, Callable, ContextManager, Optional, Union
+from typing import Any, Optional, Union
 
 import torch
-from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from mmengine.utils import apply_to
 from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmdskd.models.utils.fold_bn import find_foldable, fold
+from mmdskd.models.utils.teacher_speedups import check_speedups
 from mmdskd.models.utils.teacher_weights import (
     digest,
-    load_teacher,
+    init_teacher,
     load_teacher_weights,
+    refuse_other_teacher,
 )
 from mmdskd.registry import MODELS
-from mmdskd.utils.config import type_name
 from mmdskd.utils.model import STUDENT_PREFIX
 
-from .teacher_forward import (
-    AUTOCAST_DTYPES,
-    TOLERANCE,
-    Undo,
-    _compile_arguments,
-    _is_activation,
-    _no_tf32,
-    _tensors,
-    check_autocast,
-    largest_difference,
-)
+from .teacher_forward import TeacherForward
 
 
 @MODELS.register_module()
 class FrozenTeacherDistill(SingleTeacherDistill):
     """MMRazor's ``SingleTeacherDistill`` with a teacher that only teaches.
 
-    It takes the same config, and gives the same losses. What differs:
+    It has the same config and gives the same losses, but:
 
-    - The teacher is entirely in eval mode, always: dropout and drop-path are
+    - The whole teacher is always in eval mode: dropout and drop-path are
       off, not only the updates of its batch norms.
     - It runs without gradients, and without its task loss where the
-      recorders don't need that, or there is none. In-place activations are
-      on again in it where they change nothing that is recorded. After
-      ``mmrazor.StopDistillHook`` has stopped the distillation it does not
-      run at all.
-    - Its checkpoint must fit: see :func:`mmdskd.models.utils.teacher_weights.load_teacher`.
-      Without ``teacher_ckpt``, an ``init_cfg`` of type ``Pretrained`` of the
-      teacher is taken for it.
-    - It is no child of this module. So optimizers, averaged models,
-      ``state_dict`` and checkpoints know nothing of it; ``to``, ``cuda`` and
-      their like move it nevertheless. Copies of the algorithm share it, and
-      leave it where it is.
-      A checkpoint holds its digest, ``teacher_digest``; with another teacher
-      than that, training refuses to go on. From a checkpoint of MMRazor's
-      algorithm, the teacher in it is taken.
-    - Recorded tensors are let go as soon as the losses exist.
+      recorders don't need that. After ``mmrazor.StopDistillHook`` has stopped
+      the distillation, it does not run.
+    - Its checkpoint must fit, see :func:`~.teacher_weights.load_teacher`.
+      Without ``teacher_ckpt``, an ``init_cfg`` of the teacher of type
+      ``Pretrained`` names the checkpoint.
+    - The teacher lives outside the module tree, so it is absent from
+      ``parameters()``, ``state_dict()``, checkpoints and EMA copies. ``to``,
+      ``cuda`` and the like move it nevertheless. Copies of the algorithm
+      share it, and don't move it.
+    - A checkpoint holds the digest of the teacher, ``teacher_digest``;
+      training refuses to resume with another teacher. A checkpoint of
+      MMRazor's algorithm replaces the teacher by its own.
+    - Recorded tensors are released as soon as the losses exist.
 
-    What speeds the teacher up further is off by default. It begins with the
-    first batch of training, which shows whether the recorded tensors stay the
-    same, and what is delivered; what changes them by more than a thousandth
-    of their largest value is undone, with a warning. Half precision is not
-    checked in this way.
+    The first batch of training checks and enables what speeds the teacher
+    up, see :class:`~.teacher_forward.TeacherForward`. In-place activations
+    and going without the task loss are always tried; the other speed-ups are
+    off by default. In distributed training, rank 0 decides for all ranks.
 
     Args:
         distiller (dict): Config of the distiller.
@@ -77,19 +60,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_trainable (bool): Must be False; it is there for the sake of
             MMRazor's configs. Defaults to False.
         teacher_norm_eval (bool): Must be True, likewise. Defaults to True.
-        teacher_module_inplace (bool): Whether to leave in-place activations
-            of the teacher as they are, without a look at what is recorded.
-            Defaults to False.
+        teacher_module_inplace (bool): Whether in-place activations of the
+            teacher stay on, even if they change what is recorded. Defaults to
+            False.
         teacher_fold_bn (bool): Whether to fold the teacher's batch norms
-            into the convolutions before them, but for those that are
-            recorded. Defaults to False.
+            into the convolutions before them, except recorded ones.
+            Defaults to False.
         teacher_channels_last (bool): Whether to hold the teacher's weights
             in the memory format ``torch.channels_last``. What is recorded is
             contiguous nevertheless. Defaults to False.
         teacher_autocast_dtype (str, optional): Type in which the teacher
             computes what is safe to compute in it, "bfloat16" or "float16".
-            What is recorded comes as float32. Defaults to None, which leaves
-            that to the training.
+            What is recorded is float32. Defaults to None: as the training
+            does.
         teacher_compile (bool or dict): Whether to compile the teacher, or
             arguments of :func:`torch.compile`. Defaults to False.
         **kwargs: Further arguments of
@@ -97,6 +80,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     Attributes:
         teacher (BaseModel): The teacher.
+        teacher_forward (TeacherForward): How the teacher is run.
         teacher_digest (Tensor): Digest of its weights as they were loaded,
             (32, ) of uint8, a buffer.
 
@@ -161,15 +145,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                     f'got {value}: to train the teacher too, take '
                     'mmrazor.SingleTeacherDistill'
                 )
-        for name, value in (
-            ('teacher_fold_bn', teacher_fold_bn),
-            ('teacher_channels_last', teacher_channels_last),
-        ):
-            if not isinstance(value, bool):
-                raise ValueError(
-                    f'{name} should be True or False, but got {value!r}'
-                )
-        self._check_speedups(teacher_autocast_dtype, teacher_compile)
+        check_speedups(
+            teacher_fold_bn,
+            teacher_channels_last,
+            teacher_autocast_dtype,
+            teacher_compile,
+        )
         super().__init__(
             distiller=distiller,
             teacher=teacher,
@@ -179,7 +160,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # In __dict__ it is an attribute, but no child.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         self._moves_teacher = True
-        self._load_weights(teacher_ckpt, is_new=isinstance(teacher, dict))
+        init_teacher(self.teacher, teacher_ckpt, isinstance(teacher, dict))
         self.register_buffer('teacher_digest', digest(self.teacher))
         self._saved_digest: Optional[Tensor] = None
         self.teacher_ckpt = teacher_ckpt
@@ -191,69 +172,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher_channels_last = teacher_channels_last
         self.teacher_autocast_dtype = teacher_autocast_dtype
         self.teacher_compile = teacher_compile
-        self._inplace_names = (
-            []
-            if teacher_module_inplace
-            else [
-                name
-                for name, module in self.teacher.named_modules()
-                if getattr(module, 'inplace', False) is True
-            ]
+        self.teacher_forward = TeacherForward(
+            self.teacher,
+            self.distiller,
+            module_inplace=teacher_module_inplace,
+            fold_bn=teacher_fold_bn,
+            channels_last=teacher_channels_last,
+            autocast_dtype=teacher_autocast_dtype,
+            compile_cfg=teacher_compile,
         )
-        self._set_inplace(False)
-        # How the teacher is run, once the first batch has told.
-        self._teacher_mode: Optional[str] = None
-
-    @staticmethod
-    def _check_speedups(
-        autocast_dtype: Optional[str], compile_cfg: Union[bool, dict]
-    ) -> None:
-        """Raise if a way to speed the teacher up is not there."""
-        if autocast_dtype is not None:
-            if autocast_dtype not in AUTOCAST_DTYPES:
-                raise ValueError(
-                    'teacher_autocast_dtype should be one of '
-                    f'{", ".join(AUTOCAST_DTYPES)}, or None, but got '
-                    f'{autocast_dtype!r}'
-                )
-            check_autocast(get_device(), autocast_dtype)
-        if not isinstance(compile_cfg, (bool, dict)):
-            raise ValueError(
-                'teacher_compile should be a bool or a dict of '
-                f'arguments, but got {compile_cfg!r}'
-            )
-        if compile_cfg is False:
-            return
-        if not hasattr(nn.Module, 'compile'):
-            raise ValueError(
-                'teacher_compile needs torch >= 2.2, but this '
-                f'is torch {torch.__version__}'
-            )
-        try:
-            torch.compile(nn.Identity(), **_compile_arguments(compile_cfg))
-        # A backend that is unknown, an argument, or this very Python
-        except Exception as error:
-            raise ValueError(
-                f'teacher_compile={compile_cfg!r} is not what '
-                f'torch.compile takes here: {error}'
-            ) from error
-
-    def _load_weights(self, teacher_ckpt: Optional[str], is_new: bool) -> None:
-        """Load or initialise the weights of the teacher."""
-        init_cfg = self.teacher.init_cfg
-        if (
-            teacher_ckpt is None
-            and isinstance(init_cfg, dict)
-            and type_name(init_cfg) in ('Pretrained', 'PretrainedInit')
-            and init_cfg.get('prefix') is None
-        ):
-            teacher_ckpt = init_cfg['checkpoint']
-        if teacher_ckpt:
-            load_teacher(self.teacher, teacher_ckpt)
-        elif is_new:
-            # It has to draw no numbers that the student would have drawn.
-            with torch.random.fork_rng(devices=[]):
-                self.teacher.init_weights()
 
     def check_teacher(self) -> None:
         """Check that the teacher is that of the checkpoint that was loaded.
@@ -261,20 +188,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         Raises:
             ValueError: If it is another one.
         """
-        if self._saved_digest is None:
-            return
-        ours, theirs = (
-            bytes(values.tolist()).hex()[:12]
-            for values in (self.teacher_digest, self._saved_digest)
-        )
-        raise ValueError(
-            'A run should go on with the teacher that it began with, but its '
-            f'checkpoint is of the teacher with digest {theirs}..., and '
-            f'teacher_ckpt={self.teacher_ckpt!r} has {ours}.... Put the file '
-            'back. To go on from the student with another teacher, start a '
-            'new run, not with load_from, but with architecture.init_cfg='
-            'dict(type="Pretrained", checkpoint="..._student.pth").'
-        )
+        if self._saved_digest is not None:
+            refuse_other_teacher(
+                self.teacher_digest, self._saved_digest, self.teacher_ckpt
+            )
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
         """Get the depth of a parameter, for MMPretrain's layer-wise decay of
@@ -324,9 +241,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         deliveries = self.distiller.deliveries
         self.distiller.set_deliveries_override(False)
         if not self.distillation_stopped or deliveries.deliveries:
-            if self._teacher_mode is None:
-                self._prepare_teacher(batch_inputs, data_samples)
-            self._run_teacher(batch_inputs, data_samples)
+            self.teacher_forward(batch_inputs, data_samples)
 
         self.distiller.set_deliveries_override(True)
         with (
@@ -396,229 +311,16 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             if name.startswith(theirs)
         }
         if weights:  # of MMRazor's algorithm
-            self._replace_teacher(weights)
+            if self.teacher_forward.is_prepared:
+                raise ValueError(
+                    'The teacher can be loaded before its first '
+                    'batch, but not any more: it may be folded'
+                )
+            load_teacher_weights(self.teacher, weights, 'the checkpoint')
+            self.teacher_digest.copy_(digest(self.teacher))
         name = f'{prefix}teacher_digest'
         ours = self.teacher_digest.clone()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         is_same = torch.equal(self.teacher_digest, ours)
         self._saved_digest = None if is_same else state_dict[name].cpu()
         self.teacher_digest.copy_(ours)
-
-    def _replace_teacher(self, weights: dict[str, Tensor]) -> None:
-        """Load other weights into the teacher."""
-        if self._teacher_mode is not None:
-            raise ValueError(
-                'The teacher can be loaded before its first '
-                'batch, but not any more: it may be folded'
-            )
-        load_teacher_weights(self.teacher, weights, 'the checkpoint')
-        self.teacher_digest.copy_(digest(self.teacher))
-
-    def _run_teacher(
-        self,
-        batch_inputs: Tensor,
-        data_samples: Optional[list[BaseDataElement]],
-    ) -> None:
-        """Run the teacher and record."""
-        recorders = self.distiller.teacher_recorders
-        with (
-            recorders,
-            self.distiller.deliveries,
-            torch.no_grad(),
-            self._autocast(),
-        ):
-            self.teacher(batch_inputs, data_samples, mode=self._teacher_mode)
-        if self.teacher_autocast_dtype or self.teacher_channels_last:
-            for held in self._held_data():
-                data = apply_to(list(held), _is_activation, self._restore)
-                held.clear()
-                held.extend(data)
-
-    def _held_data(self) -> list[Any]:
-        """What the recorders and deliveries of the teacher hold, as the
-        lists and queues that hold it."""
-        distiller = self.distiller
-        return [
-            recorder.data_buffer
-            for recorder in distiller.teacher_recorders.recorders.values()
-        ] + [
-            delivery.data_queue
-            for delivery in distiller.deliveries.deliveries.values()
-        ]
-
-    @property
-    def _teacher_device(self) -> str:
-        """str: Type of the device of the teacher."""
-        return next(self.teacher.parameters()).device.type
-
-    def _autocast(self) -> ContextManager:
-        """Context of the type in which the teacher computes."""
-        if self.teacher_autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(
-            self._teacher_device,
-            dtype=getattr(torch, self.teacher_autocast_dtype),
-        )
-
-    def _restore(self, recorded: Tensor) -> Tensor:
-        """Give a recorded tensor the type and layout of the student's."""
-        if self.teacher_autocast_dtype:
-            recorded = recorded.float()
-        return recorded.contiguous()
-
-    def _prepare_teacher(
-        self,
-        batch_inputs: Tensor,
-        data_samples: Optional[list[BaseDataElement]],
-    ) -> None:
-        """Choose how the teacher is run, and speed it up, by a batch."""
-        dtype, self.teacher_autocast_dtype = self.teacher_autocast_dtype, None
-        record = partial(self._record, batch_inputs, data_samples)
-        with torch.autocast(self._teacher_device, enabled=False), _no_tf32():
-            self._teacher_mode = 'loss'
-            try:
-                reference = record()
-            # A network that can't be trained, such as MMPretrain's
-            # EfficientFormer, can teach all the same.
-            except Exception as error:
-                self._teacher_mode = 'tensor'
-                reference = record()
-                print_log(
-                    'The teacher has no task loss, and needs none '
-                    f'({type(error).__name__}: {error})',
-                    'current',
-                )
-            check = partial(self._try, record, reference)
-            if self._teacher_mode == 'loss':
-                check(
-                    'going without its task loss',
-                    self._skip_loss,
-                    logging.INFO,
-                )
-            if self._inplace_names:
-                check(
-                    'in-place activations',
-                    partial(self._set_inplace, True),
-                    logging.INFO,
-                )
-            if self.teacher_fold_bn:
-                check('teacher_fold_bn', partial(self._fold_bn, record))
-            if self.teacher_channels_last:
-                check('teacher_channels_last', self._set_channels_last)
-            if self.teacher_compile is not False:
-                check('teacher_compile', self._compile, may_fail=False)
-        self.teacher_autocast_dtype = dtype
-        if dtype is not None:
-            check_autocast(self._teacher_device, dtype)
-
-    def _record(
-        self,
-        batch_inputs: Tensor,
-        data_samples: Optional[list[BaseDataElement]],
-    ) -> list[Tensor]:
-        """Run the teacher for a look at what is recorded.
-
-        Returns:
-            list[Tensor]: The recorded and delivered tensors, and last the
-            inputs, which the teacher could change as well.
-
-        Raises:
-            ValueError: If a recorder has recorded nothing.
-        """
-        inputs = copy.deepcopy(batch_inputs)
-        try:
-            self._run_teacher(inputs, data_samples)
-            self._check_recorded()
-            return list(_tensors([*map(list, self._held_data()), inputs]))
-        finally:  # a queue that is full takes no more
-            for delivery in self.distiller.deliveries.deliveries.values():
-                delivery.data_queue.clear()
-
-    def _check_recorded(self) -> None:
-        """Raise if a recorder of the teacher has not what the losses read."""
-        recorders = self.distiller.teacher_recorders.recorders
-        counts = dict.fromkeys(recorders, 1)
-        for mapping in self.distiller.loss_forward_mappings.values():
-            for record in mapping.values():
-                if not record['from_student']:
-                    name = record['recorder']
-                    counts[name] = max(
-                        counts[name], record.get('record_idx', 0) + 1
-                    )
-        for name, recorder in recorders.items():
-            if len(recorder.data_buffer) < counts[name]:
-                raise ValueError(
-                    f'teacher_recorders: {name!r} should record '
-                    f'{recorder.source!r} {counts[name]} time(s) in a forward '
-                    f'of the teacher, but got {len(recorder.data_buffer)} '
-                    'records'
-                )
-
-    def _try(
-        self,
-        record: Callable[[], list[Tensor]],
-        reference: list[Tensor],
-        name: str,
-        change: Callable[[], Undo],
-        level: int = logging.WARNING,
-        may_fail: bool = True,
-    ) -> None:
-        """Make a change that should leave the recorded tensors as they are,
-        and undo it if it does not."""
-        undo = None
-        try:
-            undo = change()
-            difference = largest_difference(record(), reference)
-            if difference <= TOLERANCE:
-                return
-            reason = (
-                f'it would change what is recorded by {difference:.1e} '
-                'of its largest value'
-            )
-        # Not every network is built as it takes.
-        except Exception as error:
-            if not may_fail:
-                raise
-            reason = f'{type(error).__name__}: {error}'
-        if undo is not None:
-            undo()
-        print_log(f'Off for the teacher: {name}; {reason}', 'current', level)
-
-    def _skip_loss(self) -> Undo:
-        """Go without the task loss of the teacher."""
-
-        def undo() -> None:
-            self._teacher_mode = 'loss'
-
-        self._teacher_mode = 'tensor'
-        return undo
-
-    def _compile(self) -> Undo:
-
-        def undo() -> None:
-            self.teacher._compiled_call_impl = None
-
-        self.teacher.compile(**_compile_arguments(self.teacher_compile))
-        return undo
-
-    def _set_inplace(self, inplace: bool) -> Undo:
-        """Set the activations of the teacher that were built in-place."""
-        for name in self._inplace_names:
-            self.teacher.get_submodule(name).inplace = inplace
-        return partial(self._set_inplace, not inplace)
-
-    def _fold_bn(self, record: Callable[[], list[Tensor]]) -> Undo:
-        """Fold the batch norms of the teacher that are not recorded."""
-        sources = [
-            source
-            for recorder in self.distiller.teacher_recorders.recorders.values()
-            for source in getattr(recorder, 'sources', [recorder.source])
-        ]
-        pairs = find_foldable(self.teacher, record, sources)
-        if not pairs:
-            raise ValueError('no batch norm follows a convolution')
-        return fold(self.teacher, pairs)
-
-    def _set_channels_last(self) -> Undo:
-        self.teacher.to(memory_format=torch.channels_last)
-        return partial(self.teacher.to, memory_format=torch.contiguous_format)

@@ -87,7 +87,7 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
             inputs = self.cast_data(stack_images(data['inputs']))
             data['inputs'] = self.augments(inputs)
         samples = data.get('data_samples')
-        if not self._needs_labels_only(samples):
+        if samples is None or not self._needs_labels_only(samples):
             return super().forward(data, training)
         # MMPretrain takes the labels out of the samples and puts them back,
         # which takes longer than all that is done to the images.
@@ -97,7 +97,7 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         data['data_samples'] = samples
         return data
 
-    def _needs_labels_only(self, samples: Optional[list]) -> bool:
+    def _needs_labels_only(self, samples: list) -> bool:
         """Whether the labels are as the model wants them, save the device."""
         # Like MMPretrain's, it looks at the first sample.
         return (

@@ -3,13 +3,46 @@
 import hashlib
 import os
 import os.path as osp
+from typing import NoReturn, Optional
 
 import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmdskd.utils.config import type_name
 from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.utils.text import shorten
+
+
+def init_teacher(
+    teacher: nn.Module, teacher_ckpt: Optional[str], is_new: bool
+) -> None:
+    """Load the weights of a teacher, or initialise them.
+
+    Args:
+        teacher (nn.Module): The teacher, a ``BaseModule`` of MMEngine.
+        teacher_ckpt (str, optional): Its checkpoint. With None, a whole
+            ``init_cfg`` of type ``Pretrained`` names it.
+        is_new (bool): Whether a teacher without a checkpoint is initialised.
+            This draws no random numbers that the student would draw.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint does not fit.
+    """
+    init_cfg = teacher.init_cfg
+    if (
+        teacher_ckpt is None
+        and isinstance(init_cfg, dict)
+        and type_name(init_cfg) in ('Pretrained', 'PretrainedInit')
+        and init_cfg.get('prefix') is None
+    ):
+        teacher_ckpt = init_cfg['checkpoint']
+    if teacher_ckpt:
+        load_teacher(teacher, teacher_ckpt)
+    elif is_new:
+        with torch.random.fork_rng(devices=[]):
+            teacher.init_weights()
 
 
 def load_teacher(teacher: nn.Module, path: str) -> None:
@@ -35,8 +68,8 @@ def load_teacher(teacher: nn.Module, path: str) -> None:
         raise FileNotFoundError(
             f'model.teacher_ckpt should be a file or a URL, but there is no '
             f'{path!r} (looked from {os.getcwd()}). Train the teacher first, '
-            'as by a config in configs/vanilla, or convert one of the '
-            "field's by tools/model_converters/convert_kd_zoo_ckpt.py."
+            'as by a config in configs/vanilla, or convert a published one '
+            'by tools/model_converters/convert_kd_zoo_ckpt.py.'
         )
     checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     load_teacher_weights(
@@ -125,3 +158,27 @@ def digest(module: nn.Module) -> Tensor:
         # bfloat16 is unknown to NumPy, and a scalar has no bytes to view.
         sha256.update(value.reshape(-1).view(torch.uint8).numpy())
     return torch.tensor(list(sha256.digest()), dtype=torch.uint8)
+
+
+def refuse_other_teacher(
+    ours: Tensor, theirs: Tensor, teacher_ckpt: Optional[str]
+) -> NoReturn:
+    """Refuse to resume a run with another teacher.
+
+    Args:
+        ours (Tensor): Digest of the teacher, (32, ) of uint8.
+        theirs (Tensor): Digest in the checkpoint of the run, likewise.
+        teacher_ckpt (str, optional): Checkpoint of the teacher.
+
+    Raises:
+        ValueError: Always.
+    """
+    names = [bytes(value.tolist()).hex()[:12] for value in (ours, theirs)]
+    raise ValueError(
+        'A run should go on with the teacher that it began with, but its '
+        f'checkpoint is of the teacher with digest {names[1]}..., and '
+        f'teacher_ckpt={teacher_ckpt!r} has {names[0]}.... Put the file '
+        'back. To go on from the student with another teacher, start a '
+        'new run, not with load_from, but with architecture.init_cfg='
+        'dict(type="Pretrained", checkpoint="..._student.pth").'
+    )

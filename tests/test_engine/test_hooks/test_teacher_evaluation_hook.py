@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmdskd.engine import TeacherEvaluationHook
 from mmdskd.engine.hooks.teacher_evaluation_hook import chance_level
 from mmdskd.experiments.run_log import read_run_log
+from mmdskd.export.student_config import make_student_config
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def teacher_lines(cfg):
 
 
 def test_teacher_is_evaluated_once(config, train):
-    runner, messages, calls = train(right=0.8)
+    _, messages, calls = train(right=0.8)
     assert calls == [20, 20, 10]  # the validation set, once
     assert teacher_lines(config) == [
         {'teacher/accuracy/top1': 80.0, 'step': 0}
@@ -111,11 +112,29 @@ def test_chance_level():
     )
 
 
-def test_it_can_be_switched_off(config, train):
-    config.custom_hooks[0].enabled = False
-    _, _, calls = train()
-    assert calls == []
-    assert teacher_lines(config) == []
+@pytest.mark.parametrize(
+    'enabled, variable, is_evaluated',
+    [
+        (None, None, True),
+        (None, True, True),
+        (None, False, False),
+        (True, False, True),
+        (False, None, False),
+        (False, True, False),
+    ],
+)
+def test_it_can_be_switched_off(
+    config, build_runner, enabled, variable, is_evaluated
+):
+    """By a variable of the config, or by the hook's own argument."""
+    config.custom_hooks[0].enabled = enabled
+    if variable is not None:
+        config.evaluate_teacher = variable
+    runner = build_runner(config)
+    [hook] = [h for h in runner.hooks if isinstance(h, TeacherEvaluationHook)]
+    hook.before_train(runner)
+    assert len(teacher_lines(config)) == is_evaluated
+    assert 'evaluate_teacher' not in make_student_config(runner.cfg)
 
 
 def test_it_draws_no_numbers_of_the_training(config, build_runner):
@@ -155,7 +174,9 @@ def test_stock_algorithm_is_served_too(config, build_runner):
     TeacherEvaluationHook().before_train(runner)
     assert runner.model.teacher.head.training
     [line] = teacher_lines(config)
-    assert 0 <= line['teacher/accuracy/top1'] <= 100
+    runner.model.architecture = runner.model.teacher
+    metrics = runner.test()  # the teacher in place of the student
+    assert line['teacher/accuracy/top1'] == metrics['accuracy/top1']
 
 
 def test_model_without_teacher(config, build_runner):

@@ -150,7 +150,7 @@ class BaseCIFARBackbone(BaseBackbone):
 
     def _add_conv_layer(
         self,
-        names: tuple[str, str, str],
+        names: tuple[str, ...],
         in_channels: int,
         out_channels: int,
         kernel_size: int,

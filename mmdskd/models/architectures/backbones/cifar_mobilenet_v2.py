@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmcv.cnn import ConvModule
 from mmpretrain.models.utils import InvertedResidual
@@ -120,7 +120,7 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
                 'expand_ratio should be a whole number >= 2, but '
                 f'got {expand_ratio!r}.'
             )
-        layer_cfg = dict(
+        layer_cfg: dict[str, Any] = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
             act_cfg=act_cfg or dict(type='ReLU'),

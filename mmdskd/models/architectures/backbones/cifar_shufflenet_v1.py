@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -49,7 +49,7 @@ class CIFARShuffleUnit(nn.Module):
         )
         branch_channels = out_channels - (in_channels if stride == 2 else 0)
         mid_channels = branch_channels // 4
-        layer_cfg = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
+        layer_cfg: dict[str, Any] = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
         self.conv1 = ConvModule(
             in_channels,
             mid_channels,
@@ -165,7 +165,7 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
         check_positive('stage_channels', stage_channels, len(self.STAGES))
         self._check_groups(groups, stage_channels)
-        layer_cfg = dict(
+        layer_cfg: dict[str, Any] = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
             act_cfg=act_cfg or dict(type='ReLU'),

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmpretrain.models.backbones.shufflenet_v2 import InvertedResidual
 from torch import nn
@@ -89,7 +89,7 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
                 'widen_factor should be one of '
                 f'{list(self.ARCHS)}, but got {widen_factor!r}.'
             )
-        layer_cfg = dict(
+        layer_cfg: dict[str, Any] = dict(
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
             act_cfg=act_cfg or dict(type='ReLU'),

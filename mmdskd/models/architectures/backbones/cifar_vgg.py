@@ -116,7 +116,7 @@ class CIFARVGG(BaseCIFARBackbone):
                 f'depth should be one of {list(self.ARCHS)}, but '
                 f'got {depth!r}.'
             )
-        pools = (
+        pools: tuple[list[nn.Module], ...] = (
             [],
             [nn.MaxPool2d(2)],
             [nn.MaxPool2d(2)],

@@ -39,9 +39,11 @@ class BatchRandomCrop(BaseBatchAugment):
     def __init__(
         self, crop_size: Union[int, Sequence[int]], padding: int = 0
     ) -> None:
-        pair = crop_size
-        if not isinstance(crop_size, (tuple, list)):
-            pair = (crop_size, crop_size)
+        pair: Sequence[int]
+        if isinstance(crop_size, (tuple, list)):
+            pair = crop_size
+        else:
+            pair = (crop_size, crop_size)  # type: ignore[assignment]
         if not all(map(_is_int, (*pair, padding))):
             raise TypeError(
                 'crop_size should be an int or two, and padding an int, but '

@@ -34,7 +34,7 @@ class BatchRandomFlip(BaseBatchAugment):
             raise TypeError(f'prob should be a number, but got {prob!r}.')
         if not 0 <= prob <= 1:
             raise ValueError(f'prob should be within 0 to 1, but got {prob}.')
-        self.prob = prob
+        self.prob: float = prob
 
     def augment(
         self, inputs: Tensor, generator: Optional[torch.Generator] = None

@@ -1,0 +1,64 @@
+"""All that is imported is declared, and torch has one range."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdskd.version import MAX_TORCH, MIN_TORCH
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Module to distribution, where the names differ.
+DISTRIBUTIONS = {'sklearn': 'scikit-learn', 'mmcv': 'mmcv-lite'}
+# benchmark_data.py compares with it where it is installed.
+COMPARED = {'kornia'}
+
+
+def read(name: str) -> dict[str, str]:
+    """Get the distributions of a file in requirements/ and their ranges."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return dict(
+        re.fullmatch(r'([\w.-]+)(.*)', line).groups()
+        for line in lines
+        if line and not line.startswith('#')
+    )
+
+
+def imported() -> set[str]:
+    """Get the top-level modules that mmdskd/ and tools/ import."""
+    names = set()
+    for folder in ('mmdskd', 'tools'):
+        for path in (ROOT / folder).rglob('*.py'):
+            if '.mim' in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names |= {a.name.split('.')[0] for a in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    names.add(node.module.split('.')[0])
+    return names
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 10), reason='has no sys.stdlib_module_names'
+)
+def test_all_that_is_imported_is_declared():
+    standard = {*sys.builtin_module_names, *sys.stdlib_module_names}
+    declared = {*read('runtime'), *read('optional'), *read('mminstall')}
+    undeclared = {
+        name
+        for name in imported() - standard - COMPARED - {'mmdskd'}
+        if DISTRIBUTIONS.get(name, name) not in declared
+    }
+    assert undeclared == set()
+
+
+def test_one_range_of_torch():
+    major, minor = map(int, MAX_TORCH.split('.'))
+    assert read('runtime')['torch'] == f'>={MIN_TORCH}'
+    assert read('constraints')['torch'] == (
+        f'>={MIN_TORCH},<{major}.{minor + 1}'
+    )
