@@ -44,6 +44,7 @@ def check_distillation(model: nn.Module) -> None:
             ``tau`` is not positive, or the algorithm varies the width of a
             layer that a head is on.
     """
+    _checked.discard(model)
     distiller = getattr(model, 'distiller', None)
     if not isinstance(distiller, ConfigurableDistiller):
         return

@@ -99,9 +99,7 @@ def test_two_ranks(dskd_config, run_two_ranks):
     for rank in ranks:
         # Told before training.
         assert rank['refused']['iter'] == 0
-        assert (
-            'set find_unused_parameters = True' in rank['refused']['error']
-        )
+        assert 'set find_unused_parameters = True' in rank['refused']['error']
 
 
 def check_alike(first, second, part):
