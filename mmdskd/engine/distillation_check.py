@@ -1,5 +1,6 @@
 """Check a distillation before it trains."""
 
+from typing import Any
 from weakref import WeakSet
 
 from mmrazor.models.architectures.dynamic_ops import DynamicMixin
@@ -133,7 +134,7 @@ def _check_dskd(
     return recorder
 
 
-def _check_widths(name: str, sources: list[str], model: nn.Module) -> None:
+def _check_widths(name: str, sources: list[str], model: Any) -> None:
     """Raise if a search varies the width of a layer that a head is on."""
     mutator = getattr(model, 'mutator', None)
     if not isinstance(mutator, ChannelMutator):

@@ -58,6 +58,6 @@ class LossLog:
             if self._with_ramp:
                 scalars[f'{prefix}.ramp'] = loss.ramp
         self._sums.clear()
-        nonfinite = sum(loss.num_nonfinite for loss in self._losses.values())
-        *values, count = torch.stack([*scalars.values(), nonfinite]).tolist()
-        return dict(zip(scalars, values)), count
+        counts = [loss.num_nonfinite for loss in self._losses.values()]
+        values = torch.stack([*scalars.values(), *counts]).tolist()
+        return dict(zip(scalars, values)), sum(values[len(scalars) :])

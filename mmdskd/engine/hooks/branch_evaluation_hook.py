@@ -1,4 +1,6 @@
-from typing import NamedTuple, Optional
+"""Report the accuracy of each branch."""
+
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -78,7 +80,7 @@ class BranchEvaluationHook(Hook):
         self._branches = find_classifiers(model)
         # Watched is the student, not the iteration: the heads then run in
         # the precision of the student, and not when the teacher is run.
-        student = model.architecture
+        student: Any = model.architecture
         self._handles = [
             student.register_forward_pre_hook(self._start_recording),
             student.register_forward_hook(self._evaluate),
@@ -160,7 +162,7 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
     check_distillation_once(model)
     found = dict()
     for name in losses:
-        distiller = model.distiller
+        distiller: Any = model.distiller
         source = distiller.loss_forward_mappings[name]['branches']
         connector = distiller.connectors[source['connector']]
         if connector.num_classes is None:

@@ -1,3 +1,5 @@
+"""Write the weights of the branches in training."""
+
 import warnings
 from collections.abc import Sequence
 from typing import Optional
@@ -152,9 +154,9 @@ class LossWeightSchedulerHook(Hook):
             KeyError: If ``loss`` is not a DSKD loss of the model.
             ValueError: If the parts of the distillation do not fit, another
                 hook writes the weights of the same loss, ``by_epoch`` is set
-                in training by iterations, or
-                ``StopDistillHook`` serves an algorithm that does not know
-                it, or would break distributed training.
+                in training by iterations, or ``StopDistillHook`` serves an
+                algorithm that does not know it, or would break distributed
+                training.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
@@ -297,11 +299,11 @@ class LossWeightSchedulerHook(Hook):
             )
 
 
-def _renamed(old: str, value: Optional[int], new: str, default: int) -> int:
+def _renamed(old: str, value: Optional[int], new: str, current: int) -> int:
     """Return the value of an argument that may be given by its old name."""
     if value is None:
-        return default
-    if default:
+        return current
+    if current:
         raise ValueError(
             f'{old} is the old name of {new}: give {new} alone, but got both'
         )

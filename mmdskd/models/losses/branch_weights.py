@@ -30,6 +30,13 @@ class BranchWeights(nn.Module):
         num_nonfinite (Tensor): Number of losses left out, scalar.
     """
 
+    weights: Tensor
+    ema: Tensor
+    previous: Tensor
+    pending: Tensor
+    num_updates: Tensor
+    num_nonfinite: Tensor
+
     def __init__(self, num_branches: int) -> None:
         super().__init__()
         self.register_buffer('weights', torch.ones(num_branches))
@@ -61,7 +68,7 @@ class BranchWeights(nn.Module):
         """
         total, count = self._sum, self._num_forwards
         self._sum, self._num_forwards = None, 0
-        return total if total is None else total / count
+        return None if total is None else total / count
 
     def reset(self) -> None:
         """Start anew with equal weights."""

@@ -38,7 +38,7 @@ def build_criteria(
         ValueError: If a list is not one per branch, a ``tau`` is not
             positive, or a loss needs more than student, teacher and labels.
     """
-    cfgs = (
+    cfgs: list = (
         list(cfg) if isinstance(cfg, (list, tuple)) else [cfg] * num_branches
     )
     if not all(isinstance(c, (dict, nn.Module)) for c in cfgs):
@@ -67,7 +67,7 @@ def build_criteria(
 
 def call_criteria(
     name: str,
-    criteria: nn.ModuleList,
+    criteria: Sequence[nn.Module],
     outputs: Sequence[Tensor],
     target: Tensor,
     label_arguments: Sequence[Optional[str]],
@@ -80,7 +80,7 @@ def call_criteria(
 
     Args:
         name (str): The argument of ``DSKDLoss``, for messages.
-        criteria (nn.ModuleList): The losses, L of them.
+        criteria (Sequence[nn.Module]): The losses, L of them.
         outputs (Sequence[Tensor]): What the branches give, L tensors.
         target (Tensor): What each is compared with.
         label_arguments (Sequence[str, optional]): Names by which the losses
@@ -99,14 +99,16 @@ def call_criteria(
         zip(criteria, outputs, label_arguments)
     ):
         kind = type(criterion).__name__
-        if label_argument and gt_labels.dim() != 1:
-            raise ValueError(
-                f'{name}: {kind} takes class indices (N, ), but got labels '
-                f'{tuple(gt_labels.shape)}, as mixup and CutMix make them; '
-                'take a loss that needs no labels, or leave out '
-                'batch_augments'
-            )
-        labels = {label_argument: gt_labels} if label_argument else {}
+        labels: dict[str, Tensor] = {}
+        if label_argument and gt_labels is not None:
+            if gt_labels.dim() != 1:
+                raise ValueError(
+                    f'{name}: {kind} takes class indices (N, ), but got '
+                    f'labels {tuple(gt_labels.shape)}, as mixup and CutMix '
+                    'make them; take a loss that needs no labels, or leave '
+                    'out batch_augments'
+                )
+            labels[label_argument] = gt_labels
         try:
             loss = criterion(output, target, **labels)
         except Exception as error:
@@ -127,11 +129,11 @@ def call_criteria(
     return torch.stack(losses)
 
 
-def unweighted(criteria: nn.ModuleList, losses: Tensor) -> Tensor:
+def unweighted(criteria: Sequence[nn.Module], losses: Tensor) -> Tensor:
     """Remove the ``loss_weight`` of each loss from its value.
 
     Args:
-        criteria (nn.ModuleList): The losses, L of them.
+        criteria (Sequence[nn.Module]): The losses, L of them.
         losses (Tensor): Their values, (L, ).
 
     Returns:

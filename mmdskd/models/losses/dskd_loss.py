@@ -1,5 +1,7 @@
+"""The loss of deeply-supervised knowledge distillation."""
+
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union, cast
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +91,10 @@ class DSKDLoss(nn.Module):
         torch.Size([])
     """
 
+    criteria: Mapping[str, Sequence[nn.Module]]
+    allocation: Mapping[str, BranchWeights]
+    ramp: Tensor
+
     def __init__(
         self,
         num_branches: Union[int, str] = AUTO,
@@ -106,7 +112,7 @@ class DSKDLoss(nn.Module):
             )
         self.num_branches = num_branches
         self.loss_weight = loss_weight
-        cfgs = dict(
+        cfgs: dict[str, Any] = dict(
             logit_loss=logit_loss, feat_loss=feat_loss, label_loss=label_loss
         )
         self.terms = [
@@ -117,14 +123,13 @@ class DSKDLoss(nn.Module):
                 'DSKDLoss needs at least one of logit_loss, feat_loss and '
                 'label_loss, but got none'
             )
-        self.criteria = nn.ModuleDict(
-            {
-                term.name: build_criteria(
-                    term.argument, cfgs[term.argument], num_branches
-                )
-                for term in self.terms
-            }
-        )
+        criteria = {
+            term.name: build_criteria(
+                term.argument, cfgs[term.argument], num_branches
+            )
+            for term in self.terms
+        }
+        self.criteria = cast(Any, nn.ModuleDict(criteria))
         # Looked up once: to read a signature takes longer than a loss of
         # logits does. Where the labels are the target, they go by position.
         self._label_arguments = {
@@ -135,9 +140,10 @@ class DSKDLoss(nn.Module):
             for term in self.terms
         }
         self.needs = self._find_needs()
-        self.allocation = nn.ModuleDict(
-            {term.name: BranchWeights(num_branches) for term in self.terms}
-        )
+        allocation = {
+            term.name: BranchWeights(num_branches) for term in self.terms
+        }
+        self.allocation = cast(Any, nn.ModuleDict(allocation))
         self.last_losses: dict[str, Tensor] = dict()
         self.register_buffer('ramp', torch.tensor(1.0))
 
@@ -149,7 +155,8 @@ class DSKDLoss(nn.Module):
     @property
     def num_nonfinite(self) -> Tensor:
         """Tensor: Number of losses left out of the weights, scalar."""
-        return sum(w.num_nonfinite for w in self.allocation.values())
+        counts = [w.num_nonfinite for w in self.allocation.values()]
+        return torch.stack(counts).sum()
 
     def reset(self) -> None:
         """Start anew with equal weights and without ramp."""
@@ -245,7 +252,7 @@ class DSKDLoss(nn.Module):
             ValueError: If an argument that a term needs is missing, or
                 branches and teacher do not agree in number or shape.
         """
-        given = dict(
+        given: dict[str, Any] = dict(
             branches=branches,
             preds_T=detach_target('preds_T', preds_T),
             feat_T=detach_target('feat_T', feat_T),
@@ -259,7 +266,7 @@ class DSKDLoss(nn.Module):
             )
         check_branches(branches, self.num_branches, self.terms, given)
         last_losses = dict()
-        total = 0
+        total: Any = 0
         for term in self.terms:
             criteria = self.criteria[term.name]
             losses = call_criteria(

@@ -62,7 +62,7 @@ def check_branches(
     branches: Sequence[Branch],
     num_branches: int,
     terms: Sequence[Term],
-    targets: Mapping[str, Optional[Tensor]],
+    targets: Mapping[str, Tensor],
 ) -> None:
     """Check that the branches fit the terms and the teacher.
 
