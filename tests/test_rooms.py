@@ -120,7 +120,6 @@ LONG = (
     'mmdskd/datasets/tiny_imagenet.py',
     'mmdskd/models/algorithms/frozen_teacher_distill.py',
     'mmdskd/models/architectures/classifiers/multi_exit_classifier.py',
-    'mmdskd/models/losses/dskd_loss.py',
     'tools/misc/loss_table.py',
 )
 LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
