@@ -64,6 +64,8 @@ def describe_branches(
             come from a DSKDConnector, or its networks take no image of this
             shape.
     """
+    if 'model' not in cfg:
+        raise ValueError(f'{name} should have a model, but has none.')
     algorithm = _build_algorithm(cfg, image_shape)
     try:
         found = find_branches(algorithm, torch.zeros(1, *image_shape))
@@ -150,7 +152,8 @@ def _build_algorithm(
         # A teacher of random weights teaches nothing, but has its shapes.
         warnings.simplefilter('ignore')
         algorithm = MODELS.build(cfg.model)
-    return algorithm.eval()
+    algorithm.eval()  # which MMRazor's algorithms do not return
+    return algorithm
 
 
 def _make_row(

@@ -205,6 +205,9 @@ def test_config_without_dskd(kd_config):
     for cfg in (kd_config, plain):
         with pytest.raises(ValueError, match='x should have a mmdskd.DSKDLos'):
             describe_branches('x', cfg, SHAPE)
+    del plain.model
+    with pytest.raises(ValueError, match='x should have a model'):
+        describe_branches('x', plain, SHAPE)
 
 
 def test_branches_of_another_connector(dskd_config):
