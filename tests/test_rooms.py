@@ -120,7 +120,6 @@ LONG = (
     'mmdskd/datasets/tiny_imagenet.py',
     'mmdskd/models/algorithms/frozen_teacher_distill.py',
     'mmdskd/models/architectures/classifiers/multi_exit_classifier.py',
-    'tools/misc/loss_table.py',
 )
 LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
     f'tests/test_tools/test_{name}.py'
@@ -131,7 +130,6 @@ LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
         'convert_kd_zoo_ckpt',
         'demo',
         'exit_curve',
-        'loss_table',
         'plot_dskd',
     )
 )

@@ -205,7 +205,7 @@ def test_config_without_dskd(kd_config):
     for cfg in (kd_config, plain):
         with pytest.raises(ValueError, match='x should have a mmdskd.DSKDLos'):
             describe_branches('x', cfg, SHAPE)
-    del plain.model
+    plain.pop('model')
     with pytest.raises(ValueError, match='x should have a model'):
         describe_branches('x', plain, SHAPE)
 
