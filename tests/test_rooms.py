@@ -124,12 +124,9 @@ LONG = (
 LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
     f'tests/test_tools/test_{name}.py'
     for name in (
-        'benchmark_data',
-        'benchmark_step',
         'convert_kd_ckpt_to_student',
         'convert_kd_zoo_ckpt',
         'demo',
-        'exit_curve',
         'plot_dskd',
     )
 )
