@@ -125,7 +125,6 @@ LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
     f'tests/test_tools/test_{name}.py'
     for name in (
         'convert_kd_ckpt_to_student',
-        'convert_kd_zoo_ckpt',
         'demo',
         'plot_dskd',
     )
