@@ -5,7 +5,9 @@ from typing import NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
+from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor, nn
 
 from mmdskd.analysis.flops import count_flops
@@ -84,14 +86,14 @@ def describe_branches(
 
 
 @torch.no_grad()
-def find_branches(algorithm: nn.Module, image: Tensor) -> list[Branches]:
+def find_branches(algorithm: BaseModel, image: Tensor) -> list[Branches]:
     """Run student and teacher on an image, and look at what is recorded.
 
     Without a teacher, as in ``mmrazor.SelfDistill``, the student runs alone:
     the recorders of the teacher are then on its modules.
 
     Args:
-        algorithm (nn.Module): The algorithm.
+        algorithm (BaseModel): The algorithm, or a plain network.
         image (Tensor): The image, (1, C, H, W).
 
     Returns:
@@ -102,13 +104,13 @@ def find_branches(algorithm: nn.Module, image: Tensor) -> list[Branches]:
         RuntimeError: If a network does not take the image.
     """
     distiller = getattr(algorithm, 'distiller', None)
-    losses = {
-        name: loss
-        for name, loss in getattr(distiller, 'distill_losses', {}).items()
-        if isinstance(loss, DSKDLoss)
-    }
-    if not losses:
+    if not isinstance(distiller, ConfigurableDistiller):
         return []
+    losses = [
+        name
+        for name, loss in distiller.distill_losses.items()
+        if isinstance(loss, DSKDLoss)
+    ]
     teacher = getattr(algorithm, 'teacher', None)
     with distiller.student_recorders, distiller.teacher_recorders:
         algorithm.architecture(image)
@@ -117,7 +119,7 @@ def find_branches(algorithm: nn.Module, image: Tensor) -> list[Branches]:
     return [_find_branches_of(distiller, name) for name in losses]
 
 
-def _find_branches_of(distiller: nn.Module, loss: str) -> Branches:
+def _find_branches_of(distiller: ConfigurableDistiller, loss: str) -> Branches:
     """Get the recorded branches of one loss."""
     mapping = distiller.loss_forward_mappings[loss]
     record = mapping['branches']
@@ -144,7 +146,7 @@ def _find_branches_of(distiller: nn.Module, loss: str) -> Branches:
 
 def _build_algorithm(
     cfg: Config, image_shape: tuple[int, int, int]
-) -> nn.Module:
+) -> BaseModel:
     """Build the algorithm in eval mode, without the teacher's weights."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     cfg = without_teacher_weights(resolve_auto(cfg, image_shape))
