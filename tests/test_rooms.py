@@ -123,11 +123,7 @@ LONG = (
 )
 LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
     f'tests/test_tools/test_{name}.py'
-    for name in (
-        'convert_kd_ckpt_to_student',
-        'demo',
-        'plot_dskd',
-    )
+    for name in ('convert_kd_ckpt_to_student', 'demo', 'plot_dskd')
 )
 
 
