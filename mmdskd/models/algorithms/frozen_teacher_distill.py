@@ -284,7 +284,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher.eval()
         return self
 
-    def _apply(self, *args, **kwargs) -> 'FrozenTeacherDistill':
+    def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenTeacherDistill':
         super()._apply(*args, **kwargs)
         if self._moves_teacher:
             self.teacher._apply(*args, **kwargs)
@@ -301,7 +301,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return copied
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args, **kwargs
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Load, and note whether the teacher was another one."""
         theirs = f'{prefix}teacher.'

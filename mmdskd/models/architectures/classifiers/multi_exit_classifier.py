@@ -1,7 +1,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NoReturn, Optional, Union
 
 import torch.nn.functional as F
 from mmengine.utils import apply_to
@@ -96,11 +96,11 @@ class MultiExitClassifier(ImageClassifier):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         exits: dict,
         threshold: Union[float, Sequence[float]] = 0.9,
         shrink_batch: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(exits, dict) or set(exits) != {
@@ -160,7 +160,7 @@ class MultiExitClassifier(ImageClassifier):
         self,
         inputs: Tensor,
         data_samples: Optional[list[DataSample]] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Predict, and stop at the first exit that is sure enough.
 
@@ -270,7 +270,7 @@ class MultiExitClassifier(ImageClassifier):
             )
         return [*logits, last]
 
-    def loss(self, *args, **kwargs) -> dict:
+    def loss(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse to train.
 
         Raises:
