@@ -250,7 +250,8 @@ def test_ranks_cover_the_data_set_once(dataset, monkeypatch):
     seen = []
     for rank in range(2):
         monkeypatch.setattr(
-            'mmengine.dataset.sampler.get_dist_info', lambda: (rank, 2)
+            'mmengine.dataset.sampler.get_dist_info',
+            lambda rank=rank: (rank, 2),
         )
         sampler = DefaultSampler(dataset, shuffle=True, seed=3)
         loader = torch.utils.data.DataLoader(
@@ -314,14 +315,15 @@ class Label(BaseTransform):
         (
             (Apply(grow), PACK),
             ValueError,
-            r'should have the same shape, as by a Resize in the pipeline, but that '
-            r'of image \d+ is \(1, 9, 8\), and of those before \(1, 8, 8\)',
+            r'should have the same shape, as by a Resize in the pipeline, '
+            r'but that of image \d+ is \(1, 9, 8\), and of those before '
+            r'\(1, 8, 8\)',
         ),
         (
             (Apply(np.float32), PACK),
             TypeError,
-            r'should leave images as uint8 of \(C, H, W\) .* but gives torch.float32 '
-            r'of \(1, 8, 8\) for image 0',
+            r'should leave images as uint8 of \(C, H, W\) .* but gives '
+            r'torch.float32 of \(1, 8, 8\) for image 0',
         ),
         (
             (Apply(lambda image: np.stack([[image]] * 2)), PACK),
@@ -331,12 +333,13 @@ class Label(BaseTransform):
         (
             (RESIZE,),
             TypeError,
-            r"should end with PackInputs, .* image 0 comes as \['gt_label', 'img'",
+            'should end with PackInputs, .* image 0 comes as '
+            r"\['gt_label', 'img'",
         ),
         (
             (Label(gt_label=[1, 2]), PACK),
             ValueError,
-            r'should have one gt_label each, and nothing else, but image 0 has',
+            'should have one gt_label each, and nothing else, but image 0',
         ),
         ((Label(), PACK), ValueError, r'one gt_label each, .* image 0 has {}'),
         (

@@ -332,8 +332,8 @@ ANNOTATIONS = 'val/val_annotations.txt'
         (
             replace(ANNOTATIONS, 'val_2.JPEG\t', 'val_2.JPEG '),
             'val',
-            f'{ANNOTATIONS}, line 3: the wnid should be one of wnids.txt, but is '
-            "'0'",
+            f'{ANNOTATIONS}, line 3: the wnid should be one of wnids.txt, '
+            "but is '0'",
         ),
         (
             replace(
@@ -353,9 +353,8 @@ ANNOTATIONS = 'val/val_annotations.txt'
         (
             replace('wnids.txt', 'n00000001', 'goldfish'),
             'train',
-            'wnids.txt, '
-            'line 2: should be a WordNet id of its own, "n" and 8 digits, but is '
-            "'goldfish'",
+            'wnids.txt, line 2: should be a WordNet id of its own, '
+            '"n" and 8 digits, but is \'goldfish\'',
         ),
         (
             replace('wnids.txt', 'n00000001', 'n00000002'),
