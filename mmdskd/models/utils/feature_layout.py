@@ -1,3 +1,5 @@
+"""Bring what networks return to maps (N, C, H, W)."""
+
 import math
 from typing import Any, NamedTuple, Optional, Union
 

@@ -1,3 +1,5 @@
+"""The heads of all branches, as one connector."""
+
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
