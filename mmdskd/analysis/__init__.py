@@ -1,0 +1,1 @@
+"""What a model or a training step costs: FLOPs, time and memory."""

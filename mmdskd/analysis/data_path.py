@@ -1,28 +1,20 @@
-import argparse
+"""Ways from a data set to what the model gets, to be compared."""
+
 import copy
-from typing import Callable, Optional
+from typing import Any, Callable
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.runner import Runner
 from mmpretrain.datasets import BaseDataset
-from torch import Tensor, nn
 
 from mmdskd.datasets.per_image import make_per_image
-from mmdskd.models import BaseBatchAugment, BatchRandomCrop, BatchRandomFlip
 from mmdskd.registry import DATASETS, MODELS
 
 SEED = 0
-
-
-SYNTHETIC_SIZE = (32, 32)
-
-
+SYNTHETIC_SIZE = (32, 32)  # height and width
 PER_IMAGE = 'MMPretrain, image by image'
-
-
 IN_BATCHES = 'mmdskd, in batches'
 
 
@@ -38,7 +30,7 @@ class RandomImages(BaseDataset):
     """
 
     def __init__(
-        self, length: int, channels: int, num_classes: int, **kwargs
+        self, length: int, channels: int, num_classes: int, **kwargs: Any
     ) -> None:
         self.shape = (length, *SYNTHETIC_SIZE, channels)
         self.num_classes = num_classes
@@ -133,23 +125,24 @@ def make_path(
 
 
 def make_paths(
-    cfg: Config, args: argparse.Namespace, device: str
+    cfg: Config, workers: int, batches: int, device: str
 ) -> dict[str, Callable[[], int]]:
     """Build both data paths of a config.
 
     Args:
         cfg (Config): The config.
-        args (Namespace): The arguments of the tool.
+        workers (int): Number of processes that load.
+        batches (int): Number of batches of a turn, at most.
         device (str): Device of the training.
 
     Returns:
         dict[str, Callable]: MMPretrain's and ours.
 
     Raises:
-        ValueError: If there is but one.
+        ValueError: If there is only one.
     """
-    cfg = cfg.to_dict()
-    ours = (cfg.get('data_preprocessor'), cfg.get('train_dataloader'))
+    settings = cfg.to_dict()
+    ours = (settings['data_preprocessor'], settings['train_dataloader'])
     theirs = make_per_image(*ours)
     if theirs is None:
         raise ValueError(
@@ -158,101 +151,6 @@ def make_paths(
             f'but has {ours[0]}.'
         )
     return {
-        PER_IMAGE: make_path(*theirs, args.workers, args.batches, device),
-        IN_BATCHES: make_path(*ours, args.workers, args.batches, device),
+        PER_IMAGE: make_path(*theirs, workers, batches, device),
+        IN_BATCHES: make_path(*ours, workers, batches, device),
     }
-
-
-def translate(
-    augments: list[BaseBatchAugment], crop: Callable, flip: Callable
-) -> Optional[list]:
-    """Build the augmentations of another library.
-
-    Args:
-        augments (list[BaseBatchAugment]): Ours.
-        crop (Callable): Makes a crop of size and padding.
-        flip (Callable): Makes a flip of a probability.
-
-    Returns:
-        list or None: The others, or None if there are none.
-    """
-    others = []
-    for augment in augments:
-        if isinstance(augment, BatchRandomCrop):
-            others.append(crop(augment.crop_size, augment.padding or None))
-        elif isinstance(augment, BatchRandomFlip):
-            others.append(flip(augment.prob))
-        else:
-            return None
-    return others
-
-
-def add_kornia(
-    functions: dict[str, Callable[[Tensor], Tensor]],
-    augments: list[BaseBatchAugment],
-) -> str:
-    """Add Kornia's augmentations, which draw for each image.
-
-    Args:
-        functions (dict[str, Callable]): Where to add them.
-        augments (list[BaseBatchAugment]): Ours.
-
-    Returns:
-        str: The version, or why there is none.
-    """
-    try:
-        import kornia
-        from kornia.augmentation import RandomCrop, RandomHorizontalFlip
-    except ImportError as error:
-        return f'Kornia is not installed ({error}).'
-    for mode in ('slice', 'resample'):
-        modules = translate(
-            augments,
-            lambda size, padding: RandomCrop(
-                size, padding, cropping_mode=mode
-            ),
-            lambda prob: RandomHorizontalFlip(p=prob),
-        )
-        if modules is None:
-            return 'Kornia: no equivalent known.'
-        functions[f'Kornia, cropping_mode="{mode}", float'] = _in_float(
-            nn.Sequential(*modules)
-        )
-    return f'Kornia {kornia.__version__}.'
-
-
-def _in_float(function: Callable[[Tensor], Tensor]) -> Callable:
-    """Let a function have what it needs, as part of its cost."""
-    return lambda images: function(images.float())
-
-
-def add_torchvision(
-    functions: dict[str, Callable[[Tensor], Tensor]],
-    augments: list[BaseBatchAugment],
-) -> str:
-    """Add torchvision's augmentations, which draw once per call.
-
-    Args:
-        functions (dict[str, Callable]): Where to add them.
-        augments (list[BaseBatchAugment]): Ours.
-
-    Returns:
-        str: The version, or why there is none.
-    """
-    try:
-        import torchvision
-        from torchvision.transforms import v2
-    except ImportError as error:
-        return f'torchvision has no v2 ({error}).'
-    transforms = translate(
-        augments,
-        lambda size, padding: v2.RandomCrop(size, padding),
-        v2.RandomHorizontalFlip,
-    )
-    if transforms is None:
-        return 'torchvision: no equivalent known.'
-    transform = v2.Compose(transforms)
-    functions['torchvision v2, image by image, uint8'] = lambda images: (
-        torch.stack([transform(image) for image in images])
-    )
-    return f'torchvision {torchvision.__version__}.'

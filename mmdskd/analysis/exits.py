@@ -1,3 +1,6 @@
+"""Accuracy and FLOPs of the exits of a multi-exit student."""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +13,7 @@ from .flops import count_flops, count_flops_until
 
 
 class Outputs(NamedTuple):
-    """What E exits, the student's own head last, make of N images.
+    """Predictions of E exits, the student's own head last, for N images.
 
     Attributes:
         confidences (ndarray): Largest softmax probability, (E, N).
@@ -51,7 +54,7 @@ def run_exits(
         dataloader (DataLoader): The images.
 
     Returns:
-        Outputs: What the exits make of them.
+        Outputs: Their predictions.
     """
     confidences, rights = [], []
     for batch in dataloader:
@@ -126,14 +129,14 @@ def leave(
 
 
 def sweep(
-    runs: list[Outputs], costs: Costs, thresholds: list[float]
+    runs: Sequence[Outputs], costs: Costs, thresholds: Sequence[float]
 ) -> dict[str, np.ndarray]:
     """Go through thresholds.
 
     Args:
-        runs (list[Outputs]): All exits for the images, of each seed.
+        runs (Sequence[Outputs]): All exits for the images, of each seed.
         costs (Costs): FLOPs of the exits.
-        thresholds (list[float]): The thresholds.
+        thresholds (Sequence[float]): The thresholds.
 
     Returns:
         dict[str, ndarray]: "accuracy" in percent and "flops", (thresholds,
@@ -144,3 +147,61 @@ def sweep(
         name: np.array([[values[i] for values in row] for row in rows])
         for i, name in enumerate(('accuracy', 'flops', 'shares'))
     }
+
+
+def accuracies(runs: Sequence[Outputs]) -> np.ndarray:
+    """Compute the accuracy of each exit alone.
+
+    Args:
+        runs (Sequence[Outputs]): All exits for the images, of each seed.
+
+    Returns:
+        ndarray: Percent, (E, seeds).
+    """
+    return np.array([100 * run.rights.mean(axis=1) for run in runs]).T
+
+
+def summarize(
+    names: Sequence[str],
+    runs: Sequence[Outputs],
+    costs: Costs,
+    thresholds: Sequence[float],
+) -> dict[str, list[dict]]:
+    """Compute accuracy and FLOPs of exits and thresholds.
+
+    Args:
+        names (Sequence[str]): Names of the exits, the student last.
+        runs (Sequence[Outputs]): All exits for the images, of each seed.
+        costs (Costs): FLOPs of the exits.
+        thresholds (Sequence[float]): The thresholds.
+
+    Returns:
+        dict[str, list[dict]]: Numbers for JSON. "exits" has, of each exit,
+        "name", "accuracy" in percent by seed, "flops" if it is computed
+        alone, "flops_until_source" and "flops_of_head". "thresholds" has, of
+        each threshold, "threshold", "accuracy" in percent and average
+        "flops", both by seed, and "shares" of the images that leave at each
+        exit, by seed.
+    """
+    found = sweep(runs, costs, thresholds)
+    return dict(
+        exits=[
+            dict(
+                name=name,
+                accuracy=top1.tolist(),
+                flops=int(flops),
+                flops_until_source=int(until),
+                flops_of_head=int(head),
+            )
+            for name, top1, flops, until, head in zip(
+                names, accuracies(runs), costs.alone, *costs
+            )
+        ],
+        thresholds=[
+            dict(
+                threshold=threshold,
+                **{name: values[i].tolist() for name, values in found.items()},
+            )
+            for i, threshold in enumerate(thresholds)
+        ],
+    )

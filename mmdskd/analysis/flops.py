@@ -1,3 +1,5 @@
+"""FLOPs of networks, and of parts of them."""
+
 from typing import Any
 
 from mmengine.analysis import FlopAnalyzer

@@ -1,10 +1,16 @@
+"""Time, speed and memory of functions that run in this process."""
+
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
+from mmengine.device import get_device
 from torch.profiler import ProfilerActivity, profile
+
+from mmdskd.utils.text import format_row
 
 
 class Quartiles(NamedTuple):
@@ -29,26 +35,39 @@ class Quartiles(NamedTuple):
     def format(self, digits: int) -> str:
         """Write them as "median [low, high]"."""
         return (
-            f'{self.median:.{digits}f} '
-            f'[{self.low:.{digits}f}, {self.high:.{digits}f}]'
+            f'{self.median:,.{digits}f} '
+            f'[{self.low:,.{digits}f}, {self.high:,.{digits}f}]'
         )
 
 
-def synchronize() -> None:
-    """Wait until the GPU, if there is one, has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def synchronize(device: Optional[str] = None) -> None:
+    """Wait until a device has finished its work.
+
+    Args:
+        device (str, optional): Name of the device, such as "cuda:1". None
+            means the one that MMEngine trains on. Defaults to None.
+    """
+    found = torch.device(get_device() if device is None else device)
+    if found.type != 'cpu':
+        # Every accelerator has its module: torch.cuda, torch.npu, ...
+        index = () if found.index is None else (found.index,)
+        getattr(torch, found.type).synchronize(*index)
 
 
 def measure_times(
-    steps: list[Callable[[], None]], iters: int, warmup: int
+    steps: Sequence[Callable[[], object]],
+    iters: int,
+    warmup: int,
+    device: Optional[str] = None,
 ) -> list[list[float]]:
     """Measure steps in turns.
 
     Args:
-        steps (list[Callable]): The steps.
+        steps (Sequence[Callable]): The steps.
         iters (int): How often each is measured.
         warmup (int): How often each is run before that.
+        device (str, optional): Device of the steps, see :func:`synchronize`.
+            Defaults to None.
 
     Returns:
         list[list[float]]: Seconds of each step, in order of time.
@@ -56,13 +75,67 @@ def measure_times(
     times: list[list[float]] = [[] for _ in steps]
     for iteration in range(warmup + iters):
         for step, seconds in zip(steps, times):
-            synchronize()
+            synchronize(device)
             start = time.perf_counter()
             step()
-            synchronize()
+            synchronize(device)
             if iteration >= warmup:
                 seconds.append(time.perf_counter() - start)
     return times
+
+
+def measure_speeds(
+    functions: Mapping[str, Callable[[], int]],
+    turns: int,
+    device: Optional[str] = None,
+) -> dict[str, list[float]]:
+    """Measure functions in turns, after one turn that does not count.
+
+    Args:
+        functions (Mapping[str, Callable]): They return a number of images,
+            the same in every turn.
+        turns (int): How often each is measured.
+        device (str, optional): Their device, see :func:`synchronize`.
+            Defaults to None.
+
+    Returns:
+        dict[str, list[float]]: Seconds per image, in order of time.
+    """
+    images = [function() for function in functions.values()]
+    times = measure_times(list(functions.values()), turns, 0, device)
+    return {
+        name: [value / number for value in seconds]
+        for name, number, seconds in zip(functions, images, times)
+    }
+
+
+def format_speeds(times: Mapping[str, list[float]], first: str) -> str:
+    """Write measured speeds as a table.
+
+    Args:
+        times (Mapping[str, list[float]]): Seconds per image, by turns.
+        first (str): Name of the function with which the others are compared.
+
+    Returns:
+        str: The table in Markdown. A ratio of 2 means twice as fast, and
+        ratios are of the same turn.
+    """
+    lines = [
+        '| | images/s | us/image | speed / that of the first |',
+        '|-|-:|-:|-:|',
+    ]
+    for name in sorted(times, key=lambda name: name != first):
+        seconds = times[name]
+        cells = (
+            name,
+            Quartiles.of([1 / s for s in seconds]).format(0),
+            Quartiles.of([1e6 * s for s in seconds]).format(1),
+            Quartiles.of(
+                [a / b for a, b in zip(times[first], seconds)]
+            ).format(2),
+        )
+        lines.append(format_row(cells))
+    return '\n'.join(lines)
 
 
 class Allocations(NamedTuple):
@@ -118,11 +191,19 @@ def measure_allocations(function: Callable[[], Any]) -> Allocations:
     )
 
 
-def describe_machine() -> str:
-    """Tell on what was measured."""
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f'CPU, {torch.get_num_threads()} threads'
-    )
-    return f'{device}, torch {torch.__version__}'
+def describe_device(device: Optional[str] = None) -> str:
+    """Name the hardware of a measurement.
+
+    Args:
+        device (str, optional): The device, see :func:`synchronize`. Defaults
+            to None.
+
+    Returns:
+        str: Such as "NVIDIA H100" or "CPU, 2 threads".
+    """
+    found = torch.device(get_device() if device is None else device)
+    if found.type == 'cpu':
+        return f'CPU, {torch.get_num_threads()} threads'
+    if found.type == 'cuda':
+        return torch.cuda.get_device_name(found)
+    return str(found)

@@ -1,3 +1,5 @@
+"""The step of logits KD in plain PyTorch, as a lower bound."""
+
 import copy
 from typing import Union
 

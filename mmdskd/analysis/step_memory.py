@@ -1,3 +1,5 @@
+"""Peak memory of a training step."""
+
 from itertools import chain
 
 from torch import Tensor, nn
@@ -6,8 +8,6 @@ from .measure import measure_allocations
 from .plain_loop import Loop
 
 MEGABYTE = 2**20
-
-
 # After the first step the optimizer has its state, and a compiled network is
 # compiled.
 STEPS_BEFORE_MEMORY = 2

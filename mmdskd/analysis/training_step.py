@@ -1,10 +1,11 @@
-import argparse
+"""Training steps of configs, run one by one, from equal weights."""
+
 import copy
 import os.path as osp
 import uuid
 from collections.abc import Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, Optional
 
 import torch
 from mmengine.config import Config
@@ -16,34 +17,14 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import Dataset
 
 from mmdskd.registry import DATASETS
-from mmdskd.utils import resolve_auto
-from mmdskd.utils.config import load_config
 
 SEED = 0
-
-
 # The epoch of random images: of the length of that of CIFAR-100, so that
 # what happens once an epoch is as rare.
 SYNTHETIC_BATCHES = 782
-
-
 # Standard deviation of the logits of teachers. Those of a new network are so
 # near to 0 that it would hardly matter what a teacher says.
 LOGITS_STD = 4.0
-
-
-class Entry(NamedTuple):
-    """A config to measure.
-
-    Attributes:
-        text (str): How it was given.
-        config (str): Its path, or ``package::path``.
-        options (dict): The settings that it overrides.
-    """
-
-    text: str
-    config: str
-    options: dict[str, Any]
 
 
 @DATASETS.register_module(force=True)
@@ -84,7 +65,7 @@ class StepwiseTrainLoop(EpochBasedTrainLoop):
         *args, **kwargs: Those of ``EpochBasedTrainLoop``.
     """
 
-    def __init__(self, *args, num_batches: int, **kwargs) -> None:
+    def __init__(self, *args: Any, num_batches: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.num_batches = num_batches
 
@@ -121,28 +102,26 @@ class StepwiseTrainLoop(EpochBasedTrainLoop):
         ]
 
 
-def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
-    """Load a config, and reduce it to its training steps.
+def prepare_config(
+    cfg: Config,
+    synthetic: Optional[tuple[int, int, int]] = None,
+    num_batches: int = 1,
+) -> None:
+    """Reduce a config to its training steps, in place.
 
     Args:
-        entry (Entry): The config and its options, which come last.
-        args (Namespace): The arguments of the tool.
-
-    Returns:
-        Config: The config.
+        cfg (Config): Config of a training, without "auto".
+        synthetic (tuple[int, int, int], optional): Channels, height and width
+            of random images in place of the data set. Defaults to None.
+        num_batches (int): Number of batches that serve the steps, in turns.
+            Defaults to 1.
     """
-    cfg = load_config(entry.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    if args.batch_size is not None:
-        cfg.train_dataloader.batch_size = args.batch_size
-    cfg.merge_from_dict(entry.options)
-    if args.synthetic is not None:
+    if synthetic is not None:
         cfg.train_dataloader.dataset = dict(
             type='mmdskd.SyntheticImages',
-            shape=args.synthetic,
+            shape=synthetic,
             length=SYNTHETIC_BATCHES * cfg.train_dataloader.batch_size,
         )
-    resolve_auto(cfg, args.synthetic)
     # The batches are loaded before the steps.
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     for part in ('cfg', 'dataloader', 'evaluator'):
@@ -151,27 +130,29 @@ def prepare_config(entry: Entry, args: argparse.Namespace) -> Config:
     cfg.train_cfg = dict(
         type='StepwiseTrainLoop',
         max_epochs=cfg.train_cfg.get('max_epochs', 1),
-        num_batches=args.losses or 1,
+        num_batches=num_batches,
     )
     cfg.merge_from_dict({'randomness.seed': SEED})
     cfg.log_level = 'ERROR'
-    return cfg
 
 
 @torch.no_grad()
-def pretend_training(teacher: nn.Module, inputs: Tensor) -> None:
+def calibrate(network: nn.Module, inputs: Tensor) -> None:
     """Give a network with random weights the scales of a trained one.
 
+    The statistics of its batch norms become those of the images, and the
+    standard deviation of its logits :data:`LOGITS_STD`.
+
     Args:
-        teacher (nn.Module): The network, changed in place.
+        network (nn.Module): The network, changed in place.
         inputs (Tensor): Images, (N, C, H, W).
     """
     # With the initial statistics, the features of a deep network explode.
-    update_bn([inputs], teacher)
-    teacher.eval()
-    classifiers = [m for m in teacher.modules() if isinstance(m, nn.Linear)]
+    update_bn([inputs], network)
+    network.eval()
+    classifiers = [m for m in network.modules() if isinstance(m, nn.Linear)]
     if classifiers:
-        scale = LOGITS_STD / teacher(inputs, mode='tensor').std()
+        scale = LOGITS_STD / network(inputs, mode='tensor').std()
         classifiers[-1].weight.mul_(scale)
 
 
@@ -225,7 +206,7 @@ class Builder:
             cfg.custom_hooks = []  # those of the distillation
             loop = self._start(cfg)
             teacher = loop.runner.model
-            pretend_training(
+            calibrate(
                 teacher,
                 teacher.data_preprocessor(loop.batches[0], True)['inputs'],
             )
@@ -260,14 +241,14 @@ class Builder:
 
 
 def check_image_size(
-    loop: StepwiseTrainLoop, entry: Entry, shape: tuple[int, ...]
+    name: str, loop: StepwiseTrainLoop, shape: tuple[int, int, int]
 ) -> None:
     """See that the networks get images of the size that was asked for.
 
     Args:
-        loop (StepwiseTrainLoop): The loop of a config.
-        entry (Entry): The config.
-        shape (tuple[int]): Channels, height and width.
+        name (str): Name of the config.
+        loop (StepwiseTrainLoop): The loop of the config.
+        shape (tuple[int, int, int]): Channels, height and width.
 
     Raises:
         ValueError: If the data preprocessor makes others of them.
@@ -277,7 +258,7 @@ def check_image_size(
     if found != shape:
         raise ValueError(
             f'Images of --synthetic {shape} should reach the networks as they '
-            f'are, but the data preprocessor of {entry.config} makes {found} '
+            f'are, but the data preprocessor of {name} makes {found} '
             'of them. Set the sizes in it, too, such as --cfg-options '
             f'data_preprocessor.augments.0.crop_size={shape[-1]}'
         )

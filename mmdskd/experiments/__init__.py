@@ -1,0 +1,1 @@
+"""Runs over seeds: their logs, results, statistics and reports."""

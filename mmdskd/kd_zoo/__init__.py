@@ -1,0 +1,1 @@
+"""Checkpoints of RepDistiller, SemCKD, SimKD and mdistiller."""

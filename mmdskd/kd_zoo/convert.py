@@ -1,10 +1,4 @@
-"""Read the networks that the codebases of the KD field save.
-
-RepDistiller, SemCKD, SimKD and mdistiller share their networks for CIFAR-100
-and Tiny-ImageNet, and the names of the parameters in them. Here is, for each
-family, how the field's names follow from ours, and how a network is told by
-the names and shapes of its tensors.
-"""
+"""Convert checkpoints of RepDistiller, SemCKD, SimKD and mdistiller."""
 
 import os
 import os.path as osp
@@ -23,16 +17,16 @@ from .families import Shapes
 from .networks import (
     NUM_EXAMPLES,
     Network,
-    _find_family,
-    _list_names,
-    _make_network,
-    _num_classes,
-    _shapes,
     compare,
+    count_classes,
+    find_family,
     identify,
+    list_names,
+    make_network,
+    shapes_of,
 )
 
-# Where a file has its weights: the field's own name, and the common one.
+# Where a file has its weights: the key of these codebases, and the usual one.
 WEIGHTS_KEYS = ('model', 'state_dict')
 # What is worth keeping of the rest.
 FACTS = ('epoch', 'accuracy', 'best_acc')
@@ -55,8 +49,8 @@ FOREIGN = (
         'conv1.weight',
         (7, 7),
         'a torchvision ResNet with a 7x7 stem, such as the ResNet50 of SemCKD '
-        'and SimKD. The ResNet50 of RepDistiller and mdistiller has a 3x3 stem; '
-        'the one with 7x7 is MMPretrain\'s "ResNet"',
+        'and SimKD. The ResNet50 of RepDistiller and mdistiller has a 3x3 '
+        'stem; the one with 7x7 is MMPretrain\'s "ResNet"',
     ),
     (
         'stage1.residual.0.weight',
@@ -91,13 +85,13 @@ class Conversion(NamedTuple):
     Attributes:
         network (Network): The network that was found.
         checkpoint (dict): ``state_dict`` and ``meta``, for MMPretrain.
-        left_behind (dict): Number of tensors of each other part of the file,
-            such as ``teacher``.
+        ignored (dict): Number of tensors of each part of the file that is
+            not converted, such as ``teacher``.
     """
 
     network: Network
     checkpoint: dict
-    left_behind: dict[str, int]
+    ignored: dict[str, int]
 
 
 def convert_kd_zoo_checkpoint(
@@ -125,22 +119,20 @@ def convert_kd_zoo_checkpoint(
             is no network.
     """
     checkpoint = _read(path)
-    weights, left_behind = _select(_find_weights(checkpoint, path))
-    shapes = _shapes(weights)
+    weights, ignored = _select(_find_weights(checkpoint, path))
+    shapes = shapes_of(weights)
     _refuse_foreign(shapes, path)
     network = _find_network(shapes, arch, path)
     state_dict = {
-        key: weights[field_name].detach()
-        if field_name in weights
+        key: weights[zoo_name].detach()
+        if zoo_name in weights
         else torch.tensor(0)  # The number of batches that a BN has seen.
-        for key, field_name in network.field_names.items()
+        for key, zoo_name in network.zoo_names.items()
     }
     converted_from = dict(file=osp.basename(path), arch=network.name)
     converted_from.update(_facts(checkpoint))
     meta = dict(mmdskd_version=__version__, converted_from=converted_from)
-    return Conversion(
-        network, dict(meta=meta, state_dict=state_dict), left_behind
-    )
+    return Conversion(network, dict(meta=meta, state_dict=state_dict), ignored)
 
 
 def _read(path: Union[str, os.PathLike]) -> dict:
@@ -172,14 +164,14 @@ def _find_weights(
     ]
     if others or not weights:
         raise CheckpointError(
-            f'"{path}" should hold named tensors under "model", as the '
-            'codebases of the field save them, but holds '
+            f'"{path}" should hold named tensors under "model", as '
+            'RepDistiller and mdistiller save them, but holds '
             f'{", ".join(others[:NUM_EXAMPLES]) or "none"}.'
         )
     if any(key.startswith('backbone.') for key in weights):
         raise CheckpointError(
-            f'"{path}" should be in the names of the field, but has the '
-            'backbone of MMPretrain: it needs no conversion.'
+            f'"{path}" should have the parameter names of RepDistiller, but '
+            'has the backbone of MMPretrain: it needs no conversion.'
         )
     if 'proj' in checkpoint:
         raise CheckpointError(
@@ -194,25 +186,29 @@ def _find_weights(
 def _select(
     weights: dict[str, Tensor],
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Take the prefixes off, and leave what stands beside a student."""
-    prefixes = {key: PREFIX.match(key) for key in weights}
-    has_student = any(prefix[1] for prefix in prefixes.values())
-    selected, left_behind = {}, Counter()
-    for key, prefix in prefixes.items():
-        plain_key = key[prefix.end() :]
-        if has_student and not prefix[1]:
-            left_behind[plain_key.partition('.')[0]] += 1
+    """Remove the prefixes, and count the tensors beside a student."""
+    # Each key matches, if only with an empty prefix.
+    prefixes = [
+        (key, match) for key in weights if (match := PREFIX.match(key))
+    ]
+    has_student = any(match[1] for _, match in prefixes)
+    selected: dict[str, Tensor] = {}
+    ignored: Counter[str] = Counter()
+    for key, match in prefixes:
+        plain_key = key[match.end() :]
+        if has_student and not match[1]:
+            ignored[plain_key.partition('.')[0]] += 1
         else:
             selected[plain_key] = weights[key]
-    return selected, dict(left_behind)
+    return selected, dict(ignored)
 
 
 def _refuse_foreign(shapes: Shapes, path: Union[str, os.PathLike]) -> None:
     for key, kernel, what in FOREIGN:
         if shapes.get(key, ())[2:] == kernel:
             raise ValueError(
-                f'"{path}" should be a CIFAR network of the '
-                f'field, but is {what}.'
+                f'"{path}" should be a CIFAR network of the KD '
+                f'zoo, but is {what}.'
             )
 
 
@@ -221,31 +217,31 @@ def _find_network(
 ) -> Network:
     """Find the network that fits, and see that it is the one of ``arch``."""
     if arch is not None:
-        name, family = _find_family(arch)
-        network = _make_network(name, family, _num_classes(shapes, family))
-        misfit = compare(shapes, network)
-        if not misfit.size:
+        name, family = find_family(arch)
+        network = make_network(name, family, count_classes(shapes, family))
+        mismatch = compare(shapes, network)
+        if not mismatch.size:
             return network
-    nearest, nearest_misfit = identify(shapes)
-    if not nearest_misfit.size:
+    nearest, nearest_mismatch = identify(shapes)
+    if not nearest_mismatch.size:
         found = f'{nearest.name} with {nearest.num_classes} classes fits'
-    elif nearest_misfit.overlap:
+    elif nearest_mismatch.overlap:
         found = (
             f'the nearest network is {nearest.name} with '
-            f'{nearest.num_classes} classes: {nearest_misfit}'
+            f'{nearest.num_classes} classes: {nearest_mismatch}'
         )
     else:
-        keys = ', '.join(nearest_misfit.unexpected[:NUM_EXAMPLES])
+        keys = ', '.join(nearest_mismatch.unexpected[:NUM_EXAMPLES])
         found = f'it has no key in common with any of them: {keys}, ...'
     if arch is not None:
         raise ValueError(
             f'"{path}" should be {arch!r}, but is another '
-            f'network: {misfit}. Of all networks, {found}.'
+            f'network: {mismatch}. Of all networks, {found}.'
         )
-    if nearest_misfit.size:
+    if nearest_mismatch.size:
         raise ValueError(
-            f'"{path}" should be a network of the field '
-            f'({_list_names()}), but {found}.'
+            f'"{path}" should be a network of the KD zoo '
+            f'({list_names()}), but {found}.'
         )
     return nearest
 
@@ -254,7 +250,7 @@ def _facts(checkpoint: dict) -> dict[str, str]:
     """Keep the numbers that tell which checkpoint it was, as text."""
     facts = {}
     for key in FACTS:
-        with suppress(TypeError, ValueError, RuntimeError):
+        with suppress(KeyError, TypeError, ValueError, RuntimeError):
             # A number of Python or numpy, or a tensor with one.
-            facts[key] = f'{float(checkpoint.get(key)):g}'
+            facts[key] = f'{float(checkpoint[key]):g}'
     return facts

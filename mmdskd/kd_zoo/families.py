@@ -1,3 +1,11 @@
+"""The families of networks of the KD zoo.
+
+RepDistiller, SemCKD, SimKD and mdistiller share their networks for CIFAR-100
+and Tiny-ImageNet, and the names of the parameters in them: the KD zoo. For
+each family, this module says how the zoo's names follow from ours, and which
+depth and width the shapes of a checkpoint suggest.
+"""
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +23,10 @@ class Family:
     Attributes:
         names (str): Names of the networks, for messages.
         pattern (str): Regular expression of a whole name.
-        classifier (str): The field's name of the last linear layer.
+        classifier (str): Name of the last linear layer in the zoo.
         rules (Sequence[tuple]): Patterns and replacements as of
-            :func:`re.sub`, which make the field's name of a tensor from ours
-            in the backbone.
+            :func:`re.sub`, which make the name of a tensor in the zoo from
+            ours in the backbone.
         configure (Callable): Makes of a matched name the config of our
             backbone, and the number of its output channels.
         guess (Callable): Makes of the shapes of a file's tensors the name of
@@ -33,7 +41,7 @@ class Family:
     guess: Callable[[Shapes], str]
 
 
-def _size(shapes: Shapes, key: str, default: int) -> int:
+def num_outputs(shapes: Shapes, key: str, default: int) -> int:
     """Get the number of output channels of a layer."""
     return (shapes.get(key) or (default,))[0]
 
@@ -63,7 +71,7 @@ def _configure_thin_resnet(match: re.Match) -> tuple[dict, int]:
 def _guess_thin_resnet(shapes: Shapes) -> str:
     blocks = _count(shapes, r'layer\d\.\d+\.conv1\.weight')
     depth = 6 * max(blocks // 3, 1) + 2
-    channels = _size(shapes, 'layer1.0.conv1.weight', 16)
+    channels = num_outputs(shapes, 'layer1.0.conv1.weight', 16)
     width = min(
         THIN_WIDTHS, key=lambda width: abs(THIN_WIDTHS[width][1] - channels)
     )
@@ -104,7 +112,7 @@ def _configure_wide_resnet(match: re.Match) -> tuple[dict, int]:
 def _guess_wide_resnet(shapes: Shapes) -> str:
     blocks = _count(shapes, r'block\d\.layer\.\d+\.conv1\.weight')
     depth = 6 * max(blocks // 3, 1) + 4
-    width = _size(shapes, 'block1.layer.0.conv1.weight', 16) // 16
+    width = num_outputs(shapes, 'block1.layer.0.conv1.weight', 16) // 16
     return f'wrn{depth}-{max(width, 1)}'
 
 
@@ -132,7 +140,7 @@ def _vgg_key(match: re.Match) -> str:
     return f'block{stage - 1}.{3 * position + (match[3] == "bn")}'
 
 
-# The field's width factor in a name, as "1-5", unless it is the default.
+# The width factor in a name, as "1-5", unless it is the default.
 WIDTH = r'(?:-(?P<width>\d+-\d+))?'
 
 
@@ -148,7 +156,7 @@ def _configure_width(backbone: dict, match: re.Match, default: float) -> float:
     return width
 
 
-# Groups and blocks of the field in our stages; the first block is in two.
+# Groups and blocks of the zoo in our stages; the first block is in two.
 MOBILENET_V2_BLOCKS = {
     '1': ('0.0', '0.0', '1.0', '1.1'),
     '2': ('2.0', '2.1', '2.2'),
@@ -168,7 +176,7 @@ def _configure_mobilenet_v2(match: re.Match) -> tuple[dict, int]:
 
 def _guess_mobilenet_v2(shapes: Shapes) -> str:
     # The widest layer tells the width best, which cuts to whole numbers.
-    channels = _size(shapes, 'blocks.6.0.conv.6.weight', 160)
+    channels = num_outputs(shapes, 'blocks.6.0.conv.6.weight', 160)
     return f'mobilenetv2{_width_suffix(max(channels, 20) / 320, 0.5)}'
 
 
@@ -189,7 +197,7 @@ def _configure_shufflenet_v2(match: re.Match) -> tuple[dict, int]:
 
 
 def _guess_shufflenet_v2(shapes: Shapes) -> str:
-    channels = 2 * _size(shapes, 'layer1.0.conv2.weight', 58)
+    channels = 2 * num_outputs(shapes, 'layer1.0.conv2.weight', 58)
     width = min(
         CIFARShuffleNetV2.ARCHS,
         key=lambda width: abs(CIFARShuffleNetV2.ARCHS[width][0] - channels),

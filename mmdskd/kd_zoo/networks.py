@@ -1,33 +1,36 @@
+"""Networks of the KD zoo: by their names, and by the shapes in a file."""
+
 import re
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Optional
 
 from torch import Tensor
 
 from mmdskd.registry import MODELS
 
-from .families import FAMILIES, Family, Shapes, _size
+from .families import FAMILIES, Family, Shapes, num_outputs
 
 COUNTER = 'num_batches_tracked'
-
-
-NUM_EXAMPLES = 3
+NUM_EXAMPLES = 3  # of the keys in a message
+# The data sets of our configs, by the number of their classes.
+DATASETS = {100: 'cifar100', 200: 'tiny_imagenet'}
 
 
 class Network(NamedTuple):
-    """One of our networks that is one of the field's.
+    """One of our networks that is also in the KD zoo.
 
     Attributes:
         name (str): Its name, as in our configs.
         model (dict): Config of the classifier, for MMPretrain.
         shapes (dict): Shape of each tensor, by our name.
-        field_names (dict): The field's name of each tensor, by ours.
+        zoo_names (dict): Name of each tensor in the zoo, by ours.
         num_params (int): Number of parameters.
     """
 
     name: str
     model: dict
     shapes: Shapes
-    field_names: dict[str, str]
+    zoo_names: dict[str, str]
     num_params: int
 
     @property
@@ -36,7 +39,7 @@ class Network(NamedTuple):
         return self.model['head']['num_classes']
 
 
-class Misfit(NamedTuple):
+class Mismatch(NamedTuple):
     """How the tensors of a file differ from those of a network.
 
     Attributes:
@@ -78,10 +81,10 @@ class Misfit(NamedTuple):
 
 
 def get_network(arch: str, num_classes: int) -> Network:
-    """Get one of the field's networks by its name.
+    """Get a network of the KD zoo by its name.
 
     Args:
-        arch (str): Name as in the field or in our configs, such as
+        arch (str): Name as in the zoo or in our configs, such as
             "wrn_40_2" or "wrn40-2". Upper and lower case are the same.
         num_classes (int): Number of classes, >= 1.
 
@@ -91,27 +94,56 @@ def get_network(arch: str, num_classes: int) -> Network:
     Raises:
         ValueError: If there is no such network.
     """
-    return _make_network(*_find_family(arch), num_classes)
+    return make_network(*find_family(arch), num_classes)
 
 
-def _find_family(arch: str) -> tuple[str, Family]:
-    """Find our name of a network, and its family."""
+def find_family(arch: str) -> tuple[str, Family]:
+    """Find our name of a network, and its family.
+
+    Args:
+        arch (str): Name as for :func:`get_network`.
+
+    Returns:
+        tuple[str, Family]: The name and the family.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
     name = arch.lower().replace('_', '-').replace('wrn-', 'wrn')
     name = name.replace('shufflev', 'shufflenetv')
     for family in FAMILIES:
         if re.fullmatch(family.pattern, name):
             return name, family
     raise ValueError(
-        f'arch should be one of {_list_names()}, but got {arch!r}.'
+        f'arch should be one of {list_names()}, but got {arch!r}.'
     )
 
 
-def _list_names() -> str:
+def list_names() -> str:
+    """List the names of all networks, for messages."""
     return ', '.join(family.names for family in FAMILIES)
 
 
-def _make_network(name: str, family: Family, num_classes: int) -> Network:
-    backbone, channels = family.configure(re.fullmatch(family.pattern, name))
+def make_network(name: str, family: Family, num_classes: int) -> Network:
+    """Describe a network.
+
+    Args:
+        name (str): Our name of the network.
+        family (Family): Its family.
+        num_classes (int): Number of classes, >= 1.
+
+    Returns:
+        Network: The network.
+
+    Raises:
+        ValueError: If the family has no network of this name or depth.
+    """
+    match = re.fullmatch(family.pattern, name)
+    if match is None:
+        raise ValueError(
+            f'name should be one of {family.names}, but got {name!r}.'
+        )
+    backbone, channels = family.configure(match)
     model = dict(
         type='ImageClassifier',
         _scope_='mmpretrain',
@@ -125,22 +157,23 @@ def _make_network(name: str, family: Family, num_classes: int) -> Network:
         ),
     )
     module = MODELS.build(model)
-    shapes = _shapes(module.state_dict())
+    shapes = shapes_of(module.state_dict())
     return Network(
         name,
         model,
         shapes,
-        {key: _field_name(key, family) for key in shapes},
+        {key: to_zoo_name(key, family) for key in shapes},
         sum(p.numel() for p in module.parameters()),
     )
 
 
-def _shapes(state_dict: dict[str, Tensor]) -> Shapes:
+def shapes_of(state_dict: dict[str, Tensor]) -> Shapes:
+    """Get the shape of each tensor, by its name."""
     return {key: tuple(value.shape) for key, value in state_dict.items()}
 
 
-def _field_name(key: str, family: Family) -> str:
-    """Translate our name of a tensor to the field's."""
+def to_zoo_name(key: str, family: Family) -> str:
+    """Translate our name of a tensor to the zoo's."""
     if key.startswith('head.fc.'):
         return key.replace('head.fc', family.classifier)
     key = key[len('backbone.') :]
@@ -149,23 +182,23 @@ def _field_name(key: str, family: Family) -> str:
     return key
 
 
-def compare(shapes: Shapes, network: Network) -> Misfit:
+def compare(shapes: Shapes, network: Network) -> Mismatch:
     """Compare the tensors of a file with those of a network.
 
     The counters of BN's batches are left out: PyTorch saves them only since
     version 0.4.1, and they change nothing in evaluation.
 
     Args:
-        shapes (dict): Shape of each tensor, by the field's name.
+        shapes (dict): Shape of each tensor, by the zoo's name.
         network (Network): What it might be.
 
     Returns:
-        Misfit: How they differ.
+        Mismatch: How they differ.
     """
     expected = {
-        field_name: network.shapes[key]
-        for key, field_name in network.field_names.items()
-        if not field_name.endswith(COUNTER)
+        zoo_name: network.shapes[key]
+        for key, zoo_name in network.zoo_names.items()
+        if not zoo_name.endswith(COUNTER)
     }
     shapes = {
         key: shape
@@ -178,7 +211,7 @@ def compare(shapes: Shapes, network: Network) -> Misfit:
         for key, shape in expected.items()
         if shapes.get(key, shape) != shape
     ]
-    return Misfit(
+    return Mismatch(
         agreeing=len(expected) - len(missing) - len(wrong),
         missing=missing,
         unexpected=[key for key in shapes if key not in expected],
@@ -186,7 +219,7 @@ def compare(shapes: Shapes, network: Network) -> Misfit:
     )
 
 
-def identify(shapes: Shapes) -> tuple[Network, Misfit]:
+def identify(shapes: Shapes) -> tuple[Network, Mismatch]:
     """Find the network that is nearest to the tensors of a file.
 
     Each family suggests one network, by what depth and width the shapes
@@ -194,19 +227,19 @@ def identify(shapes: Shapes) -> tuple[Network, Misfit]:
     classifier has the right name come first, as each one is built.
 
     Args:
-        shapes (dict): Shape of each tensor, by the field's name.
+        shapes (dict): Shape of each tensor, by the zoo's name.
 
     Returns:
-        tuple[Network, Misfit]: The network, and how the tensors differ from
-        its. They don't if the misfit's ``size`` is 0.
+        tuple[Network, Mismatch]: The network, and how the tensors differ from
+        its. They don't if the mismatch's ``size`` is 0.
     """
     found = []
     for family in sorted(
         FAMILIES,
         key=lambda family: f'{family.classifier}.weight' not in shapes,
     ):
-        network = _make_network(
-            family.guess(shapes), family, _num_classes(shapes, family)
+        network = make_network(
+            family.guess(shapes), family, count_classes(shapes, family)
         )
         found.append((network, compare(shapes, network)))
         if not found[-1][1].size:
@@ -214,5 +247,23 @@ def identify(shapes: Shapes) -> tuple[Network, Misfit]:
     return max(found, key=lambda pair: pair[1].overlap)
 
 
-def _num_classes(shapes: Shapes, family: Family) -> int:
-    return _size(shapes, f'{family.classifier}.weight', 100)
+def count_classes(shapes: Shapes, family: Family) -> int:
+    """Count the classes of a classifier, 100 if the family's is not there."""
+    return num_outputs(shapes, f'{family.classifier}.weight', 100)
+
+
+def find_config(network: Network, folder: Path) -> Optional[Path]:
+    """Find the config that trains a network by itself.
+
+    Args:
+        network (Network): The network.
+        folder (Path): Folder with a folder of configs per data set.
+
+    Returns:
+        Path, optional: The config, or None if there is none for this network
+        and number of classes.
+    """
+    dataset = DATASETS.get(network.num_classes)
+    if dataset is None:
+        return None
+    return next((folder / dataset).glob(f'{network.name}_*.py'), None)

@@ -1,6 +1,9 @@
+"""FLOPs of networks and of their parts."""
+
 import pytest
 import torch
 from mmengine.analysis import FlopAnalyzer
+from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdskd.analysis.flops import count_flops, count_flops_until
@@ -64,3 +67,34 @@ def test_part_that_does_not_run():
         RuntimeError, match="'aside' should run in the forward of Net"
     ):
         count_flops_until(Network(), 'aside', torch.zeros(1, 5, 3))
+
+
+@pytest.mark.parametrize(
+    'name, source',
+    [('mmdskd.CIFARResNet', 'relu'), ('SwinTransformer', 'stages.3')],
+)
+def test_flops_until_the_end_are_all(name, source):
+    cfg = dict(type=name)
+    if name == 'SwinTransformer':
+        cfg.update(
+            arch=dict(
+                embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]
+            ),
+            img_size=64,
+            window_size=2,
+        )
+    else:
+        cfg.update(depth=8)
+        source = 'layer3'
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        backbone = MODELS.build(cfg)
+    backbone.eval()
+    image = torch.zeros(1, 3, 64, 64)
+    until = count_flops_until(backbone, source, image)
+    # Swin normalises once more.
+    rest = (
+        count_flops(backbone.norm3, torch.zeros(1, 4, 64))
+        if hasattr(backbone, 'norm3')
+        else 0
+    )
+    assert until + rest == count_flops(backbone, image)

@@ -1,136 +1,14 @@
-import importlib.util
+"""The command that shows accuracy against FLOPs of the exits."""
+
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from mmpretrain import ImageClassificationInferencer
 
-from mmdskd.analysis.exits import Costs, Outputs, count_costs, leave
-from mmdskd.analysis.flops import count_flops, count_flops_until
-
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/exit_curve.py'
-
-
-@pytest.fixture
-def tool():
-    spec = importlib.util.spec_from_file_location('exit_curve', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def toy(tool):
-    """Four images, two exits and the student."""
-    outputs = Outputs(
-        np.array(
-            [[0.9, 0.8, 0.3, 0.2], [0.1, 0.9, 0.6, 0.5], [0.4, 0.4, 0.4, 0.4]]
-        ),
-        np.array(
-            [
-                [True, False, False, False],
-                [True, True, True, False],
-                [True, True, False, True],
-            ]
-        ),
-    )
-    costs = Costs(np.array([10, 20, 40]), np.array([1, 2, 0]))
-    return outputs, costs
-
-
-@pytest.mark.parametrize(
-    'threshold, accuracy, flops, shares',
-    [
-        # Exits cost 11, 20 + 1 + 2 = 23 and 40 + 1 + 2 = 43.
-        (0, 25, 11, [1, 0, 0]),
-        (0.55, 75, (11 + 11 + 23 + 43) / 4, [0.5, 0.25, 0.25]),
-        (0.8, 75, (11 + 23 + 43 + 43) / 4, [0.25, 0.25, 0.5]),  # 0.8 stays
-        (0.95, 75, 43, [0, 0, 1]),
-        (1, 75, 40, [0, 0, 1]),
-    ],
-)
-def test_where_images_leave(tool, toy, threshold, accuracy, flops, shares):
-    found = leave(*toy, threshold)
-    assert found[0] == accuracy
-    assert found[1] == flops
-    assert found[2].tolist() == shares
-
-
-def test_exits_count_in_the_order_of_the_forward(tool, toy):
-    outputs, costs = toy
-    order = [1, 0, 2]
-    other = (
-        Outputs(*(values[order] for values in outputs)),
-        Costs(*(values[order] for values in costs)),
-    )
-    for threshold in (0, 0.55, 0.8, 0.95, 1):
-        *expected, shares = leave(*toy, threshold)
-        *found, theirs = leave(*other, threshold)
-        assert found == expected
-        assert theirs.tolist() == shares[order].tolist()
-
-
-def test_flops(tool, dskd_run):
-    config, path = dskd_run
-    args = tool.argparse.Namespace(
-        config=config, checkpoints=[str(path)], cfg_options=None, loss=None
-    )
-    _, [model] = tool.load_models(args)
-    image = torch.zeros(1, 1, 16, 16)
-    costs = count_costs(model, image)
-    # Batch norm costs 2 per value in eval mode.
-    stem = 16 * 16 * 4 * (9 + 2)
-    layer1 = 16 * 16 * 2 * 4 * (4 * 9 + 2)
-    downsample = 8 * 8 * 8 * (4 + 2)
-    layer2 = 8 * 8 * 8 * (4 * 9 + 2 + 8 * 9 + 2) + downsample
-    assert costs.until[:2].tolist() == [stem + layer1, stem + layer1 + layer2]
-    assert costs.until[2] == count_flops(model, image)
-    # From 4 x 16 x 16 and 8 x 8 x 8 to 32 x 4 x 4 by a width of 16
-    first = (
-        4 * 64 * (9 + 2)
-        + 16 * 64 * (4 + 2)
-        + 16 * 16 * (9 + 2)
-        + 16 * 16 * (16 + 2)
-    )
-    second = 8 * 16 * (9 + 2) + 16 * 16 * (8 + 2)
-    top = 32 * 16 * (16 + 2) + 32 * 10
-    assert costs.heads.tolist() == [first + top, second + top, 0]
-    assert costs.alone.tolist() == (costs.until + costs.heads).tolist()
-
-
-@pytest.mark.parametrize(
-    'name, source',
-    [('mmdskd.CIFARResNet', 'relu'), ('SwinTransformer', 'stages.3')],
-)
-def test_flops_until_the_end_are_all(name, source):
-    cfg = dict(type=name)
-    if name == 'SwinTransformer':
-        cfg.update(
-            arch=dict(
-                embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 2]
-            ),
-            img_size=64,
-            window_size=2,
-        )
-    else:
-        cfg.update(depth=8)
-        source = 'layer3'
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        backbone = MODELS.build(cfg)
-    backbone.eval()
-    image = torch.zeros(1, 3, 64, 64)
-    until = count_flops_until(backbone, source, image)
-    # Swin normalises once more.
-    rest = (
-        count_flops(backbone.norm3, torch.zeros(1, 4, 64))
-        if hasattr(backbone, 'norm3')
-        else 0
-    )
-    assert until + rest == count_flops(backbone, image)
+from mmdskd.models import MultiExitClassifier
 
 
 @pytest.fixture
@@ -181,11 +59,9 @@ def test_it_is_what_the_classifier_does(
     for row in found['thresholds']:
         exits = []
         with monkeypatch.context() as patch:
-            from mmdskd.models import MultiExitClassifier
-
             predict = MultiExitClassifier.predict
 
-            def spy(*args, **kwargs):
+            def spy(*args, exits=exits, predict=predict, **kwargs):
                 samples = predict(*args, **kwargs)
                 exits.extend(sample.exit_index for sample in samples)
                 return samples

@@ -20,25 +20,43 @@ import argparse
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from mmengine.runner import set_random_seed
+import torch
+from mmengine.config import Config
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.analysis.measure import Quartiles, describe_machine, measure_times
-from mmdskd.analysis.plain_loop import Loop, PlainLoop, find_kd_weights
-from mmdskd.analysis.step_memory import measure_memory
-from mmdskd.analysis.training_step import (
-    SEED,
-    Builder,
-    Entry,
-    check_image_size,
-    prepare_config,
+from mmdskd.analysis.measure import describe_device, measure_times
+from mmdskd.analysis.step_comparison import (
+    build_loops,
+    format_costs,
+    format_losses,
+    measure_losses,
 )
-from mmdskd.cli import add_cfg_options, parse_shape, whole_number
-from mmdskd.utils.text import format_table
+from mmdskd.analysis.step_memory import measure_memory
+from mmdskd.cli import (
+    add_cfg_options,
+    parse_options,
+    parse_shape,
+    whole_number,
+)
+from mmdskd.utils import resolve_auto
+from mmdskd.utils.config import load_config
+
+
+class Entry(NamedTuple):
+    """A config to measure.
+
+    Attributes:
+        text (str): How it was given.
+        config (str): Its path, or ``package::path``.
+        options (dict): The settings that it overrides.
+    """
+
+    text: str
+    config: str
+    options: dict[str, Any]
 
 
 def parse_entry(text: str) -> Entry:
@@ -54,8 +72,6 @@ def parse_entry(text: str) -> Entry:
     Raises:
         ArgumentTypeError: If the text is none.
     """
-    parser = argparse.ArgumentParser()
-    add_cfg_options(parser)
     try:
         config, *options = shlex.split(text) or ['']
         if not config or '=' in config:
@@ -63,135 +79,31 @@ def parse_entry(text: str) -> Entry:
         for option in options:
             if '=' not in option:
                 raise ValueError(f'{option!r} is no KEY=VALUE')
-        args = parser.parse_args(options and ['--cfg-options', *options])
+        settings = parse_options(options) if options else {}
     except (AssertionError, ValueError) as error:
         raise argparse.ArgumentTypeError(
             'CONFIG should be a path, or a quoted "path KEY=VALUE ...", but '
             f'got {text!r}: {error}'
         ) from error
-    return Entry(text, config, args.cfg_options or {})
+    return Entry(text, config, settings)
 
 
-def build_loops(args: argparse.Namespace, folder: str) -> dict[str, Loop]:
-    """Build all that is measured.
-
-    Args:
-        args (Namespace): The arguments of the tool.
-        folder (str): Folder for logs and teachers.
-
-    Returns:
-        dict[str, Loop]: The loops by their labels.
-    """
-    configs = [prepare_config(entry, args) for entry in args.configs]
-    if args.plain_loop:
-        find_kd_weights(configs[0])  # raises before all that takes time
-    builder = Builder(folder)
-    built = [builder.build(cfg) for cfg in configs]
-    if args.synthetic is not None:
-        for loop, entry in zip(built, args.configs):
-            check_image_size(loop, entry, args.synthetic)
-    loops: dict[str, Loop] = {}
-    if args.plain_loop:
-        loops['plain loop'] = PlainLoop(
-            configs[0],
-            built[0],
-            builder.weights,
-            builder.make_teacher(configs[0]),
-        )
-    for number, (entry, loop) in enumerate(zip(args.configs, built), 1):
-        loops[f'{number}. {Path(entry.config).stem}'] = loop
-    return loops
-
-
-def measure_losses(loops: list[Loop], count: int) -> list[list[float]]:
-    """Run the first steps of loops with equal random numbers.
+def load(entry: Entry, args: argparse.Namespace) -> Config:
+    """Load a config with the options of all, and then its own.
 
     Args:
-        loops (list[Loop]): The loops.
-        count (int): How many steps each is run.
+        entry (Entry): The config.
+        args (Namespace): Values of :func:`parse_args`.
 
     Returns:
-        list[list[float]]: The total losses of each loop.
+        Config: The config, without "auto".
     """
-    losses: list[list[float]] = [[] for _ in loops]
-    for iteration in range(count):
-        for loop, values in zip(loops, losses):
-            set_random_seed(SEED + iteration)
-            loop.step()
-            values.append(loop.loss)
-    return losses
-
-
-def format_costs(
-    labels: Sequence[str], times: list[list[float]], memory: list[float]
-) -> str:
-    """Write time and memory as a table.
-
-    Args:
-        labels (Sequence[str]): Labels of the rows.
-        times (list[list[float]]): Seconds of their steps.
-        memory (list[float]): Their peak memory, in megabytes.
-
-    Returns:
-        str: The table. Ratios are to the first row, and those of times are
-        taken turn by turn.
-    """
-    rows = []
-    for label, seconds, megabytes in zip(labels, times, memory):
-        step = Quartiles.of([1000 * value for value in seconds])
-        ratio = Quartiles.of(
-            [value / first for value, first in zip(seconds, times[0])]
-        )
-        rows.append(
-            (
-                label,
-                step.format(2),
-                ratio.format(3),
-                f'{megabytes:.1f}',
-                f'{megabytes / memory[0]:.3f}',
-            )
-        )
-    return format_table(
-        ('', 'step (ms)', 'ratio', 'peak memory (MB)', 'ratio'), rows
-    )
-
-
-def relative_difference(values: list[float], others: list[float]) -> float:
-    """Compute the largest relative difference of values, NaN included.
-
-    Args:
-        values (list[float]): The values.
-        others (list[float]): As many, to which the differences are.
-
-    Returns:
-        float: The largest of |value - other| / |other|.
-    """
-    others = np.asarray(others)
-    return float(np.max(np.abs(values - others) / np.abs(others)))
-
-
-def format_losses(labels: Sequence[str], losses: list[list[float]]) -> str:
-    """Write losses as a table.
-
-    Args:
-        labels (Sequence[str]): Labels of the rows.
-        losses (list[list[float]]): Their total losses, by iteration.
-
-    Returns:
-        str: The table, with the differences to the first row.
-    """
-    numbers = [str(number) for number in range(1, len(losses[0]) + 1)]
-    rows = [
-        (
-            label,
-            *(f'{value:.7g}' for value in values),
-            f'{relative_difference(values, losses[0]):.1e}',
-        )
-        for label, values in zip(labels, losses)
-    ]
-    return format_table(
-        ('loss of iteration', *numbers, 'largest relative difference'), rows
-    )
+    cfg = load_config(entry.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    if args.batch_size is not None:
+        cfg.train_dataloader.batch_size = args.batch_size
+    cfg.merge_from_dict(entry.options)
+    return resolve_auto(cfg, args.synthetic)
 
 
 def parse_args() -> argparse.Namespace:
@@ -252,7 +164,13 @@ def main() -> None:
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')
     args = parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        loops = build_loops(args, folder)
+        configs = {
+            f'{number}. {Path(entry.config).stem}': load(entry, args)
+            for number, entry in enumerate(args.configs, 1)
+        }
+        loops = build_loops(
+            configs, folder, args.synthetic, args.losses or 1, args.plain_loop
+        )
         if args.losses is None:
             memory = [measure_memory(loop) for loop in loops.values()]
             times = measure_times(
@@ -266,7 +184,8 @@ def main() -> None:
             table = format_losses(list(loops), losses)
     for number, entry in enumerate(args.configs, 1):
         print(f'{number}. {entry.text}')
-    print(f'\n{title}. On {describe_machine()}.\n\n{table}')
+    where = f'{describe_device()}, torch {torch.__version__}'
+    print(f'\n{title}. On {where}.\n\n{table}')
 
 
 if __name__ == '__main__':

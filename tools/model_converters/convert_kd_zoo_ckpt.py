@@ -6,25 +6,25 @@ import os.path as osp
 import shlex
 import sys
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.kd_zoo.convert import convert_kd_zoo_checkpoint
-from mmdskd.kd_zoo.networks import Network
+from mmdskd.kd_zoo.networks import Network, find_config
 from mmdskd.utils.checkpoint import CheckpointError
 from mmdskd.utils.files import save_checkpoint_atomically
 
 ROOT = Path(__file__).parents[2]
-# The data sets of our configs, by the number of their classes.
-DATASETS = {100: 'cifar100', 200: 'tiny_imagenet'}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'src', metavar='SRC', help='file of the field: teacher or student'
+        'src',
+        metavar='SRC',
+        help='file of RepDistiller, SemCKD, SimKD or mdistiller: teacher or '
+        'student',
     )
     parser.add_argument(
         'dst', metavar='DST', help='.pth file to write, for MMPretrain'
@@ -54,23 +54,6 @@ def check_destination(src: str, dst: str) -> None:
         raise ValueError(f'DST should not be SRC itself, {src!r}.')
 
 
-def find_config(network: Network) -> Optional[Path]:
-    """Find the config that trains a network by itself.
-
-    Args:
-        network (Network): The network.
-
-    Returns:
-        Path: The config, or None if there is none for this network and
-        number of classes.
-    """
-    dataset = DATASETS.get(network.num_classes)
-    if dataset is None:
-        return None
-    folder = ROOT / 'configs' / 'vanilla' / dataset
-    return next(folder.glob(f'{network.name}_*.py'), None)
-
-
 def describe_use(network: Network, dst: str) -> str:
     """Tell how the converted file is used.
 
@@ -82,8 +65,8 @@ def describe_use(network: Network, dst: str) -> str:
         str: Lines that name the config, or show the model if no config has
         it, with the command that tests the file.
     """
-    config = find_config(network)
-    if config is None:
+    found = find_config(network, ROOT / 'configs/vanilla')
+    if found is None:
         text = Config(dict(model=network.model)).pretty_text.rstrip()
         config = 'CONFIG'
         lines = [
@@ -92,7 +75,7 @@ def describe_use(network: Network, dst: str) -> str:
             text,
         ]
     else:
-        config = osp.relpath(config)
+        config = osp.relpath(found)
         lines = [f'config: {config}']
     test = osp.relpath(ROOT / 'tools' / 'test.py')
     return '\n'.join(
@@ -111,7 +94,7 @@ def convert(args: argparse.Namespace) -> None:
         args (Namespace): Values of :func:`parse_args`.
     """
     check_destination(args.src, args.dst)
-    network, checkpoint, left_behind = convert_kd_zoo_checkpoint(
+    network, checkpoint, ignored = convert_kd_zoo_checkpoint(
         args.src, args.arch
     )
     # Where training would leave it, there may be no run yet.
@@ -123,9 +106,9 @@ def convert(args: argparse.Namespace) -> None:
     )
     facts = checkpoint['meta']['converted_from']
     print('from: ' + ', '.join(f'{k} {v}' for k, v in facts.items()))
-    if left_behind:
-        parts = [f'{part} ({n} tensors)' for part, n in left_behind.items()]
-        print(f'left behind: {", ".join(parts)}')
+    if ignored:
+        parts = [f'{part} ({n} tensors)' for part, n in ignored.items()]
+        print(f'ignored: {", ".join(parts)}')
     print(describe_use(network, args.dst))
 
 
