@@ -67,7 +67,7 @@ def test_table(plan):
         '|-|-|-|-|-|',
         '| `backbone.layers.2` | 8x4x4 (16 + 1 tokens) | 1,000 | 2.0 M | '
         '33% |',
-        '| `backbone.layers.5` | 8x4x4 (16 + 1 tokens) | 500 | 1.0 M | 17% |',
+        '| `backbone.layers.4` | 8x4x4 (16 + 1 tokens) | 500 | 1.0 M | 17% |',
         '| all | to 512x4x4 | 1,500 | 3.0 M | 50% |',
     ]
     assert cost_table(plan, heads, None).endswith('| 3.0 M | ? |')
