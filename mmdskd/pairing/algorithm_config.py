@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from .branch_plan import BranchPlan
 
-HOOKS = (
+HOOKS: tuple[dict[str, Any], ...] = (
     dict(
         type='mmdskd.LossWeightSchedulerHook',
         loss='loss_dskd',

@@ -160,6 +160,8 @@ class _Resolver:
                 )
             return self.teacher.last
         target = self._feature(record)
+        if record.get('data_idx') is not None:
+            target = target._replace(in_tuple=False)
         if not target.is_map and 'connector' not in record:
             raise ValueError(
                 f'loss_forward_mappings of {loss_name}: feat_T should be a '

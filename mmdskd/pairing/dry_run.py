@@ -88,16 +88,15 @@ def try_training(
     images = torch.randint(
         256, (iterations * batch_size, *image_shape), dtype=torch.uint8
     )
+    samples: Any = [
+        dict(
+            inputs=image,
+            data_samples=DataSample().set_gt_label(i % num_classes),
+        )
+        for i, image in enumerate(images)
+    ]
     loader = DataLoader(
-        [
-            dict(
-                inputs=image,
-                data_samples=DataSample().set_gt_label(i % num_classes),
-            )
-            for i, image in enumerate(images)
-        ],
-        batch_size=batch_size,
-        collate_fn=pseudo_collate,
+        samples, batch_size=batch_size, collate_fn=pseudo_collate
     )
     optim_wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')
     for key in ('loss_scale', 'dtype', 'use_fp64'):  # of AmpOptimWrapper

@@ -13,6 +13,12 @@ RESNET = dict(
         loss=dict(type='CrossEntropyLoss'),
     ),
 )
+# The same with an eighth of the channels.
+SMALL_RESNET = dict(
+    RESNET,
+    backbone=dict(RESNET['backbone'], base_channels=8, stem_channels=8),
+    head=dict(RESNET['head'], in_channels=64),
+)
 VIT = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from plain_configs import RESNET, RUN, VIT, write
+from plain_configs import RESNET, RUN, SMALL_RESNET, VIT, write
 
 from mmdskd.pairing.dry_run import try_training
 from mmdskd.pairing.dskd_config import DSKDConfig
@@ -114,9 +114,9 @@ def test_models_of_mmpretrain():
 
 
 def test_other_normalisation_is_told():
-    student = write('resnet', RESNET)
+    student = write('resnet', SMALL_RESNET)
     cfg = Config(
-        dict(RUN, model=RESNET, data_preprocessor=dict(mean=[3.0] * 3))
+        dict(RUN, model=SMALL_RESNET, data_preprocessor=dict(mean=[3.0] * 3))
     )
     other = SourceConfig('other', 'other.py', cfg, 'https://any.pth')
     (warning,) = DSKDConfig(load_source_config(student), other).warnings
@@ -127,7 +127,7 @@ def test_other_normalisation_is_told():
 
 
 def test_images_of_another_shape_are_told():
-    student = write('resnet', RESNET)
+    student = write('resnet', SMALL_RESNET)
     made = make(student, student, image_shape=(3, 64, 32))
     assert made.warnings[0] == (
         'the data of resnet.py have the shape (3, 32, 32), not (3, 64, 32), '
@@ -171,12 +171,12 @@ class TestBadInput:
         ],
     )
     def test_arguments(self, kwargs, error, message):
-        student = write('resnet', RESNET)
+        student = write('resnet', SMALL_RESNET)
         with pytest.raises(error, match=re.escape(message)):
             make(student, student, **kwargs)
 
     def test_teacher(self):
-        student = write('resnet', RESNET)
+        student = write('resnet', SMALL_RESNET)
         headless = {k: v for k, v in RESNET.items() if k != 'head'}
         with pytest.raises(
             ValueError,
@@ -184,7 +184,8 @@ class TestBadInput:
             r'\(N, K\), but ImageClassifier returns a tuple',
         ):
             make(student, write('headless', headless))
-        other = dict(RESNET, head=dict(RESNET['head'], num_classes=100))
+        head = dict(SMALL_RESNET['head'], num_classes=100)
+        other = dict(SMALL_RESNET, head=head)
         with pytest.raises(
             ValueError, match='the student has 10 and the teacher 100: take'
         ):
@@ -209,20 +210,38 @@ def test_neck_that_returns_a_tuple():
     """As HRNet's, whose feature no loss takes as it stands."""
     hrnet = dict(
         RESNET,
-        backbone=dict(type='HRNet', arch='w18'),
+        backbone=dict(
+            type='HRNet',
+            extra={
+                f'stage{i}': dict(
+                    num_modules=1,
+                    num_branches=i,
+                    block='BASIC' if i > 1 else 'BOTTLENECK',
+                    num_blocks=(1,) * i,
+                    num_channels=(4, 8, 12, 16)[:i],
+                )
+                for i in range(1, 5)
+            },
+        ),
         neck=[
-            dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
+            dict(
+                type='HRFuseScales',
+                in_channels=(4, 8, 12, 16),
+                out_channels=24,
+            ),
             dict(type='GlobalAveragePooling'),
         ],
-        head=dict(RESNET['head'], in_channels=2048),
+        head=dict(RESNET['head'], in_channels=24),
     )
     made = make(
-        write('resnet', RESNET), write('hrnet', hrnet), image_shape=(3, 64, 64)
+        write('resnet', SMALL_RESNET),
+        write('hrnet', hrnet),
+        image_shape=(3, 64, 64),
     )
     assert made.plan.target.name == 'neck.0'
     cfg = made.load()
     distiller = cfg.model.distiller
-    assert distiller.connectors.heads.out_channels == 2048
+    assert distiller.connectors.heads.out_channels == 24
     assert distiller.connectors.heads.strides == [32, 16, 8]
     assert distiller.connectors.teacher_map == dict(
         type='mmdskd.FeatureMapConnector', layout='NCHW'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from plain_configs import RESNET, RUN, VIT, write
+from plain_configs import RUN, SMALL_RESNET, VIT, write
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +21,13 @@ def fail(run, *arguments):
 
 
 def test_writes_what_trains(run_tool, capsys):
-    student, teacher = write('vit', VIT), write('resnet', RESNET)
+    student, teacher = write('vit', VIT), write('resnet', SMALL_RESNET)
     run_tool('misc/make_dskd_config.py', student, teacher)
     printed = capsys.readouterr().out
     rows = [line.split(' | ') for line in printed.splitlines()[2:6]]
     assert [row[1] for row in rows] == [
         *['8x8x8 (64 + 1 tokens)'] * 3,
-        'to 512x4x4',
+        'to 64x4x4',
     ]
     assert re.search(
         r'2 iterations on random images, .*: losses \d+\.\d+, \d+\.\d+, and',
@@ -43,7 +43,7 @@ def test_writes_what_trains(run_tool, capsys):
 
 def test_all_options(run_tool):
     Path('folder').mkdir()
-    student, teacher = write('resnet', RESNET), write('vit', VIT)
+    student, teacher = write('resnet', SMALL_RESNET), write('vit', VIT)
     run_tool(
         'misc/make_dskd_config.py',
         student,
@@ -79,7 +79,7 @@ def test_all_options(run_tool):
 
 
 def test_what_is_wrong_is_told(run_tool):
-    student = write('resnet', RESNET)
+    student = write('resnet', SMALL_RESNET)
     assert 'did you mean backbone.layer2' in fail(
         run_tool, student, student, '--branches', 'backbone.leyer2'
     )
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_told(run_tool):
 )
 def test_output_is_checked_first(run_tool, output, message):
     """Before the networks are looked up."""
-    path = Path(write('resnet', RESNET))
+    path = Path(write('resnet', SMALL_RESNET))
     before = path.read_text()
     assert message in fail(run_tool, 'no', 'no', '-o', output)
     assert path.read_text() == before
@@ -106,7 +106,7 @@ def test_output_is_checked_first(run_tool, output, message):
 def test_default_output_is_checked_before_networks_are_built(
     run_tool, monkeypatch
 ):
-    student = write('resnet', RESNET)
+    student = write('resnet', SMALL_RESNET)
     Path('dskd_resnet_resnet.py').write_text('mine')
     monkeypatch.setattr('mmdskd.pairing.dskd_config.build_plain', None)
     assert 'dskd_resnet_resnet.py is there already' in fail(
@@ -119,7 +119,7 @@ def test_what_does_not_train_is_not_written(run_tool):
     """As those of LeViT and EfficientFormer, which MMPretrain does not
     train. The corrected command finds no file in its way."""
     high = dict(RUN['optim_wrapper'], optimizer=dict(type='SGD', lr=1e30))
-    student = write('resnet', RESNET)
+    student = write('resnet', SMALL_RESNET)
     bad = Config.fromfile(student)
     bad.optim_wrapper = high
     bad.dump(student)
@@ -133,6 +133,6 @@ def test_what_does_not_train_is_not_written(run_tool):
         'optim_wrapper and data in resnet.py'
     )
     assert [path.name for path in Path().iterdir()] == ['resnet.py']
-    write('resnet', RESNET)
+    write('resnet', SMALL_RESNET)
     run_tool('misc/make_dskd_config.py', student, student)
     assert Path('dskd_resnet_resnet.py').is_file()
