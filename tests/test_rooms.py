@@ -128,7 +128,6 @@ LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
         'benchmark_data',
         'benchmark_step',
         'branch_table',
-        'convert_kd_ckpt_to_student',
         'convert_kd_zoo_ckpt',
         'demo',
         'exit_curve',
