@@ -9,9 +9,7 @@ from mmengine.registry import MODELS
 from mmpretrain.models import ImageClassifier
 
 from mmdskd.models import DSKDLoss
-from mmdskd.models.architectures.classifiers.multi_exit_classifier import (
-    check_thresholds,
-)
+from mmdskd.models.architectures.classifiers.exits import check_thresholds
 from mmdskd.utils.config import add_import, find_class, is_type
 
 from .student_config import make_student_config
