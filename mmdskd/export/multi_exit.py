@@ -6,7 +6,10 @@ from typing import NamedTuple, Optional, Union
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from mmpretrain.models import ImageClassifier
 
+from mmdskd.models import DSKDLoss
+from mmdskd.models.architectures.classifiers.exits import check_thresholds
 from mmdskd.utils.config import add_import, find_class, is_type
 
 from .student_config import make_student_config
@@ -57,8 +60,6 @@ def find_exits(cfg: Config, loss: Optional[str] = None) -> Exits:
         ValueError: If there is no such loss, there are several to choose
             from, or its heads have no classifiers.
     """
-    from mmdskd.models import DSKDLoss
-
     algorithm = cfg.to_dict().get('model') or {}
     distiller = algorithm.get('distiller') or {}
     losses = [
@@ -114,10 +115,6 @@ def make_multi_exit_config(
             ``ImageClassifier`` of MMPretrain.
         ValueError: If a threshold is out of range.
     """
-    from mmpretrain.models import ImageClassifier
-
-    from mmdskd.models.architectures.classifiers.exits import check_thresholds
-
     check_thresholds(threshold, len(exits.config['sources']))
     student = make_student_config(cfg).to_dict()
     model = student['model']

@@ -123,7 +123,7 @@ def _student_preprocessor(preprocessor: dict, model: dict, scope: str) -> dict:
     if found is not find_class(MODELS, preprocessor, model['_scope_']):
         preprocessor.setdefault('_scope_', scope)
     kind = find_class(MODELS, model, model['_scope_'])
-    if kind is None or not issubclass(kind, BaseClassifier):
+    if not (isinstance(kind, type) and issubclass(kind, BaseClassifier)):
         return preprocessor
     # MMPretrain's classifiers hand `batch_augments` to every preprocessor,
     # which MMEngine's, that MMRazor's own configs use, doesn't take.

@@ -77,16 +77,16 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
             'plain network, it needs no conversion.'
         )
 
-    student = OrderedDict()
+    student: Any = OrderedDict()
     for name, value in state_dict.items():
         plain = plain_name(name)
         if plain is not None:
             student[plain] = value
     # The versions of the modules, which torch attaches to a state_dict.
     student._metadata = OrderedDict(
-        (plain_name(f'{name}.')[:-1], value)
+        (plain[:-1], value)
         for name, value in getattr(state_dict, '_metadata', {}).items()
-        if plain_name(f'{name}.') is not None
+        if (plain := plain_name(f'{name}.')) is not None
     )
 
     meta = _to_builtin(checkpoint.get('meta') or {})

@@ -4,7 +4,7 @@ from typing import Any, Optional
 
 from .branch_plan import BranchPlan
 
-HOOKS = (
+HOOKS: tuple[dict[str, Any], ...] = (
     dict(
         type='mmdskd.LossWeightSchedulerHook',
         loss='loss_dskd',
@@ -57,7 +57,7 @@ def make_algorithm(
     if head:
         connectors['heads']['head'] = head
     feat_T: dict[str, Any] = dict(from_student=False, recorder='feat')
-    if plan.target.layout.order != 'NCHW':
+    if not plan.target.is_map:
         connectors['teacher_map'] = dict(
             type='mmdskd.FeatureMapConnector', layout=plan.target.layout.config
         )

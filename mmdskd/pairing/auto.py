@@ -160,11 +160,14 @@ class _Resolver:
                 )
             return self.teacher.last
         target = self._feature(record)
-        if target.layout.order != 'NCHW' and 'connector' not in record:
+        if record.get('data_idx') is not None:
+            target = target._replace(in_tuple=False)
+        if not target.is_map and 'connector' not in record:
             raise ValueError(
                 f'loss_forward_mappings of {loss_name}: feat_T should be a '
                 f'map (N, C, H, W), but {target.name!r} gives '
-                f'{target.shape}: let it go through a connector, '
+                f'{target.shape}{" in a tuple" if target.in_tuple else ""}: '
+                'let it go through a connector, '
                 "dict(type='mmdskd.FeatureMapConnector', layout='auto')"
             )
         return target

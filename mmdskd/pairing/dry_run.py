@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
@@ -82,22 +83,19 @@ def try_training(
         RuntimeError: If a loss is not finite, or a parameter of the heads
             gets no gradient, or one that is not finite.
     """
-    from mmpretrain.structures import DataSample
-
     cfg = without_teacher_weights(cfg)
     images = torch.randint(
         256, (iterations * batch_size, *image_shape), dtype=torch.uint8
     )
+    samples: Any = [
+        dict(
+            inputs=image,
+            data_samples=DataSample().set_gt_label(i % num_classes),
+        )
+        for i, image in enumerate(images)
+    ]
     loader = DataLoader(
-        [
-            dict(
-                inputs=image,
-                data_samples=DataSample().set_gt_label(i % num_classes),
-            )
-            for i, image in enumerate(images)
-        ],
-        batch_size=batch_size,
-        collate_fn=pseudo_collate,
+        samples, batch_size=batch_size, collate_fn=pseudo_collate
     )
     optim_wrapper = dict(cfg.optim_wrapper, type='OptimWrapper')
     for key in ('loss_scale', 'dtype', 'use_fp64'):  # of AmpOptimWrapper

@@ -3,7 +3,7 @@
 import os.path as osp
 import tempfile
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmengine.config import Config
 
@@ -73,25 +73,26 @@ class DSKDConfig:
         self.student = student
         self.teacher = teacher
         self.data = choose_data(student, teacher, dataset_from)
-        self.image_shape = image_shape or find_image_shape(self.data.cfg)
-        if self.image_shape is None:
+        image_shape = image_shape or find_image_shape(self.data.cfg)
+        if image_shape is None:
             raise ValueError(
                 f'{self.data.path} does not tell the shape of the images: no '
                 'crop, resize or known data set in it; give it by --shape '
                 'C,H,W'
             )
+        self.image_shape = image_shape
         epochs = (teacher.cfg.get('train_cfg') or {}).get('max_epochs', 'N')
         self.teacher_ckpt = (
             teacher_ckpt
             or teacher.checkpoint
             or f'work_dirs/{teacher.name}/epoch_{epochs}.pth'
         )
-        networks = [
+        network, network_T = (
             build_plain(config.cfg.model, config.scope)
             for config in (student, teacher)
-        ]
+        )
         self.plan = infer_branches(
-            *networks, self.image_shape, branches, teacher_feature
+            network, network_T, image_shape, branches, teacher_feature
         )
         self.logits = [
             find_logits(outline, name, option)
@@ -100,7 +101,7 @@ class DSKDConfig:
                 (self.plan.teacher, teacher_logits, '--teacher-logits'),
             )
         ]
-        self.student_flops = count_student(networks[0], self.image_shape)
+        self.student_flops = count_student(network, image_shape)
         self.head, self.heads = narrow_heads(self.plan, self.student_flops)
 
     @property
@@ -162,7 +163,7 @@ class DSKDConfig:
             )
         }
         preprocessor = self._data_preprocessor()
-        variables = dict(
+        variables: dict[str, Any] = dict(
             _base_=base,
             custom_imports=dict(
                 add_import(self.data.cfg.get('custom_imports')),

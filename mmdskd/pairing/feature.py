@@ -27,6 +27,8 @@ class Feature(NamedTuple):
         channels (int): Its channels.
         grid (tuple[int, int]): Height and width, in positions.
         num_layers (int): Convolutions and linear layers in the module.
+        in_tuple (bool): Whether the module returns it in a tuple or list, as
+            the necks of MMPretrain do. Defaults to False.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Feature(NamedTuple):
     channels: int
     grid: Size
     num_layers: int
+    in_tuple: bool = False
 
     @property
     def shape(self) -> str:
@@ -46,6 +49,11 @@ class Feature(NamedTuple):
             more = f' + {extra}' if extra else ''
             return f'{text} ({self.grid[0] * self.grid[1]}{more} tokens)'
         return text
+
+    @property
+    def is_map(self) -> bool:
+        """bool: Whether the output is a map (N, C, H, W) as it stands."""
+        return self.layout.order == 'NCHW' and not self.in_tuple
 
     @property
     def is_pooled(self) -> bool:
@@ -130,7 +138,8 @@ def read_feature(
     layers = sum(
         isinstance(child, (nn.Conv2d, nn.Linear)) for child in module.modules()
     )
-    return Feature(name, layout, channels, (height, width), layers)
+    in_tuple = outputs is not tensor
+    return Feature(name, layout, channels, (height, width), layers, in_tuple)
 
 
 def _is_downsampled(grid: Sequence[int], image_size: Size) -> bool:

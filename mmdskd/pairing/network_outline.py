@@ -53,7 +53,7 @@ class NetworkOutline:
         self.network = network
         self.name = name
         self._modules = dict(network.named_modules())
-        run = record_forward(network, tuple(image_shape), name)
+        run = record_forward(network, image_shape, name)
         logits = run.output
         if not isinstance(logits, Tensor) or logits.dim() != 2:
             found = (

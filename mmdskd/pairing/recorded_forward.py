@@ -112,7 +112,7 @@ def _as_recorded(network: nn.Module) -> Iterator[None]:
     """Put a network into eval mode, and in-place activations off, as the
     algorithms of MMRazor do, and back again."""
     training = {module: module.training for module in network.modules()}
-    inplace = [
+    inplace: list[Any] = [
         module
         for module in network.modules()
         if getattr(module, 'inplace', False) is True

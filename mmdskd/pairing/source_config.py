@@ -5,6 +5,8 @@ import os.path as osp
 from typing import NamedTuple, Optional
 
 from mmengine.config import Config
+from mmpretrain import list_models
+from mmpretrain.apis.model import ModelHub
 
 from mmdskd.utils.config import load_config
 from mmdskd.utils.text import shorten
@@ -64,10 +66,6 @@ def load_source_config(name: str) -> SourceConfig:
         ValueError: If it is none of these, or not the config of a plain
             network with types as strings.
     """
-    # It imports models, which is nothing to be done with `mmdskd`.
-    from mmpretrain import list_models
-    from mmpretrain.apis.model import ModelHub
-
     if '::' in name or name.endswith('.py') or osp.isfile(name):
         stem = osp.splitext(osp.basename(name))[0]
         source = SourceConfig(stem, name, load_config(name))

@@ -183,6 +183,33 @@ def test_tokens_of_student_and_teacher(auto_config, build_runner):
     )
 
 
+def test_map_in_a_tuple(auto_config):
+    """As a backbone returns it."""
+    distiller = auto_config.model.distiller
+    distiller.teacher_recorders.feat.source = 'backbone'
+    with pytest.raises(
+        ValueError,
+        match=r"'backbone' gives 32x4x4 in a tuple: let it go through a conn",
+    ):
+        resolve_auto(copy.deepcopy(auto_config))
+    taken_out = copy.deepcopy(auto_config)
+    connected = copy.deepcopy(auto_config)
+    for cfg in (taken_out, connected):
+        mapping = cfg.model.distiller.loss_forward_mappings.loss_dskd
+        if cfg is taken_out:
+            mapping.feat_T.data_idx = 0
+        else:
+            mapping.feat_T.connector = 'teacher_map'
+            cfg.model.distiller.connectors.teacher_map = dict(
+                type='mmdskd.FeatureMapConnector', layout='auto'
+            )
+        resolve_auto(cfg)
+        assert cfg.model.distiller.connectors.heads.out_channels == 32
+        assert cfg.model.distiller.connectors.heads.strides == [4, 2]
+    teacher_map = connected.model.distiller.connectors.teacher_map
+    assert teacher_map.layout == 'NCHW'
+
+
 def test_a_resolved_config_is_dumped(auto_config, build_runner):
     runner = build_runner(resolve_auto(auto_config))
     runner.dump_config()

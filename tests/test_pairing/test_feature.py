@@ -95,3 +95,15 @@ def test_grids_that_modules_return():
     assert found['a'].layout == FeatureLayout('NLC', 0, (3, 6))
     assert found['b'].layout == SQUARE
     assert found['a'].grid == found['b'].grid == (3, 6)
+
+
+def test_maps_in_a_tuple():
+    maps = torch.rand(2, 5, 8, 8)
+    module = nn.Identity()
+    assert read_feature('a', module, maps, (32, 32)).is_map
+    for outputs in ((maps,), [maps]):
+        feature = read_feature('a', module, outputs, (32, 32))
+        assert feature.layout == FeatureLayout('NCHW')
+        assert feature.in_tuple and not feature.is_map
+    tokens = torch.rand(2, 16, 5)
+    assert not read_feature('a', module, tokens, (32, 32)).is_map

@@ -1,30 +1,21 @@
 import copy
 import os
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
-TOOL = (
-    Path(__file__).parents[2]
-    / 'tools/model_converters/convert_kd_ckpt_to_student.py'
-)
-
 
 @pytest.fixture
-def convert(monkeypatch, capsys):
+def convert(run_tool, capsys):
     """Run the tool, and return what it prints."""
 
     def run(*args, ok=True):
-        monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
         code = None
         try:
-            runpy.run_path(str(TOOL), run_name='__main__')
+            run_tool('model_converters/convert_kd_ckpt_to_student.py', *args)
         except SystemExit as error:
             code = error.code
         out, err = capsys.readouterr()
