@@ -1,0 +1,1 @@
+"""Runs over seeds: how they are trained, collected, compared and drawn."""

@@ -1,3 +1,5 @@
+"""Draw how DSKD works."""
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
