@@ -1,14 +1,17 @@
 """Tell what of the stack is installed, missing or at odds.
 
 Run as ``python -m mmdskd.doctor``. It reads the metadata of the installed
-packages and imports none of them, so it works where ``import mmdskd`` does
-not. The standard library is enough to run it.
+packages and imports none of them, so it works where they are broken.
+The standard library is enough to run it.
 """
 
 import re
 import sys
+from collections.abc import Iterator
 from importlib import metadata
-from typing import NamedTuple, Optional
+from typing import NamedTuple
+
+from .version import MIN_TORCH, installed_version, satisfies
 
 OPENCV = (
     'opencv-python',
@@ -32,9 +35,9 @@ PACKAGES = (
     'matplotlib',
 )
 INSTALL_MMCV_LITE = 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'
-# What `import mmdskd` needs: package, range (None: any), command
+# What mmdskd needs: package, range (None: any), command
 REQUIRED = (
-    ('torch', '>=1.13', 'pip install --upgrade torch torchvision'),
+    ('torch', f'>={MIN_TORCH}', 'pip install --upgrade torch torchvision'),
     ('torchvision', None, 'pip install torchvision'),
     ('numpy', None, 'pip install numpy'),
     ('mmengine', '>=0.10,<1.0', 'pip install "mmengine>=0.10,<1.0"'),
@@ -48,8 +51,8 @@ class Finding(NamedTuple):
     """One thing that is wrong with the installed packages.
 
     Attributes:
-        level (str): 'error' where ``import mmdskd`` cannot work or the
-            version is not supported, else 'warning'.
+        level (str): 'error' if mmdskd cannot work or the version is not
+            supported, else 'warning'.
         message (str): What is wrong.
         command (str): The command that mends it.
     """
@@ -59,184 +62,89 @@ class Finding(NamedTuple):
     command: str
 
 
-def installed_version(package: str) -> Optional[str]:
-    """Get the installed version of a package, None if there is none.
-
-    Args:
-        package (str): Name on the package index.
-
-    Returns:
-        str, optional: The version.
-    """
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Get the first three numbers of a version: '2.1+cpu' is (2, 1, 0)."""
-    numbers = re.match(r'[\d.]*', version)[0].split('.')
-    return tuple(int(number or 0) for number in (numbers + ['0', '0'])[:3])
-
-
-def satisfies(version: str, specifier: str) -> bool:
-    """Check a version against a specifier such as '>=1.13,<2.15'.
-
-    Only the first three numbers count, so a pre-release counts as its
-    release, and no package has to be imported for it.
-
-    Args:
-        version (str): The version.
-        specifier (str): Comma-separated clauses.
-
-    Returns:
-        bool: Whether all clauses hold.
-    """
-    for clause in specifier.split(','):
-        operator, limit = re.match(r'\s*([<>=!~]+)\s*(\S+)', clause).groups()
-        have, want = _release(version), _release(limit)
-        if not {
-            '==': have == want,
-            '!=': have != want,
-            '>=': have >= want,
-            '<=': have <= want,
-            '>': have > want,
-            '<': have < want,
-            '~=': have >= want and have[0] == want[0],
-        }[operator]:
-            return False
-    return True
-
-
-def check_required() -> list[Finding]:
-    """Find packages that are missing or of a version that cannot work.
-
-    Returns:
-        list[Finding]: One for each.
-    """
-    findings = []
+def check_required() -> Iterator[Finding]:
+    """Find packages that are missing or of a version that cannot work."""
     for package, specifier, command in REQUIRED:
         version = installed_version(package)
         if version is None:
-            message = f'{package} is missing'
+            yield Finding('error', f'{package} is missing', command)
         elif specifier and not satisfies(version, specifier):
             message = f'{package} should be {specifier}, but got {version}'
-        else:
-            continue
-        findings.append(Finding('error', message, command))
+            yield Finding('error', message, command)
     if not any(map(installed_version, OPENCV)):
-        findings.append(
-            Finding(
-                'error',
-                'opencv-python is missing',
-                'pip install opencv-python',
-            )
+        yield Finding(
+            'error', 'opencv-python is missing', 'pip install opencv-python'
         )
-    return findings
 
 
-def check_mmcv() -> list[Finding]:
-    """Find a missing or wrong mmcv, or two that overwrite one another.
-
-    Returns:
-        list[Finding]: None or one.
-    """
+def check_mmcv() -> Iterator[Finding]:
+    """Find a missing or wrong mmcv, or two that overwrite one another."""
     full, lite = installed_version('mmcv'), installed_version('mmcv-lite')
-    if full and lite:
-        return [
-            Finding(
-                'warning',
-                'mmcv and mmcv-lite are both installed, and overwrite one '
-                "another's files",
-                f'pip uninstall -y mmcv mmcv-lite && {INSTALL_MMCV_LITE}',
-            )
-        ]
     version = full or lite
-    if version is None:
-        return [
-            Finding(
-                'error',
-                'mmcv is missing; mmcv-lite is all that is needed here',
-                INSTALL_MMCV_LITE,
-            )
-        ]
-    if not satisfies(version, '>=2.0.0,<=2.1.0'):
+    if full and lite:
+        yield Finding(
+            'warning',
+            'mmcv and mmcv-lite are both installed, and overwrite one '
+            "another's files",
+            f'pip uninstall -y mmcv mmcv-lite && {INSTALL_MMCV_LITE}',
+        )
+    elif version is None:
+        yield Finding(
+            'error',
+            'mmcv is missing; mmcv-lite is all that is needed here',
+            INSTALL_MMCV_LITE,
+        )
+    elif not satisfies(version, '>=2.0.0,<=2.1.0'):
         package = 'mmcv' if full else 'mmcv-lite'
-        return [
-            Finding(
-                'error',
-                f'{package} should be >=2.0.0rc1,<=2.1.0 for '
-                f'mmrazor 1.0.0, but got {version}',
-                f'pip install "{package}>=2.0.0,<=2.1.0"',
-            )
-        ]
-    return []
+        yield Finding(
+            'error',
+            f'{package} should be >=2.0.0rc1,<=2.1.0 for mmrazor 1.0.0, but '
+            f'got {version}',
+            f'pip install "{package}>=2.0.0,<=2.1.0"',
+        )
 
 
-def check_torchvision() -> list[Finding]:
-    """Find a torchvision that was built for another torch.
-
-    Returns:
-        list[Finding]: None or one.
-    """
+def check_torchvision() -> Iterator[Finding]:
+    """Find a torchvision that was built for another torch."""
     torch = installed_version('torch')
-    if torch is None or installed_version('torchvision') is None:
-        return []
+    torchvision = installed_version('torchvision')
+    if torch is None or torchvision is None:
+        return
     for requirement in metadata.requires('torchvision') or ():
         match = re.match(r'torch\s*\(?([<>=!~][^;)]*)', requirement)
         if match and not satisfies(torch, match[1]):
-            return [
-                Finding(
-                    'error',
-                    f'torchvision {installed_version("torchvision")} needs '
-                    f'torch{match[1].strip()}, but got {torch}',
-                    f'pip install torch=={torch} torchvision',
-                )
-            ]
-    return []
-
-
-def check_numpy() -> list[Finding]:
-    """Find a numpy 2 beside a torch that was built for numpy 1.
-
-    Returns:
-        list[Finding]: None or one.
-    """
-    torch, numpy = installed_version('torch'), installed_version('numpy')
-    if (
-        torch
-        and numpy
-        and satisfies(torch, '<2.3')
-        and satisfies(numpy, '>=2')
-    ):
-        return [
-            Finding(
-                'warning',
-                f'torch {torch} was built for numpy 1, but got '
-                f'numpy {numpy}: tensors and arrays do not convert',
-                'pip install "numpy<2" "opencv-python<4.12"',
+            yield Finding(
+                'error',
+                f'torchvision {torchvision} needs torch{match[1].strip()}, '
+                f'but got {torch}',
+                f'pip install torch=={torch} torchvision',
             )
-        ]
-    return []
 
 
-def check_python() -> list[Finding]:
-    """Find a Python that mmdskd was not tested on.
+def check_numpy() -> Iterator[Finding]:
+    """Find a numpy 2 beside a torch that was built for numpy 1."""
+    torch, numpy = installed_version('torch'), installed_version('numpy')
+    if torch is None or numpy is None:
+        return
+    if satisfies(torch, '<2.3') and satisfies(numpy, '>=2'):
+        yield Finding(
+            'warning',
+            f'torch {torch} was built for numpy 1, but got numpy {numpy}: '
+            'tensors and arrays do not convert',
+            'pip install "numpy<2" "opencv-python<4.12"',
+        )
 
-    Returns:
-        list[Finding]: None or one.
-    """
-    if (3, 9) <= sys.version_info[:2] <= (3, 12):
-        return []
-    return [
-        Finding(
+
+def check_python() -> Iterator[Finding]:
+    """Find a Python that mmdskd was not tested on."""
+    python = sys.version_info[:2]
+    if not (3, 9) <= python <= (3, 12):
+        yield Finding(
             'warning',
             'mmdskd was tested on Python 3.9 to 3.12, not on '
-            f'{sys.version_info[0]}.{sys.version_info[1]}',
+            f'{python[0]}.{python[1]}',
             'python3.12 -m venv .venv',
         )
-    ]
 
 
 def diagnose() -> list[Finding]:
@@ -246,11 +154,11 @@ def diagnose() -> list[Finding]:
         list[Finding]: What is wrong, errors first.
     """
     findings = (
-        check_required()
-        + check_mmcv()
-        + check_torchvision()
-        + check_numpy()
-        + check_python()
+        *check_required(),
+        *check_mmcv(),
+        *check_torchvision(),
+        *check_numpy(),
+        *check_python(),
     )
     return sorted(findings, key=lambda finding: finding.level)
 
@@ -270,17 +178,20 @@ def format_findings(findings: list[Finding]) -> str:
     )
 
 
-def explain(error: Exception) -> str:
-    """Say why ``import mmdskd`` failed.
+def explain(error: Exception, package: str = 'mmdskd') -> str:
+    """Say why an import failed.
 
     Args:
         error (Exception): What the import raised.
+        package (str): Name of the imported package. Defaults to 'mmdskd'.
 
     Returns:
         str: The message for the user.
     """
     findings = format_findings(diagnose())
-    return f'mmdskd cannot be imported: {type(error).__name__}: {error}\n' + (
+    return (
+        f'{package} cannot be imported: {type(error).__name__}: {error}\n'
+    ) + (
         findings
         or 'The installed versions are not the reason; '
         '`python -m mmdskd.doctor` lists them.'

@@ -6,9 +6,9 @@ import hashlib
 import os
 import pickle
 import runpy
-import socket
 import subprocess
 import sys
+import time
 import types
 import uuid
 from pathlib import Path
@@ -197,9 +197,13 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
         config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
         cfg.dump(config)
         script.write_text(source)
-        with socket.socket() as server:
-            server.bind(('127.0.0.1', 0))
-            port = server.getsockname()[1]
+        # This process keeps the store, so that its port is not free for
+        # others before the ranks are there; they are clients, as with
+        # torchrun.
+        store = torch.distributed.TCPStore(
+            '127.0.0.1', 0, is_master=True, wait_for_workers=False
+        )
+        outputs = [tmp_path / f'rank{rank}.txt' for rank in range(2)]
         processes = [
             subprocess.Popen(
                 [sys.executable, script, config, tmp_path],
@@ -209,22 +213,28 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
                     LOCAL_RANK=str(rank),
                     WORLD_SIZE='2',
                     MASTER_ADDR='127.0.0.1',
-                    MASTER_PORT=str(port),
+                    MASTER_PORT=str(store.port),
+                    TORCHELASTIC_USE_AGENT_STORE='True',
+                    TORCHELASTIC_RESTART_COUNT='0',
                     PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
                 ),
-                stdout=subprocess.PIPE,
+                stdout=output.open('w'),  # a pipe that is full would block
                 stderr=subprocess.STDOUT,
-                text=True,
             )
-            for rank in range(2)
+            for rank, output in enumerate(outputs)
         ]
         try:
-            for process in processes:
-                output, _ = process.communicate(timeout=240)
-                assert process.returncode == 0, output[-4000:]
+            # One that fails leaves the other waiting for it.
+            while any(process.poll() is None for process in processes):
+                if any(process.poll() for process in processes):
+                    break
+                time.sleep(0.1)
+            for process, output in zip(processes, outputs):
+                assert not process.poll(), output.read_text()[-4000:]
         finally:
             for process in processes:
                 process.kill()
+                process.wait()
         return [
             torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
             for rank in range(2)

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import FUNCTIONS as ROOT_FUNCTIONS
@@ -48,34 +45,3 @@ def test_prefix_resolves_from_any_scope(registry, root, scope):
             assert isinstance(root.build(dict(type='mmdskd.Probe')), Probe)
     finally:
         del registry.module_dict['Probe']
-
-
-@pytest.mark.parametrize(
-    'registry, component, module',
-    [
-        ('mmrazor.registry.MODELS', 'DSKDLoss', 'models.losses.dskd_loss'),
-        (
-            'mmpretrain.registry.BATCH_AUGMENTS',
-            'BatchRandomFlip',
-            'models.utils.batch_augments.random_flip',
-        ),
-        (
-            'mmengine.registry.FUNCTIONS',
-            'collate_batch',
-            'datasets.in_memory_dataset',
-        ),
-    ],
-)
-def test_import_alone_makes_components_known(registry, component, module):
-    package, _, name = registry.rpartition('.')
-    code = (
-        f'import mmdskd; from {package} import {name}; '
-        f'print({name}.get("mmdskd.{component}").__module__)'
-    )
-    output = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert output.split()[-1] == f'mmdskd.{module}'

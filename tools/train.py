@@ -52,8 +52,7 @@ def main() -> None:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     runner = Runner.from_cfg(cfg)
-    model = runner.model
-    check_distillation(unwrap_model(model))
+    check_distillation(unwrap_model(runner.model))
     check_augmentation(runner)
     runner.train()
 

@@ -1,17 +1,22 @@
 """What it takes to run MMRazor 1.0.0 on torch 1.13 to 2.14.
 
 MMRazor and MMEngine are no longer developed, PyTorch, numpy and setuptools
-are. Each function here works around one thing that broke in between, names
-the upstream issue, does nothing where it is not needed, and may run twice.
-``import mmdskd`` runs them all, and must come before
-``import mmrazor.models``.
+are. Each patch works around one thing that broke in between, names the
+upstream issue, does nothing where it is not needed, and may run twice.
+``import mmdskd`` applies each when its module is imported, or at once if
+that is imported already. So the order of imports does not matter, except
+that ``mmrazor.models`` itself needs mmdskd first on torch >= 2.
 """
 
+import sys
 import warnings
+from functools import partial
+from importlib.util import find_spec
+from typing import NoReturn
 
-import torch
-from mmengine.utils import digit_version
+from mmdskd.version import MAX_TORCH, MIN_TORCH, installed_version, release
 
+from .mmcv import hide_missing_attention
 from .mmengine import (
     add_mmdskd_config_paths,
     allow_mmengine_checkpoints,
@@ -22,26 +27,83 @@ from .mmrazor import (
     allow_classes_of_any_size,
     disable_inplace_modules,
     name_arguments_of_group_fisher_units,
-    replace_mmcls,
+    raise_import_error,
+    refuse_quantization_algorithm,
+    refuse_quantizers,
+    replace_packing,
     replace_quantization,
+    replace_soft_cross_entropy,
 )
+from .on_import import when_import_fails, when_imported
 
-MIN_TORCH = '1.13'
-MAX_TORCH = '2.14'
+# The module, and what is called with it once it is imported
+PATCHES = (
+    ('mmengine.utils.package_utils', find_packages_without_pkg_resources),
+    ('mmengine.utils', find_packages_without_pkg_resources),
+    ('mmengine.config.config', find_packages_without_pkg_resources),
+    ('mmengine.hub.hub', find_packages_without_pkg_resources),
+    ('mmengine.config.utils', add_mmdskd_config_paths),
+    ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
+    ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
+    ('mmrazor', replace_quantization),
+    ('mmrazor.models.quantizers', refuse_quantizers),
+    (
+        'mmrazor.models.algorithms.quantization.mm_architecture',
+        refuse_quantization_algorithm,
+    ),
+    ('mmrazor.models.algorithms.base', disable_inplace_modules),
+    ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
+    ('mmrazor.datasets.transforms.formatting', replace_packing),
+    ('mmrazor.datasets.crd_dataset_wrapper', allow_classes_of_any_size),
+    (
+        'mmrazor.implementations.pruning.group_fisher.unit',
+        name_arguments_of_group_fisher_units,
+    ),
+)
+# Packages that MMRazor uses where they can be imported
+OPTIONAL = ('mmcls', 'mmdet', 'mmseg', 'mmpose')
+# Modules that components of mmdskd cannot do without
+NEEDED = (
+    'torch',
+    'torchvision',
+    'numpy',
+    'cv2',
+    'mmengine',
+    'mmcv',
+    'mmpretrain',
+    'mmrazor',
+    'joblib',
+)
 
 
 def apply_patches() -> None:
     """Make the installed stack work; called by ``import mmdskd``."""
+    hide_missing_attention()
+    for package in OPTIONAL:
+        when_import_fails(package, raise_import_error)
+    for package in ('mmpretrain', 'mmrazor'):
+        when_import_fails(package, partial(explain_failed_import, package))
+    for module, patch in PATCHES:
+        when_imported(module, patch)
+
+
+def check_stack() -> None:
+    """Refuse to start where a package is missing or torch is too old.
+
+    Only the metadata of the packages is read.
+
+    Raises:
+        ModuleNotFoundError: A module of ``NEEDED`` is missing.
+        ImportError: torch is older than ``MIN_TORCH``.
+    """
+    for name in NEEDED:
+        if name in sys.modules:
+            missing = sys.modules[name] is None
+        else:
+            missing = find_spec(name) is None
+        if missing:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
     check_torch_version()
-    find_packages_without_pkg_resources()
-    add_mmdskd_config_paths()
-    allow_mmengine_checkpoints()
-    load_local_checkpoints_safely()
-    replace_quantization()
-    disable_inplace_modules()
-    replace_mmcls()
-    allow_classes_of_any_size()
-    name_arguments_of_group_fisher_units()
 
 
 def check_torch_version() -> None:
@@ -50,14 +112,31 @@ def check_torch_version() -> None:
     Raises:
         ImportError: torch is older than ``MIN_TORCH``.
     """
-    version = digit_version(torch.__version__)
-    if version < digit_version(MIN_TORCH):
-        raise ImportError(
-            f'torch should be >= {MIN_TORCH}, but got {torch.__version__}'
-        )
-    if version[:2] > digit_version(MAX_TORCH)[:2]:
+    version = installed_version('torch')
+    if version is None:
+        return  # installed without metadata
+    if release(version) < release(MIN_TORCH):
+        raise ImportError(f'torch should be >= {MIN_TORCH}, but got {version}')
+    if release(version)[:2] > release(MAX_TORCH)[:2]:
         warnings.warn(
             f'mmdskd was tested on torch {MIN_TORCH} to {MAX_TORCH}, not on '
-            f'{torch.__version__}. If something breaks, try '
-            f'`pip install "torch<={MAX_TORCH}.*" torchvision`.'
+            f'{version}. If something breaks, try '
+            f'`pip install "torch<={MAX_TORCH}.*" torchvision`.',
+            stacklevel=2,
         )
+
+
+def explain_failed_import(package: str, error: Exception) -> NoReturn:
+    """Say which installed versions may be the reason, and what mends them.
+
+    Args:
+        package (str): Name of the package.
+        error (Exception): What its import raised.
+
+    Raises:
+        ImportError: Always.
+    """
+    # Not before: Python warns if what `python -m` runs is imported already.
+    from mmdskd.doctor import explain
+
+    raise ImportError(explain(error, package)) from error

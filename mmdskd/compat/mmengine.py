@@ -1,14 +1,17 @@
+"""What MMEngine 0.10 needs.
+
+A patch gets the module that has just been imported. Until one runs, neither
+torch nor MMEngine is imported.
+"""
+
 import importlib.util
 import os.path as osp
 from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import torch
-
-from mmdskd.utils.checkpoint import (
-    MMENGINE_GLOBALS,
-    MapLocation,
-    load_checkpoint_file,
-)
+if TYPE_CHECKING:
+    from mmdskd.utils.checkpoint import MapLocation
 
 
 def is_installed(package: str) -> bool:
@@ -57,48 +60,52 @@ def get_installed_path(package: str) -> str:
     return osp.dirname(spec.origin)
 
 
-def find_packages_without_pkg_resources() -> None:
+def find_packages_without_pkg_resources(module: ModuleType) -> None:
     """Let MMEngine find packages by ``importlib``.
 
     MMEngine reads ``package::path`` configs by ``pkg_resources``, which
     setuptools >= 82 no longer ships (mmcv#3325 is the same break), and
     which does not find the folder of a package that ``pip install -e``
     linked.
+
+    Args:
+        module (ModuleType): One that defines or imports these functions.
     """
-    from mmengine import utils
-    from mmengine.config import config
-    from mmengine.hub import hub
-    from mmengine.utils import package_utils
-
-    for module in (package_utils, utils, config):
-        module.is_installed = is_installed
-    for module in (package_utils, utils, config, hub):
-        module.get_installed_path = get_installed_path
+    for function in (is_installed, get_installed_path):
+        if hasattr(module, function.__name__):
+            setattr(module, function.__name__, function)
 
 
-def add_mmdskd_config_paths() -> None:
+def add_mmdskd_config_paths(config_utils: ModuleType) -> None:
     """Let ``mmdskd::...`` name a config of this package.
 
     MMEngine takes only the packages of a fixed table.
+
+    Args:
+        config_utils (ModuleType): ``mmengine.config.utils``.
     """
-    from mmengine.config.utils import MODULE2PACKAGE
-
-    MODULE2PACKAGE['mmdskd'] = 'mmdskd'
+    config_utils.MODULE2PACKAGE['mmdskd'] = 'mmdskd'
 
 
-def allow_mmengine_checkpoints() -> None:
+def allow_mmengine_checkpoints(checkpoint: ModuleType) -> None:
     """Let ``weights_only=True`` read what MMEngine saves for a resume.
 
     It is the default of ``torch.load`` from torch 2.6 on, and refuses
     MMEngine's ``HistoryBuffer`` (mmengine#1650, #1655). Exactly the names of
     ``MMENGINE_GLOBALS`` are allowed; the ``getattr`` among them is a
     stand-in. torch < 2.4 has no such list.
+
+    Args:
+        checkpoint (ModuleType): ``mmengine.runner.checkpoint``.
     """
-    if hasattr(torch.serialization, 'add_safe_globals'):
-        torch.serialization.add_safe_globals(list(MMENGINE_GLOBALS.values()))
+    from mmdskd.utils.checkpoint import MMENGINE_GLOBALS
+
+    serialization = checkpoint.torch.serialization
+    if hasattr(serialization, 'add_safe_globals'):
+        serialization.add_safe_globals(list(MMENGINE_GLOBALS.values()))
 
 
-def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
+def load_from_local(filename: str, map_location: 'MapLocation' = None) -> dict:
     """Load a checkpoint from a local path, for MMEngine.
 
     Args:
@@ -108,10 +115,12 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     Returns:
         dict: The checkpoint.
     """
+    from mmdskd.utils.checkpoint import load_checkpoint_file
+
     return load_checkpoint_file(filename, map_location)
 
 
-def load_local_checkpoints_safely() -> None:
+def load_local_checkpoints_safely(checkpoint: ModuleType) -> None:
     """Make MMEngine read local checkpoints by ``load_checkpoint_file``.
 
     MMEngine calls ``torch.load`` as it is, which runs any code in the file on
@@ -119,7 +128,10 @@ def load_local_checkpoints_safely() -> None:
     every torch, with the same errors; below torch 2.6 this refuses files
     with other classes that would have loaded before. Checkpoints from a URL
     are still loaded as MMEngine does.
-    """
-    from mmengine.runner.checkpoint import CheckpointLoader
 
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    Args:
+        checkpoint (ModuleType): ``mmengine.runner.checkpoint``.
+    """
+    checkpoint.CheckpointLoader.register_scheme(
+        '', load_from_local, force=True
+    )

@@ -1,10 +1,16 @@
+"""What MMRazor 1.0.0 needs.
+
+A patch gets the module that has just been imported. Until one runs, neither
+torch nor MMRazor is imported.
+"""
+
 import sys
 from functools import wraps
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
-from mmengine.utils import digit_version
+if TYPE_CHECKING:
+    from torch import nn
 
 # What MMRazor's `structures.quantization` exports.
 QUANTIZATION_NAMES = (
@@ -22,7 +28,9 @@ QUANTIZATION_NAMES = (
 )
 
 
-def _refuse_quantization(*args, **kwargs) -> NoReturn:
+def _refuse_quantization(*args: Any, **kwargs: Any) -> NoReturn:
+    import torch
+
     raise RuntimeError(
         'The quantization of MMRazor 1.0.0 needs torch 1.13, but got torch '
         f'{torch.__version__}. Distillation, pruning and NAS work; to '
@@ -41,33 +49,57 @@ class _Unavailable:
         _refuse_quantization()
 
 
-def replace_quantization() -> None:
+def _has_quantization() -> bool:
+    """Whether MMRazor's quantization can be imported on this torch."""
+    import torch
+    from mmengine.utils import digit_version
+
+    return digit_version(torch.__version__) < digit_version('2.0')
+
+
+def replace_quantization(mmrazor: ModuleType) -> None:
     """Keep MMRazor importable on torch >= 2.
 
     ``mmrazor.structures.quantization`` reaches for torch names that are gone,
     and takes all of MMRazor down with it (mmrazor#632; #615 is its misleading
     message, #553 what follows where the import is mended). Nothing but
-    quantization needs it: a stand-in takes its place, and building a
-    quantizer or a quantization algorithm says so.
+    quantization needs it: a stand-in takes its place. It does so too after an
+    import that failed.
+
+    Args:
+        mmrazor (ModuleType): ``mmrazor``, before its subpackages.
     """
-    if digit_version(torch.__version__) < digit_version('2.0'):
+    if _has_quantization():
         return
-    stand_in = ModuleType('mmrazor.structures.quantization')
-    stand_in.__all__ = QUANTIZATION_NAMES
-    for name in QUANTIZATION_NAMES:
-        setattr(stand_in, name, _Unavailable())
+    stand_in = ModuleType(f'{mmrazor.__name__}.structures.quantization')
+    names = dict.fromkeys(QUANTIZATION_NAMES, _Unavailable())
+    vars(stand_in).update(names, __all__=QUANTIZATION_NAMES)
     sys.modules.setdefault(stand_in.__name__, stand_in)
 
-    from mmrazor.models import quantizers
-    from mmrazor.models.algorithms import MMArchitectureQuant
 
-    MMArchitectureQuant.__init__ = _refuse_quantization
-    for name in quantizers.__all__:
-        getattr(quantizers, name).__init__ = _refuse_quantization
+def refuse_quantizers(quantizers: ModuleType) -> None:
+    """Let a quantizer say why it cannot be built.
+
+    Args:
+        quantizers (ModuleType): ``mmrazor.models.quantizers``.
+    """
+    if not _has_quantization():
+        for name in quantizers.__all__:
+            getattr(quantizers, name).__init__ = _refuse_quantization
+
+
+def refuse_quantization_algorithm(mm_architecture: ModuleType) -> None:
+    """Let the quantization algorithm say why it cannot be built.
+
+    Args:
+        mm_architecture (ModuleType): Module of ``MMArchitectureQuant``.
+    """
+    if not _has_quantization():
+        mm_architecture.MMArchitectureQuant.__init__ = _refuse_quantization
 
 
 def set_module_inplace_false(
-    self, architecture: torch.nn.Module, varstr: str
+    self: Any, architecture: 'nn.Module', varstr: str
 ) -> None:
     """Set ``inplace`` of every module that has it to False.
 
@@ -77,20 +109,37 @@ def set_module_inplace_false(
     """
     for module in architecture.modules():
         if hasattr(module, 'inplace'):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
 
 
-def disable_inplace_modules() -> None:
+def disable_inplace_modules(base: ModuleType) -> None:
     """Mend the guard that keeps recorded features from being overwritten.
 
     MMRazor's walks ``_modules`` only where it is an ``OrderedDict``, but it
     is a plain dict on recent torch, so nothing is switched off. On every
     torch it stops at a module that has ``inplace`` itself, such as
     ``ConvModule``, whose activation stays in-place.
-    """
-    from mmrazor.models.algorithms.base import BaseAlgorithm
 
-    BaseAlgorithm.set_module_inplace_false = set_module_inplace_false
+    Args:
+        base (ModuleType): ``mmrazor.models.algorithms.base``.
+    """
+    base.BaseAlgorithm.set_module_inplace_false = set_module_inplace_false
+
+
+def raise_import_error(error: Exception) -> None:
+    """Let MMRazor do without an optional package that is broken.
+
+    MMRazor tries to import packages such as MMClassification, and handles an
+    ``ImportError``. But mmcls 0.x asserts that mmcv 1 is installed.
+
+    Args:
+        error (Exception): What ended the import of the package.
+
+    Raises:
+        ImportError: ``error`` is of another type.
+    """
+    if not isinstance(error, ImportError):
+        raise ImportError(f'{type(error).__name__}: {error}') from error
 
 
 def _is_placeholder(value: Any) -> bool:
@@ -98,60 +147,72 @@ def _is_placeholder(value: Any) -> bool:
     return getattr(value, '__name__', '') == 'PlaceHolder'
 
 
-def replace_mmcls() -> None:
-    """Let what distillation needs of ``mmcls`` come from MMPretrain.
+def replace_soft_cross_entropy(kd_soft_ce_loss: ModuleType) -> None:
+    """Let ``KDSoftCELoss`` use MMPretrain in place of ``mmcls``.
 
     MMRazor imports from MMPretrain's old name, and where that fails puts
-    placeholders that raise when they are used (mmrazor#549): neither
-    ``KDSoftCELoss`` nor ``PackCRDClsInputs``, which CRD needs, can be built.
-    """
-    from mmrazor.datasets.transforms import formatting
-    from mmrazor.models.losses import kd_soft_ce_loss
+    placeholders that raise when they are used (mmrazor#549).
 
-    # All of MMPretrain is imported only if it is needed.
+    Args:
+        kd_soft_ce_loss (ModuleType): The module of ``KDSoftCELoss``.
+    """
     if _is_placeholder(kd_soft_ce_loss.soft_cross_entropy):
         from mmpretrain.models.losses.cross_entropy_loss import (
             soft_cross_entropy,
         )
 
-        kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
+        vars(kd_soft_ce_loss).update(soft_cross_entropy=soft_cross_entropy)
+
+
+def replace_packing(formatting: ModuleType) -> None:
+    """Let ``PackCRDClsInputs`` use MMPretrain in place of ``mmcls``.
+
+    Like :func:`replace_soft_cross_entropy`, for what CRD needs.
+
+    Args:
+        formatting (ModuleType): The module of ``PackCRDClsInputs``.
+    """
     if _is_placeholder(formatting.PackClsInputs):
         from mmpretrain.datasets.transforms import PackInputs
         from mmpretrain.datasets.transforms.formatting import to_tensor
         from mmpretrain.structures import DataSample
 
-        formatting.PackClsInputs = PackInputs
+        vars(formatting).update(
+            PackClsInputs=PackInputs,
+            to_tensor=to_tensor,
+            ClsDataSample=DataSample,
+        )
         formatting.PackCRDClsInputs.__bases__ = (PackInputs,)
-        formatting.to_tensor = to_tensor
-        formatting.ClsDataSample = DataSample
 
 
-def allow_classes_of_any_size() -> None:
+def allow_classes_of_any_size(crd_dataset_wrapper: ModuleType) -> None:
     """Let MMRazor's ``CRDDataset`` take classes of different sizes.
 
     It ends by making one array of the lists of all classes, which numpy >=
     1.24 refuses if they are not of one length. The lists, which it has made
     by then, serve as well.
-    """
-    from mmrazor.datasets import CRDDataset
 
-    parse = CRDDataset._parse_fullset_contrast_info
+    Args:
+        crd_dataset_wrapper (ModuleType): The module of ``CRDDataset``.
+    """
+    dataset_class = crd_dataset_wrapper.CRDDataset
+    parse = dataset_class._parse_fullset_contrast_info
     if parse.__module__ == __name__:
         return
 
     @wraps(parse, assigned=('__doc__',))
-    def parse_any_size(self) -> None:
+    def parse_any_size(self: Any) -> None:
         try:
             parse(self)
         except ValueError as error:
             if 'inhomogeneous' not in str(error):
                 raise
 
-    CRDDataset._parse_fullset_contrast_info = parse_any_size
+    dataset_class._parse_fullset_contrast_info = parse_any_size
 
 
 def group_fisher_config_template(
-    self, with_init_args: bool = False, with_channels: bool = False
+    self: Any, with_init_args: bool = False, with_channels: bool = False
 ) -> dict:
     """Describe a unit by what builds it anew.
 
@@ -177,15 +238,14 @@ def group_fisher_config_template(
     return config
 
 
-def name_arguments_of_group_fisher_units() -> None:
+def name_arguments_of_group_fisher_units(unit: ModuleType) -> None:
     """Let ``sub_model`` build what Group Fisher has pruned.
 
     The units inherit the description of L1 units, whose arguments they don't
     take by name. So what MMRazor exports as ``fix_subnet.json`` can't be
     loaded. (No issue of it is known.)
-    """
-    from mmrazor.implementations.pruning.group_fisher import (
-        GroupFisherChannelUnit,
-    )
 
-    GroupFisherChannelUnit.config_template = group_fisher_config_template
+    Args:
+        unit (ModuleType): The module of ``GroupFisherChannelUnit``.
+    """
+    unit.GroupFisherChannelUnit.config_template = group_fisher_config_template

@@ -3,12 +3,13 @@
 from typing import Any, Optional
 
 from mmdskd.registry import BATCH_AUGMENTS
+from mmdskd.utils.config import is_named
 
 # Their configs, beside those that they have from MMPretrain
 PREPROCESSOR_KEYS = ('augments', 'seed')
-PREPROCESSOR = 'AugmentingDataPreprocessor'
-DATASET = 'InMemoryDataset'
-COLLATE = 'collate_batch'
+PREPROCESSOR = 'mmdskd.AugmentingDataPreprocessor'
+DATASET = 'mmdskd.InMemoryDataset'
+COLLATE = 'mmdskd.collate_batch'
 
 
 def unwrap_dataloader(dataloader: Any) -> Any:
@@ -23,11 +24,11 @@ def unwrap_dataloader(dataloader: Any) -> Any:
     """
     if not (
         isinstance(dataloader, dict)
-        and _is(dataloader.get('dataset'), DATASET)
+        and is_named(dataloader.get('dataset'), DATASET)
     ):
         return dataloader
     plain = dict(dataloader, dataset=dataloader['dataset']['dataset'])
-    if _is(plain.get('collate_fn'), COLLATE):
+    if is_named(plain.get('collate_fn'), COLLATE):
         plain['collate_fn'] = dict(type='default_collate')
     return plain
 
@@ -50,7 +51,7 @@ def make_per_image(
         if ``preprocessor`` is not mmdskd's, or an augmentation can't be done
         to a single image.
     """
-    if not _is(preprocessor, PREPROCESSOR):
+    if not is_named(preprocessor, PREPROCESSOR):
         return None
     plain = {
         key: value
@@ -72,14 +73,3 @@ def make_per_image(
     *before, last = dataset['pipeline']
     dataset = dict(dataset, pipeline=[*before, *transforms, last])
     return plain, dict(train_dataloader, dataset=dataset)
-
-
-def _is(config: Any, name: str) -> bool:
-    """Whether a config is that of a component of mmdskd.
-
-    In a pure-Python config the type has the path of its module.
-    """
-    package, _, found = str(
-        config.get('type') if isinstance(config, dict) else ''
-    ).rpartition('.')
-    return found == name and package.split('.')[0] in ('', 'mmdskd')

@@ -1,3 +1,5 @@
+"""Check that training images are augmented as the config says."""
+
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner

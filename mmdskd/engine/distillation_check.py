@@ -1,3 +1,8 @@
+"""Check a distillation before it trains."""
+
+from typing import Any
+from weakref import WeakSet
+
 from mmrazor.models.architectures.dynamic_ops import DynamicMixin
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.mutators import ChannelMutator
@@ -7,6 +12,21 @@ from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.criterion import check_tau
 
 from .distillation_parts import get_num_classes
+
+_checked: 'WeakSet[nn.Module]' = WeakSet()
+
+
+def check_distillation_once(model: nn.Module) -> None:
+    """Check the distillation of a model unless that was done.
+
+    Args:
+        model (nn.Module): The algorithm.
+
+    Raises:
+        ValueError: See :func:`check_distillation`.
+    """
+    if model not in _checked:
+        check_distillation(model)
 
 
 def check_distillation(model: nn.Module) -> None:
@@ -25,6 +45,7 @@ def check_distillation(model: nn.Module) -> None:
             ``tau`` is not positive, or the algorithm varies the width of a
             layer that a head is on.
     """
+    _checked.discard(model)
     distiller = getattr(model, 'distiller', None)
     if not isinstance(distiller, ConfigurableDistiller):
         return
@@ -38,6 +59,7 @@ def check_distillation(model: nn.Module) -> None:
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
             _check_widths(name, recorder.sources, model)
+    _checked.add(model)
 
 
 def _check_dskd(
@@ -81,7 +103,9 @@ def _check_dskd(
         )
     branches = {
         f'recorder {source["recorder"]!r} (sources)': len(recorder.sources),
-        f'connector {source["connector"]!r} (in_channels)': connector.num_branches,
+        f'connector {source["connector"]!r} (in_channels)': (
+            connector.num_branches
+        ),
         f'loss {name!r} (num_branches)': loss.num_branches,
     }
     if len(set(branches.values())) > 1:
@@ -110,7 +134,7 @@ def _check_dskd(
     return recorder
 
 
-def _check_widths(name: str, sources: list[str], model: nn.Module) -> None:
+def _check_widths(name: str, sources: list[str], model: Any) -> None:
     """Raise if a search varies the width of a layer that a head is on."""
     mutator = getattr(model, 'mutator', None)
     if not isinstance(mutator, ChannelMutator):

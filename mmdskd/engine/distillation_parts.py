@@ -1,3 +1,5 @@
+"""Find the parts of a distillation in a model."""
+
 import re
 from typing import Optional
 
@@ -70,9 +72,15 @@ def find_recorders(model: nn.Module) -> list[BaseRecorder]:
 
 
 def log_prefix(name: str) -> str:
-    """The name of a loss in the log: without the word ``loss``, whose keys
-    MMEngine would smooth."""
-    return re.sub('_?loss_?', '', name) or 'dskd'
+    """Get the name of a loss in the log.
+
+    Args:
+        name (str): Its name in ``distill_losses``.
+
+    Returns:
+        str: The name without the word ``loss``, or "dskd" if nothing is left.
+    """
+    return re.sub('(^|_)loss(_|$)', '', name) or 'dskd'
 
 
 def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:

@@ -1,0 +1,1 @@
+"""From a distillation run to the student that is deployed."""

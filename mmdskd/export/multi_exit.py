@@ -97,8 +97,8 @@ def make_multi_exit_config(
 ) -> Config:
     """Derive the config of a multi-exit student from that of its run.
 
-    It is that of the plain student, see
-    :func:`mmdskd.export.student_config.make_student_config`, with another model.
+    It is that of the plain student, see :func:`make_student_config`, with
+    another model.
 
     Args:
         cfg (Config): Config of the run. It is not changed.
@@ -152,7 +152,7 @@ def extract_multi_exit(
 
     Returns:
         dict: ``meta`` and ``state_dict``, see
-        :func:`mmdskd.export.student_config.extract_student`.
+        :func:`extract_student`.
 
     Raises:
         TypeError: If ``checkpoint`` is not a dict with a ``state_dict``.

@@ -1,3 +1,5 @@
+"""The plain model of an algorithm's architecture."""
+
 from inspect import isfunction
 from typing import Any
 
@@ -54,10 +56,17 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
     return model
 
 
-def _network(model: dict) -> dict:
-    """Find the network that a student's config builds and maybe prunes."""
+def find_network(model: dict) -> dict:
+    """Find the network that a student's config builds and maybe prunes.
+
+    Args:
+        model (dict): Config of a plain model, see :func:`make_plain_model`.
+
+    Returns:
+        dict: Config of the network: ``cfg`` of a ``sub_model``, or ``model``.
+    """
     kind = find_class(MODELS, model, model['_scope_'])
-    return _network(model['cfg']) if kind is sub_model else model
+    return find_network(model['cfg']) if kind is sub_model else model
 
 
 def _without_pretrained(node: Any) -> Any:

@@ -1,19 +1,16 @@
-"""From a distillation run to the plain student: weights, config, files."""
-
-from typing import Any
+"""The plain student's config, out of that of a distillation run."""
 
 from mmengine.config import Config
 from mmengine.model import ImgDataPreprocessor
-from mmengine.registry import HOOKS, LOOPS, MODELS, Registry
+from mmengine.registry import MODELS
+from mmpretrain.models import BaseClassifier
 
 from mmdskd.datasets.per_image import make_per_image, unwrap_dataloader
 from mmdskd.utils.config import find_class
 
-from .plain_model import _network, make_plain_model
-from .student_weights import _plain_name
+from .plain_model import find_network, make_plain_model
+from .plain_training import DISTILLATION_PACKAGES, drop_distillation
 
-# Their hooks and loops work on an algorithm, not on a plain network.
-DISTILLATION_PACKAGES = ('mmdskd', 'mmrazor')
 # What a Runner reads, but for what belongs to the distillation or to one
 # run: the model, load_from, resume, work_dir, launcher, and also teacher_ckpt
 # and all other variables of a config file.
@@ -52,11 +49,11 @@ def make_student_config(cfg: Config) -> Config:
     ``cfg``, else the architecture's. Pretrained weights are not named: the
     exported ones take their place. Data, evaluation and schedule stay, so
     that the student can be tested, and be trained further. The widths of a
-    pruned student, MMRazor's ``sub_model``, are written in. Hooks and
-    evaluation loops of mmdskd and MMRazor go, and so does the import of
-    these packages, unless something that stays is theirs. Data that mmdskd
-    augments as whole batches go through MMPretrain's pipeline instead, with
-    the same augmentation, if there is one for single images.
+    pruned student, MMRazor's ``sub_model``, are written in. Hooks of mmdskd
+    and MMRazor go, plain loops take the place of theirs, and the import of
+    these packages goes, unless something that stays is theirs. Data that
+    mmdskd augments as whole batches go through MMPretrain's pipeline instead,
+    with the same augmentation, if there is one for single images.
 
     Args:
         cfg (Config): Config of the run. It is not changed.
@@ -95,13 +92,13 @@ def make_student_config(cfg: Config) -> Config:
         'data_preprocessor', run.get('data_preprocessor')
     )
     if preprocessor is not None:
-        network = _network(student['model'])
+        network = find_network(student['model'])
         network['data_preprocessor'] = _student_preprocessor(
             preprocessor, network, scope
         )
     _go_per_image(student)
 
-    _drop_distillation(student, default_scope)
+    drop_distillation(student, default_scope)
     _let_test_follow_val(student)
     custom_imports = run.get('custom_imports')
     if custom_imports:
@@ -125,8 +122,6 @@ def _student_preprocessor(preprocessor: dict, model: dict, scope: str) -> dict:
     found = find_class(MODELS, preprocessor, scope)
     if found is not find_class(MODELS, preprocessor, model['_scope_']):
         preprocessor.setdefault('_scope_', scope)
-    from mmpretrain.models import BaseClassifier
-
     kind = find_class(MODELS, model, model['_scope_'])
     if kind is None or not issubclass(kind, BaseClassifier):
         return preprocessor
@@ -150,7 +145,7 @@ def _student_preprocessor(preprocessor: dict, model: dict, scope: str) -> dict:
 
 def _go_per_image(student: dict) -> None:
     """Let the data do without mmdskd's preprocessor, in place."""
-    network = _network(student['model'])
+    network = find_network(student['model'])
     preprocessor = network.get('data_preprocessor') or {}
     plain = make_per_image(preprocessor, student.get('train_dataloader'))
     if plain is None:
@@ -161,44 +156,6 @@ def _go_per_image(student: dict) -> None:
     for key in ('val_dataloader', 'test_dataloader'):
         if key in student:
             student[key] = unwrap_dataloader(student[key])
-
-
-def _serves_distillation(registry: Registry, config: Any, scope: str) -> bool:
-    """Whether a hook or loop is mmdskd's or MMRazor's."""
-    if not (isinstance(config, dict) and 'type' in config):
-        return False
-    package, dot, _ = config['type'].partition('.')
-    if not dot:
-        found = find_class(registry, config, scope)
-        # What isn't registered yet is in the scope's own package.
-        package = found.__module__.partition('.')[0] if found else scope
-    return package in DISTILLATION_PACKAGES
-
-
-def _drop_distillation(student: dict, scope: str) -> None:
-    """Take out in place what works on an algorithm only."""
-    if 'custom_hooks' in student:
-        student['custom_hooks'] = [
-            hook
-            for hook in student['custom_hooks'] or []
-            if not _serves_distillation(HOOKS, hook, scope)
-        ]
-    if 'default_hooks' in student:
-        student['default_hooks'] = {
-            name: hook
-            for name, hook in (student['default_hooks'] or {}).items()
-            if not _serves_distillation(HOOKS, hook, scope)
-        }
-    for key in ('val_cfg', 'test_cfg'):
-        if _serves_distillation(LOOPS, student.get(key), scope):
-            # Such as a loop that evaluates the teacher, too.
-            del student[key]['type']
-    paramwise_cfg = (student.get('optim_wrapper') or {}).get('paramwise_cfg')
-    if paramwise_cfg and 'custom_keys' in paramwise_cfg:
-        paramwise_cfg['custom_keys'] = {
-            _plain_name(name) or name: value
-            for name, value in paramwise_cfg['custom_keys'].items()
-        }
 
 
 def _let_test_follow_val(student: dict) -> None:

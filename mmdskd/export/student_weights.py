@@ -1,3 +1,5 @@
+"""The plain student's weights, out of an algorithm's checkpoint."""
+
 import os.path as osp
 from collections import OrderedDict
 from typing import Any, Optional
@@ -11,11 +13,7 @@ from mmdskd.version import __version__
 
 # Name of the file that goes with the students of a folder.
 CONFIG_NAME = 'student_config.py'
-
-
 PREPROCESSOR_PREFIX = 'data_preprocessor.'
-
-
 # Random numbers of the training, see `AugmentSequence`
 AUGMENTS_PREFIX = 'data_preprocessor.augments.'
 
@@ -81,14 +79,14 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
 
     student = OrderedDict()
     for name, value in state_dict.items():
-        plain_name = _plain_name(name)
-        if plain_name is not None:
-            student[plain_name] = value
+        plain = plain_name(name)
+        if plain is not None:
+            student[plain] = value
     # The versions of the modules, which torch attaches to a state_dict.
     student._metadata = OrderedDict(
-        (_plain_name(f'{name}.')[:-1], value)
+        (plain_name(f'{name}.')[:-1], value)
         for name, value in getattr(state_dict, '_metadata', {}).items()
-        if _plain_name(f'{name}.') is not None
+        if plain_name(f'{name}.') is not None
     )
 
     meta = _to_builtin(checkpoint.get('meta') or {})
@@ -98,17 +96,25 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
     return dict(meta=meta, state_dict=student)
 
 
-def _plain_name(name: str) -> Optional[str]:
-    """Translate a name of the algorithm to the plain student's, or None."""
+def plain_name(name: str) -> Optional[str]:
+    """Translate a name of the algorithm to the plain student's.
+
+    Args:
+        name (str): Name of a tensor in the algorithm's ``state_dict``.
+
+    Returns:
+        str, optional: Its name in the student's, or None if the student has
+        no such tensor.
+    """
     if name.startswith(AUGMENTS_PREFIX):
         return None
     if name.startswith(PREPROCESSOR_PREFIX):
         return name
-    plain_name = name[len(STUDENT_PREFIX) :]
-    if name.startswith(STUDENT_PREFIX) and not plain_name.startswith(
+    plain = name[len(STUDENT_PREFIX) :]
+    if name.startswith(STUDENT_PREFIX) and not plain.startswith(
         PREPROCESSOR_PREFIX
     ):
-        return plain_name
+        return plain
     return None
 
 

@@ -8,6 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmdskd.export.plain_model import make_plain_model
+from mmdskd.models import DSKDConnector, DSKDLoss, FeatureMapConnector
 from mmdskd.utils.config import AUTO, is_type, type_name
 
 from .branch_plan import connector_arguments
@@ -19,16 +20,18 @@ from .network_outline import NetworkOutline
 def resolve_auto(
     cfg: Config, image_shape: Optional[tuple[int, int, int]] = None
 ) -> Config:
-    """Find the shapes that a config leaves out as "auto", by a dry run.
+    """Find the shapes that a config leaves out, by a dry run.
 
-    These are, in ``model.distiller``, ``in_channels`` of a
+    These are, in ``model.distiller``, ``in_channels="auto"`` of a
     :class:`~mmdskd.models.DSKDConnector`, with which all of its arguments but
-    ``head`` that are not given are found; ``num_branches`` of a
-    :class:`~mmdskd.models.DSKDLoss`; and ``layout`` of a
-    :class:`~mmdskd.models.FeatureMapConnector`. Student and teacher are built
-    on the CPU, without weights, and run once. Our tools call it; before a
-    Runner of one's own it goes before ``Runner.from_cfg(cfg)``. A config
-    without "auto" is left as it is, at no cost.
+    ``head`` that are not given are found; ``layout="auto"`` of a
+    :class:`~mmdskd.models.FeatureMapConnector`; and ``num_branches`` of a
+    :class:`~mmdskd.models.DSKDLoss` that is "auto", None or not given.
+
+    Student and teacher are built on the CPU, without weights, and run once.
+    The number of branches is that of the recorded modules, so it alone needs
+    no run. Our tools call this function; in a script of your own, call it
+    before ``Runner.from_cfg(cfg)``.
 
     Args:
         cfg (Config): Config of a training. It is changed in place.
@@ -51,7 +54,10 @@ def resolve_auto(
     """
     model = cfg.get('model')
     distiller = model.get('distiller') if isinstance(model, dict) else None
-    if not distiller or not any(_unresolved(distiller)):
+    if not distiller:
+        return cfg
+    _count_branches(distiller)
+    if not any(_unresolved(distiller)):
         return cfg
     image_shape = image_shape or find_image_shape(cfg)
     if image_shape is None:
@@ -95,10 +101,7 @@ class _Resolver:
         )
 
     def resolve(self) -> None:
-        from mmdskd.models import DSKDConnector, DSKDLoss, FeatureMapConnector
-
         connectors = self.distiller.get('connectors') or {}
-        losses = self.distiller.get('distill_losses') or {}
         for name, connector in connectors.items():
             if (
                 is_type(connector, FeatureMapConnector)
@@ -112,13 +115,6 @@ class _Resolver:
                 and AUTO in connector.values()
             ):
                 self._resolve_heads(name, connector)
-        for name, loss in losses.items():
-            if (
-                is_type(loss, DSKDLoss)
-                and loss.get('num_branches', AUTO) == AUTO
-            ):
-                record = self._mapping(name)['branches']
-                loss.num_branches = len(self._sources(record))
         left = list(_unresolved(self.distiller))
         if left:
             raise ValueError(
@@ -131,10 +127,11 @@ class _Resolver:
         """Fill in the arguments of a connector of heads."""
         loss_name, record = self._find_use(name)
         features = [
-            self.student.feature(source) for source in self._sources(record)
+            self.student.feature(source)
+            for source in _sources(self.distiller, record)
         ]
         loss = self.distiller.distill_losses[loss_name]
-        target = self._target(self._mapping(loss_name), loss_name)
+        target = self._target(_mapping(self.distiller, loss_name), loss_name)
         found = connector_arguments(features, target, self.teacher.num_classes)
         if not (loss.get('logit_loss') or loss.get('label_loss')):
             found['num_classes'] = None
@@ -186,39 +183,9 @@ class _Resolver:
             f'loss_forward_mappings has connector={connector!r}'
         )
 
-    def _mapping(self, loss: str) -> dict:
-        mappings = self.distiller.get('loss_forward_mappings') or {}
-        if 'branches' not in mappings.get(loss, {}):
-            raise ValueError(
-                f'loss_forward_mappings of {loss} should give '
-                'branches, but it does not'
-            )
-        return mappings[loss]
-
-    def _recorder(self, record: dict) -> dict:
-        side = 'student' if record['from_student'] else 'teacher'
-        recorders = self.distiller.get(f'{side}_recorders') or {}
-        if record['recorder'] not in recorders:
-            raise ValueError(
-                f'{side}_recorders should have {record["recorder"]!r}, of '
-                f'which loss_forward_mappings speak, but has '
-                f'{", ".join(recorders) or "none"}'
-            )
-        return recorders[record['recorder']]
-
-    def _sources(self, record: dict) -> list[str]:
-        """Names of the modules of several outputs."""
-        recorder = self._recorder(record)
-        if 'sources' not in recorder:
-            raise ValueError(
-                f'branches should be recorded by mmdskd.MultiModuleOutputs, '
-                f'but {record["recorder"]!r} is {dict(recorder)}'
-            )
-        return list(recorder['sources'])
-
     def _feature(self, record: dict) -> Feature:
         """Feature of the module of one output."""
-        recorder = self._recorder(record)
+        recorder = _recorder(self.distiller, record)
         if type_name(recorder) != 'ModuleOutputs':
             raise ValueError(
                 f'{record["recorder"]!r} should be a ModuleOutputs for '
@@ -239,6 +206,53 @@ def build_plain(model: dict, scope: str) -> nn.Module:
         nn.Module: The network.
     """
     return MODELS.build(make_plain_model(model, scope))
+
+
+def _count_branches(distiller: dict) -> None:
+    """Fill in the number of branches of the DSKD losses."""
+    for name, loss in (distiller.get('distill_losses') or {}).items():
+        if (
+            isinstance(loss, dict)
+            and loss.get('num_branches') in (None, AUTO)
+            and is_type(loss, DSKDLoss)
+        ):
+            record = _mapping(distiller, name)['branches']
+            loss['num_branches'] = len(_sources(distiller, record))
+
+
+def _mapping(distiller: dict, loss: str) -> dict:
+    """What a DSKD loss gets."""
+    mappings = distiller.get('loss_forward_mappings') or {}
+    if 'branches' not in mappings.get(loss, {}):
+        raise ValueError(
+            f'loss_forward_mappings of {loss} should give '
+            'branches, but it does not'
+        )
+    return mappings[loss]
+
+
+def _recorder(distiller: dict, record: dict) -> dict:
+    """Config of the recorder of a record."""
+    side = 'student' if record['from_student'] else 'teacher'
+    recorders = distiller.get(f'{side}_recorders') or {}
+    if record['recorder'] not in recorders:
+        raise ValueError(
+            f'{side}_recorders should have {record["recorder"]!r}, of '
+            f'which loss_forward_mappings speak, but has '
+            f'{", ".join(recorders) or "none"}'
+        )
+    return recorders[record['recorder']]
+
+
+def _sources(distiller: dict, record: dict) -> list[str]:
+    """Names of the modules of several outputs."""
+    recorder = _recorder(distiller, record)
+    if 'sources' not in recorder:
+        raise ValueError(
+            f'branches should be recorded by mmdskd.MultiModuleOutputs, '
+            f'but {record["recorder"]!r} is {dict(recorder)}'
+        )
+    return list(recorder['sources'])
 
 
 def _unresolved(distiller: dict) -> Iterator[str]:

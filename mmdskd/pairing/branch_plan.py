@@ -111,7 +111,7 @@ def infer_branches(
             'The last feature of the teacher, a '
             f'{type(teacher).__name__}, is not clear, as it hands on several '
             'ones: name the module by teacher_feature; choose from '
-            f'{shorten([feature.name for feature in outline_T.trunk], 30)}'
+            f'{shorten([feature.name for feature in outline_T.layers], 30)}'
         )
     return BranchPlan(outline, outline_T, features, target)
 

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmdskd.utils.config import type_name, without_teacher_weights
@@ -130,22 +130,26 @@ def try_training(
         )
         batch = next(iter(loader))
         prepared = runner.model.data_preprocessor(batch, True)
-        settle(runner.model.teacher, prepared['inputs'])
+        update_bn(runner.model.teacher, prepared['inputs'])
         runner.train()
     _check(probe)
     return probe.losses
 
 
-def settle(network: nn.Module, images: Tensor) -> None:
-    """Set the statistics of the batch norms to those of a batch.
+def update_bn(network: nn.Module, images: Tensor) -> None:
+    """Set the running statistics of the batch norms to those of a batch.
 
     With the initial ones, the features of a deep network without trained
-    weights grow from layer to layer.
+    weights grow from layer to layer. Unlike
+    :func:`torch.optim.swa_utils.update_bn`, it updates the norms alone: that
+    one sets the whole network to training, where dropout acts, and the norms
+    of frozen stages stay in eval mode, with statistics that were reset.
 
     Args:
         network (nn.Module): The network. It is in eval mode afterwards.
         images (Tensor): A batch, (N, C, H, W).
     """
+    network.eval()
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

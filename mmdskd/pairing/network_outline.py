@@ -1,19 +1,14 @@
 """Where the features of a classifier are, found by running it once."""
 
 import difflib
-import math
-from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Optional
 
-import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdskd.models.utils.feature_layout import FeatureLayout, unpack_feature
 from mmdskd.utils.text import shorten
 
-from .feature import MAX_EXTRA_TOKENS, Feature, _is_pooled
-from .recorded_forward import BATCH_SIZE, _as_recorded, _tensors
+from .feature import Feature, read_features
+from .recorded_forward import RecordedForward, find_tensors, record_forward
 
 # What hands on its input, at least in eval mode.
 PASSING = (nn.Identity, nn.Dropout)
@@ -38,10 +33,11 @@ class NetworkOutline:
             logits. None if no module does.
         logits_like (list[str]): Names of all modules that return (N, K).
         num_classes (int): Number of classes K.
-        trunk (list[Feature]): The sequence of layers, blocks or stages that
+        layers (list[Feature]): The sequence of layers, blocks or stages that
             make up the network, from shallow to deep.
-        last (Feature, optional): Its last feature before pooling. None if
-            what comes after it returns several features, as HRNet does.
+        last (Feature, optional): Its last feature before pooling, of the
+            backbone, or of a neck after it. None if what comes after it
+            returns several features, of which none is made.
 
     Raises:
         RuntimeError: If the network does not run on such an image.
@@ -56,13 +52,9 @@ class NetworkOutline:
     ) -> None:
         self.network = network
         self.name = name
-        self.image_shape = tuple(image_shape)
         self._modules = dict(network.named_modules())
-        # Outputs by module in the order in which the modules have finished;
-        # None for one that has run more than once.
-        self._outputs: dict[str, Any] = dict()
-        self._changed: list[str] = []
-        logits = self._run()
+        run = record_forward(network, tuple(image_shape), name)
+        logits = run.output
         if not isinstance(logits, Tensor) or logits.dim() != 2:
             found = (
                 f'a tensor of shape {tuple(logits.shape)}'
@@ -74,20 +66,26 @@ class NetworkOutline:
                 f'but {type(network).__name__} returns {found}'
             )
         self.num_classes = logits.size(1)
-        self._find_logits(logits)
-        self._grids = [
-            grid for _, grid in self._unpacked() if grid is not None
+        self.logits_like = [
+            module
+            for module, outputs in run.outputs.items()
+            if isinstance(outputs, Tensor) and outputs.shape == logits.shape
         ]
-        self._features = {
-            module_name: feature
-            for module_name, outputs in self._outputs.items()
-            for feature in [self._to_feature(module_name, outputs)]
-            if feature is not None
-        }
-        self._level, self.trunk = self._find_trunk()
-        self.last = self._find_last()
-        # Only their shapes were of interest.
-        self._outputs = dict.fromkeys(self._outputs)
+        # They finish from the inside out.
+        self.logits = next(
+            (
+                module
+                for module in self.logits_like
+                if run.outputs[module].data_ptr() == logits.data_ptr()
+            ),
+            None,
+        )
+        # Only their names are kept: the outputs are large.
+        self._order = list(run.outputs)
+        self._changed = run.changed
+        self._features = read_features(run, self._modules, image_shape[1:])
+        level, self.layers = self._find_layers()
+        self.last = self._find_last(level, run)
 
     @property
     def module_names(self) -> list[str]:
@@ -110,7 +108,7 @@ class NetworkOutline:
         """
         if name in self._features:
             return self._features[name]
-        choices = [feature.name for feature in self.trunk]
+        choices = [feature.name for feature in self.layers]
         if name not in self._modules or name == '':
             near = difflib.get_close_matches(name, self._modules, n=3)
             raise KeyError(
@@ -119,7 +117,7 @@ class NetworkOutline:
             )
         if name in self._changed:
             problem = 'its output is changed in place after it was returned'
-        elif name not in self._outputs:
+        elif name not in self._order:
             problem = 'it does not run in the forward'
         else:
             problem = (
@@ -158,10 +156,10 @@ class NetworkOutline:
         if number is not None and 1 <= number <= len(stages):
             return stages[-number:]
         # The last block is no shallow layer.
-        blocks = [feature for feature in self.trunk if feature.num_layers > 1]
+        blocks = [feature for feature in self.layers if feature.num_layers > 1]
         # Without blocks, at least layers: norms alone are around blocks whose
         # outputs are no features, as in RevViT.
-        blocks = (blocks or [f for f in self.trunk if f.num_layers])[:-1]
+        blocks = (blocks or [f for f in self.layers if f.num_layers])[:-1]
         if not blocks:
             raise ValueError(
                 f'{self.name}, a {type(self.network).__name__}, should have '
@@ -183,7 +181,7 @@ class NetworkOutline:
     def _stage_ends(self) -> list[Feature]:
         """Last feature of each size, without stem and last stage."""
         stages: list[list[Feature]] = []
-        for feature in self.trunk:
+        for feature in self.layers:
             if not stages or stages[-1][-1].grid != feature.grid:
                 stages.append([])
             stages[-1].append(feature)
@@ -197,143 +195,7 @@ class NetworkOutline:
             if sum(feature.num_layers for feature in stage) > 1
         ]
 
-    def _run(self) -> Any:
-        """Run an image, and keep what all modules return."""
-        parameter = next(self.network.parameters(), torch.zeros(()))
-        image = torch.rand(
-            BATCH_SIZE,
-            *self.image_shape,
-            generator=torch.Generator().manual_seed(0),
-        ).to(parameter)
-        kwargs = (
-            dict(mode='tensor') if isinstance(self.network, BaseModel) else {}
-        )
-        versions: dict[str, list[int]] = dict()
-
-        def keep(name: str, outputs: Any) -> None:
-            again = name in self._outputs
-            self._outputs[name] = None if again else outputs
-            versions[name] = [t._version for t in _tensors(outputs)]
-
-        handles = [
-            module.register_forward_hook(
-                lambda module, inputs, outputs, name=name: keep(name, outputs)
-            )
-            for name, module in self._modules.items()
-            if name
-        ]
-        try:
-            with torch.no_grad(), _as_recorded(self.network):
-                logits = self.network(image, **kwargs)
-        # Whatever it is that does not take such an image.
-        except Exception as error:
-            raise RuntimeError(
-                f'{self.name}, a {type(self.network).__name__}, does not run '
-                f'on images of shape {self.image_shape} '
-                f'({type(error).__name__}: {error}). Is this the shape of its '
-                'images?'
-            ) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-        self._changed = [
-            name
-            for name, outputs in self._outputs.items()
-            if outputs is not None
-            and [t._version for t in _tensors(outputs)] != versions[name]
-        ]
-        return logits
-
-    def _unpacked(self) -> Iterator[tuple[Tensor, Optional[tuple]]]:
-        for outputs in self._outputs.values():
-            try:
-                yield unpack_feature(outputs)
-            except TypeError:
-                continue
-
-    def _find_logits(self, logits: Tensor) -> None:
-        self.logits_like = [
-            name
-            for name, outputs in self._outputs.items()
-            if isinstance(outputs, Tensor) and outputs.shape == logits.shape
-        ]
-        # They finish from the inside out.
-        self.logits = next(
-            (
-                name
-                for name in self.logits_like
-                if self._outputs[name].data_ptr() == logits.data_ptr()
-            ),
-            None,
-        )
-
-    def _to_feature(self, name: str, outputs: Any) -> Optional[Feature]:
-        """Find channels and grid of an output, if it is a feature."""
-        try:
-            tensor, grid = unpack_feature(outputs)
-        except TypeError:
-            return None
-        if (
-            name in self._changed
-            or tensor.dim() not in (3, 4)
-            or tensor.size(0) != BATCH_SIZE
-            # Pooled tokens, (N, C, 1), are no C tokens of one channel.
-            or (tensor.dim() == 3 and tensor.size(2) == 1)
-            or not tensor.is_floating_point()
-        ):
-            return None
-        if tensor.dim() == 4:
-            order = 'NCHW' if self._fits(tensor.shape[2:]) else 'NHWC'
-            layout = FeatureLayout(order)
-            if order == 'NHWC' and not self._fits(tensor.shape[1:3]):
-                return None
-        else:
-            found = self._find_tokens(tensor.size(1), grid)
-            if found is None:
-                return None
-            layout = FeatureLayout('NLC', *found)
-        shape = layout.to_map(outputs).shape
-        layers = sum(
-            isinstance(module, (nn.Conv2d, nn.Linear))
-            for module in self._modules[name].modules()
-        )
-        return Feature(name, layout, shape[1], tuple(shape[2:]), layers)
-
-    def _fits(self, grid: tuple[int, int]) -> bool:
-        """Whether two edges are those of a downsampled image."""
-        height, width = self.image_shape[1:]
-        stride = max(height / grid[0], width / grid[1])
-        return all(
-            math.floor(edge / stride) - 1
-            <= size
-            <= math.ceil(edge / stride) + 1
-            for edge, size in zip((height, width), grid)
-        ) and (height != width or grid[0] == grid[1])
-
-    def _find_tokens(
-        self, count: int, grid: Optional[tuple[int, int]]
-    ) -> Optional[tuple[int, Optional[tuple[int, int]]]]:
-        """Tell tokens with a position from others.
-
-        Returns:
-            tuple: Number of extra tokens, and the grid, or None for a square
-            or one that the module returns; or None if that fits no number.
-        """
-        if grid is not None:
-            return (0, None) if math.prod(grid) == count else None
-        for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
-            known = next(
-                (g for g in self._grids if math.prod(g) == count - extra), None
-            )
-            if known is not None:
-                return extra, None if known[0] == known[1] else known
-        for extra in range(min(MAX_EXTRA_TOKENS + 1, count)):
-            edge = math.isqrt(count - extra)
-            if edge**2 == count - extra:
-                return extra, None
-        return None
-
-    def _find_trunk(self) -> tuple[list[str], list[Feature]]:
+    def _find_layers(self) -> tuple[list[str], list[Feature]]:
         """Go down to where the network is a sequence of features.
 
         Returns:
@@ -343,14 +205,14 @@ class NetworkOutline:
             'backbone' if 'backbone' in self._modules else ''
         )
         while level:
-            trunk = [
+            layers = [
                 self._features[name]
                 for name in level
                 if name in self._features
                 and not isinstance(self._modules[name], PASSING)
             ]
-            if sum(not _is_pooled(feature) for feature in trunk) >= 3:
-                return level, trunk
+            if sum(not feature.is_pooled for feature in layers) >= 3:
+                return level, layers
             level = [child for name in level for child in self._children(name)]
         raise ValueError(
             f'{self.name}, a {type(self.network).__name__}, should be a '
@@ -364,22 +226,63 @@ class NetworkOutline:
         names = []
         for child, _ in self._modules[name].named_children():
             child = f'{name}.{child}' if name else child
-            if child in self._outputs:
+            if child in self._order:
                 names.append(child)
             # A module that is in two places has one name.
             elif child in self._modules:
                 names += self._children(child)
-        order = list(self._outputs)
-        return sorted(set(names), key=order.index)
+        return sorted(set(names), key=self._order.index)
 
-    def _find_last(self) -> Optional[Feature]:
-        """Last feature that is not pooled."""
+    def _find_last(
+        self, level: list[str], run: RecordedForward
+    ) -> Optional[Feature]:
+        """Last feature that is not pooled.
+
+        It is the last layer, unless a module after them makes one feature of
+        theirs, as the neck of HRNet does.
+        """
+        after = [
+            self._features[name]
+            for name in self._after(level)
+            if name in self._features
+            and not self._features[name].is_pooled
+            # Pooling to several positions has no weights.
+            and any(True for _ in self._modules[name].parameters())
+        ]
+        if after:
+            return after[-1]
         last = next(
             feature
-            for feature in reversed(self.trunk)
-            if not _is_pooled(feature) or feature is self.trunk[0]
+            for feature in reversed(self.layers)
+            if not feature.is_pooled or feature is self.layers[0]
         )
-        later = self._level[self._level.index(last.name) + 1 :]
-        if any(len(_tensors(self._outputs[name])) > 1 for name in later):
-            return None
-        return last
+        later = level[level.index(last.name) + 1 :]
+        several = any(
+            len(find_tensors(run.outputs[name])) > 1 for name in later
+        )
+        return None if several else last
+
+    def _after(self, level: list[str]) -> list[str]:
+        """Names of the modules that run after a level of the network.
+
+        They are on it or above it: what is within another module, such as
+        the projections of an attention, is not handed on. A ``Sequential``
+        hands on from each of its modules to the next.
+        """
+        above = {''}
+        for name in level:
+            while '.' in name:
+                name = name.rpartition('.')[0]
+                above.add(name)
+
+        def is_handed_on(name: str) -> bool:
+            parent = name.rpartition('.')[0]
+            return parent in above or (
+                isinstance(self._modules[parent], nn.Sequential)
+                and is_handed_on(parent)
+            )
+
+        later = self._order[self._order.index(level[-1]) + 1 :]
+        return [
+            name for name in later if name not in above and is_handed_on(name)
+        ]

@@ -1,14 +1,108 @@
+"""Run a network once, and keep what its modules return."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 # More than one image, so that the axis of the batch is told from others.
 BATCH_SIZE = 2
 
 
-def _tensors(outputs: Any) -> list[Tensor]:
+class RecordedForward(NamedTuple):
+    """What one forward of a network has returned.
+
+    Attributes:
+        output (Any): What the network has returned.
+        outputs (dict[str, Any]): What its modules have returned, by their
+            names, in the order in which they have finished; None for one that
+            has run more than once.
+        changed (set[str]): Names of modules whose output was changed in place
+            after they had returned it.
+    """
+
+    output: Any
+    outputs: dict[str, Any]
+    changed: set[str]
+
+
+def record_forward(
+    network: nn.Module, image_shape: tuple[int, int, int], name: str
+) -> RecordedForward:
+    """Run random images through a network, as an algorithm of MMRazor would.
+
+    It runs in eval mode, without gradients and without in-place activations,
+    and is left as it was. The global random numbers are not touched.
+
+    Args:
+        network (nn.Module): The network.
+        image_shape (tuple[int, int, int]): Channels, height and width of an
+            image.
+        name (str): What messages call the network.
+
+    Returns:
+        RecordedForward: What it and its modules have returned.
+
+    Raises:
+        RuntimeError: If the network does not run on such images.
+    """
+    parameter = next(network.parameters(), torch.zeros(()))
+    images = torch.rand(
+        BATCH_SIZE, *image_shape, generator=torch.Generator().manual_seed(0)
+    ).to(parameter)
+    kwargs = {'mode': 'tensor'} if isinstance(network, BaseModel) else {}
+    outputs: dict[str, Any] = {}
+    versions: dict[str, list[int]] = {}
+
+    def keep(module_name: str, returned: Any) -> None:
+        again = module_name in outputs
+        outputs[module_name] = None if again else returned
+        versions[module_name] = [t._version for t in find_tensors(returned)]
+
+    handles = [
+        module.register_forward_hook(
+            lambda module, inputs, returned, module_name=module_name: keep(
+                module_name, returned
+            )
+        )
+        for module_name, module in network.named_modules()
+        if module_name
+    ]
+    try:
+        with torch.no_grad(), _as_recorded(network):
+            output = network(images, **kwargs)
+    # Whatever it is that does not take such images.
+    except Exception as error:
+        raise RuntimeError(
+            f'{name}, a {type(network).__name__}, does not run on images of '
+            f'shape {image_shape} ({type(error).__name__}: {error}). Is this '
+            'the shape of its images?'
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    changed = {
+        module_name
+        for module_name, returned in outputs.items()
+        if returned is not None
+        and [t._version for t in find_tensors(returned)]
+        != versions[module_name]
+    }
+    return RecordedForward(output, outputs, changed)
+
+
+def find_tensors(outputs: Any) -> list[Tensor]:
+    """List the tensors that a module returns.
+
+    Args:
+        outputs (Any): A tensor, or a tuple or list with tensors in it.
+
+    Returns:
+        list[Tensor]: The tensors, none of those that are nested deeper.
+    """
     items = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return [item for item in items if isinstance(item, Tensor)]
 

@@ -1,3 +1,5 @@
+"""The configs that a student and a teacher come from."""
+
 import difflib
 import os.path as osp
 from typing import NamedTuple, Optional
@@ -10,8 +12,8 @@ from mmdskd.utils.text import shorten
 from .image_shape import find_image_shape
 
 
-class Source(NamedTuple):
-    """Where a student or teacher comes from.
+class SourceConfig(NamedTuple):
+    """The config of a plain classifier, to be a student or teacher.
 
     Attributes:
         name (str): Its name.
@@ -26,9 +28,29 @@ class Source(NamedTuple):
     cfg: Config
     checkpoint: Optional[str] = None
 
+    @property
+    def scope(self) -> str:
+        """str: Scope in which its model is built."""
+        # Those of MMPretrain without data leave it out.
+        package = (
+            'mmpretrain'
+            if self.path.startswith('mmpretrain::')
+            else 'mmengine'
+        )
+        return self.cfg.get('default_scope') or package
 
-def load_source(name: str) -> Source:
-    """Find a student or teacher.
+    @property
+    def preprocessor(self) -> dict:
+        """dict: Its data preprocessor: that of the model goes first."""
+        return (
+            self.cfg.model.get('data_preprocessor')
+            or self.cfg.get('data_preprocessor')
+            or {}
+        )
+
+
+def load_source_config(name: str) -> SourceConfig:
+    """Find the config of a student or teacher.
 
     Args:
         name (str): A config file, ``package::path``, such as
@@ -36,7 +58,7 @@ def load_source(name: str) -> Source:
             MMPretrain knows, such as "resnet18_8xb32_in1k".
 
     Returns:
-        Source: Its config.
+        SourceConfig: Its config.
 
     Raises:
         ValueError: If it is none of these, or not the config of a plain
@@ -48,7 +70,7 @@ def load_source(name: str) -> Source:
 
     if '::' in name or name.endswith('.py') or osp.isfile(name):
         stem = osp.splitext(osp.basename(name))[0]
-        source = Source(stem, name, load_config(name))
+        source = SourceConfig(stem, name, load_config(name))
         # Its metafile names most models of MMPretrain as their files.
         if name.startswith('mmpretrain::') and stem in list_models():
             source = source._replace(checkpoint=ModelHub.get(stem).weights)
@@ -65,7 +87,7 @@ def load_source(name: str) -> Source:
         # Where MMEngine finds configs of the package.
         folder, _, path = model.config.filename.rpartition('/.mim/configs/')
         path = f'{osp.basename(folder)}::{path}'
-        source = Source(name, path, model.config, model.weights)
+        source = SourceConfig(name, path, model.config, model.weights)
     model = source.cfg.get('model')
     if (
         not isinstance(model, dict)
@@ -93,18 +115,20 @@ def load_source(name: str) -> Source:
 
 
 def choose_data(
-    student: Source, teacher: Source, dataset_from: Optional[str] = None
-) -> Source:
+    student: SourceConfig,
+    teacher: SourceConfig,
+    dataset_from: Optional[str] = None,
+) -> SourceConfig:
     """Choose the config from which data, schedule and the rest are taken.
 
     Args:
-        student (Source): The student.
-        teacher (Source): The teacher.
+        student (SourceConfig): The student.
+        teacher (SourceConfig): The teacher.
         dataset_from (str, optional): "student", "teacher", or None for the
             student if both see images of one shape. Defaults to None.
 
     Returns:
-        Source: One of them.
+        SourceConfig: One of them.
 
     Raises:
         ValueError: If it has no data, or the shapes differ and there is no
@@ -130,28 +154,3 @@ def choose_data(
             '--dataset-from'
         )
     return chosen
-
-
-def scope_of(source: Source) -> str:
-    """Scope in which a plain config is built.
-
-    Args:
-        source (Source): The config.
-
-    Returns:
-        str: The scope.
-    """
-    # Those of MMPretrain without data leave it out.
-    package = (
-        'mmpretrain' if source.path.startswith('mmpretrain::') else 'mmengine'
-    )
-    return source.cfg.get('default_scope') or package
-
-
-def _preprocessor(cfg: Config) -> dict:
-    """Data preprocessor of a plain config: that of the model goes first."""
-    return (
-        cfg.model.get('data_preprocessor')
-        or cfg.get('data_preprocessor')
-        or {}
-    )

@@ -1,3 +1,5 @@
+"""Read checkpoints without running code from them."""
+
 import os
 import pickle
 import re
@@ -15,7 +17,10 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core.multiarray import _reconstruct, scalar
 except ImportError:  # numpy 1
-    from numpy.core.multiarray import _reconstruct, scalar  # type: ignore[no-redef]
+    from numpy.core.multiarray import (  # type: ignore[no-redef]
+        _reconstruct,
+        scalar,
+    )
 
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, Registry
 
+# What a config writes for a shape that a dry run finds.
 AUTO = 'auto'
 
 
@@ -70,6 +71,26 @@ def type_name(config: Any, default: str = '') -> str:
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
+def is_named(config: Any, name: str) -> bool:
+    """Whether a config names a component, which is not looked up.
+
+    Args:
+        config (Any): Config of a component.
+        name (str): Package and name of the component, such as
+            "mmdskd.InMemoryDataset".
+
+    Returns:
+        bool: Whether it does: by the bare name, by the package and the name,
+        by the path of the module and the name, or by the object itself.
+    """
+    package, _, name = name.partition('.')
+    if type_name(config) != name:
+        return False
+    kind = config['type']
+    path = kind if isinstance(kind, str) else f'{kind.__module__}.{name}'
+    return path == name or path.partition('.')[0] == package
+
+
 def find_class(
     registry: Registry, config: dict, scope: str
 ) -> Optional[Callable]:
@@ -96,7 +117,7 @@ def is_type(cfg: Any, kind: type) -> bool:
     """Whether a config is of a class or a subclass of it.
 
     Args:
-        cfg (dict): A config with ``type``, a name or a class.
+        cfg (dict): Config of a component of a distiller, with its ``type``.
         kind (type): The class.
 
     Returns:

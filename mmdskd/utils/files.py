@@ -73,6 +73,29 @@ def write_atomically(
             os.remove(temporary)
 
 
+def check_new_file(path: Union[str, os.PathLike]) -> None:
+    """Check that a file can be written without replacing another.
+
+    Args:
+        path (str or os.PathLike): A local path.
+
+    Raises:
+        FileExistsError: If there is a file or folder.
+        FileNotFoundError: If its folder is missing.
+    """
+    if osp.lexists(path):
+        raise FileExistsError(
+            f'{path} is there already, and perhaps not as it was made: '
+            'remove it, or name another file by -o'
+        )
+    folder = osp.dirname(osp.abspath(path))
+    if not osp.isdir(folder):
+        raise FileNotFoundError(
+            f'-o should be a file in a folder that is there, but {folder} '
+            'is not'
+        )
+
+
 def write_json(path: Union[str, os.PathLike], content: Any) -> None:
     """Write a JSON file, see :func:`write_atomically`.
 

@@ -1,3 +1,5 @@
+"""The function that MMEngine calls to register all of a package."""
+
 from importlib import import_module
 
 from mmengine.registry import init_default_scope as set_default_scope

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from test_configs.tree import CONFIGS, ROOT, source
 
 from mmdskd.models import DSKDLoss
-from mmdskd.pairing.dry_run import settle
+from mmdskd.pairing.dry_run import update_bn
 
 
 def test_there_are_configs():
@@ -117,7 +117,7 @@ def test_config_trains(config, build_runner, tmp_path, data):
     model.init_weights()
     if distils:
         batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
-        settle(model.teacher, model.data_preprocessor(batch)['inputs'])
+        update_bn(model.teacher, model.data_preprocessor(batch)['inputs'])
         before = {k: v.clone() for k, v in model.teacher.state_dict().items()}
     gradients = dict()
     for name, param in model.named_parameters():

@@ -161,7 +161,9 @@ def test_config_normalises_as_the_field(tiny_imagenet_folder, packed):
 
 def test_config_rotates_as_torchvision():
     """As RandomRotation(20): uniform angles, nearest pixel, black."""
-    rotate = TRANSFORMS.build(Config.fromfile(CONFIG).train_pipeline[0])
+    # By its scope, whatever the default scope of other tests is
+    (rotate,) = Config.fromfile(CONFIG).train_pipeline[:1]
+    rotate = TRANSFORMS.build(dict(_scope_='mmpretrain', **rotate))
     img = np.random.RandomState(0).randint(1, 256, (64, 64, 3), np.uint8)
     np.random.seed(0)
     angles, shares = [], []

@@ -1,10 +1,19 @@
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmrazor.registry import MODELS
 
-from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.engine import (
+    BranchEvaluationHook,
+    LossWeightSchedulerHook,
+    distillation_check,
+)
+from mmdskd.engine.distillation_check import (
+    check_distillation,
+    check_distillation_once,
+)
 
 
 @pytest.fixture
@@ -45,9 +54,9 @@ MSE = dict(
     [
         (
             dict(distill_losses__loss_dskd__num_branches=3),
-            r"numbers of branches should agree.*recorder 'shallow' \(sources\) 2, "
-            r"connector 'heads' \(in_channels\) 2, loss 'loss_dskd' "
-            r'\(num_branches\) 3',
+            r"numbers of branches should agree.*recorder 'shallow' "
+            r"\(sources\) 2, connector 'heads' \(in_channels\) 2, loss "
+            r"'loss_dskd' \(num_branches\) 3",
         ),
         (
             dict(student_recorders__shallow__sources=['backbone.layer1']),
@@ -63,12 +72,13 @@ MSE = dict(
         ),
         (
             dict(connectors__heads__num_classes=None),
-            "logit_loss or label_loss, but connector 'heads' has no classifier",
+            "logit_loss or label_loss, but connector 'heads' has no "
+            'classifier',
         ),
         (
             dict(connectors__heads__num_classes=7),
-            'numbers of classes should agree.*student 10, teacher 10, connector '
-            "'heads' 7",
+            'numbers of classes should agree.*student 10, teacher 10, '
+            "connector 'heads' 7",
         ),
         (
             dict(distill_losses__loss_dskd=MSE),
@@ -98,8 +108,8 @@ MSE = dict(
                     _delete_=True, from_student=True, recorder='shallow'
                 )
             ),
-            'a connector of type mmdskd.DSKDConnector, but its connector None is a '
-            'NoneType',
+            'a connector of type mmdskd.DSKDConnector, but its connector '
+            'None is a NoneType',
         ),
         (
             dict(
@@ -218,3 +228,33 @@ def test_classes_of_a_search_are_checked(search, dskd_config):
     model.architecture.head.num_classes = 7
     with pytest.raises(ValueError, match="student 7, connector 'heads' 10"):
         check_distillation(model)
+
+
+def test_a_model_is_checked_once(dskd_config, monkeypatch):
+    """By the tool or by the first hook, and not at each validation."""
+    checked = []
+    check = distillation_check._check_dskd
+    monkeypatch.setattr(
+        distillation_check,
+        '_check_dskd',
+        lambda *args: checked.append(args[0]) or check(*args),
+    )
+    models = [MODELS.build(dskd_config.model) for _ in range(2)]
+    check_distillation(models[0])  # as tools/train.py does
+    for model in models:
+        runner = SimpleNamespace(
+            model=model, hooks=[], train_loop=None, iter=0
+        )
+        evaluation = BranchEvaluationHook()
+        LossWeightSchedulerHook().before_train(runner)
+        evaluation.before_train(runner)
+        for _ in range(2):
+            evaluation.before_val_epoch(runner)
+            evaluation._stop()
+    assert checked == ['loss_dskd'] * 2
+    # What did not fit is told again.
+    del models[0].distiller.loss_forward_mappings['loss_dskd']['feat_T']
+    with pytest.raises(ValueError, match='feat_T is missing'):
+        check_distillation(models[0])
+    with pytest.raises(ValueError, match='feat_T is missing'):
+        check_distillation_once(models[0])

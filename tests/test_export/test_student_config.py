@@ -151,39 +151,6 @@ def test_no_student():
         extract_student(dict(state_dict=plain))
 
 
-def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'student.pth'
-    save_checkpoint_atomically(dict(a=1), str(path))
-    before = path.read_bytes()
-    save = torch.save
-
-    def full_disk(content, file):
-        save(content, file)
-        assert path.read_bytes() == before
-        raise OSError('No space left on device')
-
-    monkeypatch.setattr(torch, 'save', full_disk)
-    with pytest.raises(OSError, match='No space'):
-        save_checkpoint_atomically(dict(a=2), str(path))
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ['student.pth']
-
-    # Whoever has the old file open reads it to its end.
-    monkeypatch.undo()
-    with open(path, 'rb') as old_file:
-        save_checkpoint_atomically(dict(a=2), str(path))
-        assert old_file.read() == before
-    assert torch.load(str(path), weights_only=True) == dict(a=2)
-    assert os.listdir(tmp_path) == ['student.pth']
-
-
-def test_saved_file_is_as_readable_as_any(tmp_path):
-    path = tmp_path / 'student.pth'
-    save_checkpoint_atomically({}, str(path))
-    (tmp_path / 'other').touch()
-    assert path.stat().st_mode == (tmp_path / 'other').stat().st_mode
-
-
 def test_config_keeps_what_testing_and_training_need(kd_config):
     before = kd_config.pretty_text
     student = make_student_config(kd_config)
@@ -595,37 +562,3 @@ def test_pair_serves_in_an_empty_folder_without_mmdskd(
     assert torch.equal(found[0], inputs)
     with torch.no_grad():
         assert torch.equal(found[1], algorithm(inputs))
-
-
-def test_failed_config_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'student_config.py'
-    path.write_text('a = 1')
-
-    def fail(*args):
-        raise OSError
-
-    monkeypatch.setattr(os, 'fsync', fail)
-    with pytest.raises(OSError):
-        save_config_atomically(Config(dict(a=2)), str(path))
-    assert path.read_text() == 'a = 1'
-    assert os.listdir(tmp_path) == ['student_config.py']
-
-
-@pytest.mark.parametrize(
-    'custom_imports, expected',
-    [
-        (None, dict(imports=['mmdskd'], allow_failed_imports=False)),
-        (
-            dict(imports='mine'),
-            dict(imports=['mmdskd', 'mine'], allow_failed_imports=False),
-        ),
-        (
-            dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
-            dict(imports=['mine', 'mmdskd'], allow_failed_imports=True),
-        ),
-    ],
-)
-def test_import_is_added_once(custom_imports, expected):
-    before = copy.deepcopy(custom_imports)
-    assert add_import(custom_imports) == expected
-    assert custom_imports == before

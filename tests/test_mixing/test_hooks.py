@@ -1,11 +1,40 @@
 """docs/mixing.md: hooks."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from test_mixing.page import look, scalars, section
+
+from mmdskd.engine import LossWeightSchedulerHook
+from mmdskd.models import DWAStrategy
+
+
+def test_another_rule_for_the_weights(start):
+    """It takes the place of that of the base; both are refused."""
+    [block] = section('Another rule for the weights')
+    runner = start(block)
+    runner.train()
+    [hook] = (
+        h for h in runner.hooks if isinstance(h, LossWeightSchedulerHook)
+    )
+    assert isinstance(hook.strategies['logit'], DWAStrategy)
+    kinds = [hook.type for hook in runner.cfg.custom_hooks]
+    assert kinds == [
+        'mmdskd.LossWeightSchedulerHook',
+        'mmdskd.StudentCheckpointHook',
+        'mmdskd.TeacherEvaluationHook',
+        'Look',
+    ]
+    both = re.sub(r'if hook.type != .*', '', block)
+    with pytest.raises(
+        ValueError,
+        match="two: .loss=None, strategy='dwa'. and "
+        ".loss='loss_dskd', strategy='softmax'.",
+    ):
+        start(both).train()
 
 
 def test_stopped_distillation(start):

@@ -13,7 +13,7 @@ def classifier(backbone, head=None, neck='GlobalAveragePooling', channels=0):
             type='ImageClassifier',
             _scope_='mmpretrain',
             backbone=backbone,
-            neck=neck and dict(type=neck),
+            neck=dict(type=neck) if isinstance(neck, str) else neck,
             head=head,
         )
     )
@@ -49,6 +49,17 @@ def swin():
     )
 
 
+def hrnet():
+    return classifier(
+        dict(type='HRNet', arch='w18'),
+        channels=2048,
+        neck=[
+            dict(type='HRFuseScales', in_channels=(18, 36, 72, 144)),
+            dict(type='GlobalAveragePooling'),
+        ],
+    )
+
+
 class ChannelsLast(nn.Module):
     """A network of maps (N, H, W, C), where no container helps."""
 
@@ -72,7 +83,7 @@ class ChannelsLast(nn.Module):
 
 
 class Parallel(ChannelsLast):
-    """Ends in several features, as HRNet does."""
+    """Ends in several features, as the backbone of HRNet does."""
 
     def __init__(self):
         super().__init__()

@@ -260,3 +260,34 @@ def test_what_cannot_be_found(auto_config, change, error, message):
     change(auto_config.model.distiller)
     with pytest.raises(error, match=message):
         resolve_auto(auto_config)
+
+
+@pytest.mark.parametrize('num_branches', ['absent', None, 'auto'])
+def test_number_of_branches_needs_no_network(
+    dskd_config, monkeypatch, num_branches
+):
+    """Whatever else is left out, or is not."""
+    monkeypatch.setattr('mmdskd.pairing.auto.build_plain', None)
+    loss = dskd_config.model.distiller.distill_losses.loss_dskd
+    del loss['num_branches']
+    if num_branches != 'absent':
+        loss.num_branches = num_branches
+    # Nor does it need the shape of the images.
+    for split in ('train', 'val', 'test'):
+        dskd_config[f'{split}_dataloader'].dataset.pipeline = []
+    resolve_auto(dskd_config)
+    assert loss.num_branches == 2
+    dskd_config.model.distiller.student_recorders.shallow.sources.append('a')
+    loss.num_branches = 1
+    resolve_auto(dskd_config)
+    assert loss.num_branches == 1  # given, and told when it is built
+
+
+def test_number_of_branches_of_a_loss_that_gets_none(dskd_config):
+    distiller = dskd_config.model.distiller
+    del distiller.distill_losses.loss_dskd['num_branches']
+    del distiller.loss_forward_mappings.loss_dskd['branches']
+    with pytest.raises(
+        ValueError, match='mappings of loss_dskd should give branches'
+    ):
+        resolve_auto(dskd_config)

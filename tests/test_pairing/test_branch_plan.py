@@ -1,6 +1,6 @@
 import pytest
 import torch
-from networks import Parallel, classifier, swin, vit
+from networks import Parallel, classifier, hrnet, swin, vit
 
 from mmdskd.models import DSKDConnector
 from mmdskd.pairing.branch_plan import connector_arguments, find_stride
@@ -38,6 +38,7 @@ def resnet(num_classes=7, **kwargs):
                 out_channels=512,
             ),
         ),
+        (hrnet, hrnet, dict(in_channels=[18], strides=[8], out_channels=2048)),
     ],
 )
 def test_connector_takes_what_is_inferred(student, teacher, expected):
@@ -63,7 +64,7 @@ def test_connector_takes_what_is_inferred(student, teacher, expected):
     for branch in heads(features):
         assert branch.feat.shape == target.shape
         assert branch.logits.shape == (2, 7)
-    assert len(handles) == 4
+    assert len(handles) == len(plan.branches) + 1
 
 
 def test_named_branches_and_feature():

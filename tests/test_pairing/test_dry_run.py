@@ -3,8 +3,9 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.optim import swa_utils
 
-from mmdskd.pairing.dry_run import _check, _Probe, settle, try_training
+from mmdskd.pairing.dry_run import _check, _Probe, try_training, update_bn
 
 SHAPE = (1, 16, 16)
 
@@ -54,15 +55,51 @@ def test_none_and_nan_are_no_gradients(gradients):
         _check(probe)
 
 
+class Frozen(nn.Module):
+    """The first norm stays in eval mode, and there is dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.frozen, self.norm = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.dropout = nn.Dropout()
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.frozen.eval()
+        return self
+
+    def forward(self, x):
+        return self.norm(self.dropout(self.frozen(self.conv(x))))
+
+
 def test_statistics_are_those_of_the_batch():
-    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    network = Frozen()
     images = 5 + 2 * torch.randn(
         8, 3, 6, 6, generator=torch.Generator().manual_seed(0)
     )
-    settle(network, images)
-    conv, norm = network
-    values = conv(images).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(norm.running_mean, values.mean(dim=1))
-    torch.testing.assert_close(norm.running_var, values.var(dim=1))
-    assert norm.momentum == 0.1
+    update_bn(network, images)
     assert not any(module.training for module in network.modules())
+    values = network.conv(images)
+    for norm in (network.frozen, network.norm):
+        channels = values.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(norm.running_mean, channels.mean(dim=1))
+        torch.testing.assert_close(norm.running_var, channels.var(dim=1))
+        assert norm.momentum == 0.1
+        # Biased, as the norm itself is in training.
+        values = nn.functional.batch_norm(values, None, None, training=True)
+
+
+def test_statistics_are_those_of_torch():
+    """Where nothing is frozen and nothing is random."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4)
+    )
+    images = torch.rand(8, 3, 6, 6)
+    swa_utils.update_bn([images], network)
+    expected = copy.deepcopy(network.state_dict())
+    update_bn(network, images)
+    for name, value in network.state_dict().items():
+        if not name.endswith('num_batches_tracked'):
+            torch.testing.assert_close(value, expected[name])

@@ -1,6 +1,13 @@
 import pytest
-import torch
-from networks import ChannelsLast, Parallel, Split, classifier, swin, vit
+from networks import (
+    ChannelsLast,
+    Parallel,
+    Split,
+    classifier,
+    hrnet,
+    swin,
+    vit,
+)
 from torch import nn
 
 from mmdskd.models import FeatureLayout
@@ -126,20 +133,6 @@ def test_channels_last_in_a_network_of_no_library():
     assert (outline.logits, outline.num_classes) == ('fc', 5)
 
 
-def test_leaves_the_network_as_it_was():
-    network = ChannelsLast()
-    network.norm.eval()
-    before = {k: v.clone() for k, v in network.state_dict().items()}
-    rng = torch.get_rng_state()
-    NetworkOutline(network, (3, 16, 16))
-    assert torch.equal(torch.get_rng_state(), rng)
-    assert network.training and not network.norm.training
-    assert network.stages[0][1].inplace
-    assert not any(m._forward_hooks for m in network.modules())
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name])
-
-
 def test_number_of_branches():
     outline = NetworkOutline(
         classifier(dict(type='ResNet', depth=18), channels=512), (3, 64, 64)
@@ -232,89 +225,64 @@ def test_stem_trunk_and_pooling_are_no_sequence():
     assert describe([outline.last]) == ['1.2 8x2x2']
 
 
-def test_pooled_tokens_are_no_feature():
-    # (N, 9, 1) could be 9 tokens of one channel.
-    network = SharedPosition()
-    network.stages[2][2] = nn.Linear(8, 9)
-    network.fc = nn.Linear(9, 5)
-    outline = NetworkOutline(network, (3, 16, 16))
-    assert describe([outline.last]) == ['stages.2 9x2x2 (NHWC)']
+def test_last_feature_of_a_neck():
+    """HRNet's backbone returns four features, its neck makes one of them."""
+    outline = NetworkOutline(hrnet(), (3, 64, 64))
+    assert describe([outline.last]) == ['neck.0 2048x2x2']
+    # A stage returns several features, the layers before them one each.
+    assert describe(outline.find_branches()) == [
+        'backbone.transition1.0 18x16x16'
+    ]
+    assert outline.logits == 'head.fc'
 
 
-class Odd(ChannelsLast):
-    """Modules that give no feature for a branch."""
+class Necked(nn.Module):
+    """A backbone of two features, and an attention that pools their sum."""
 
-    def __init__(self):
+    def __init__(self, neck):
         super().__init__()
-        self.idle = nn.Linear(3, 3)
-        self.twice = nn.Identity()
-        self.spoilt = nn.Identity()
-        self.first = nn.Linear(3, 3)
+        self.backbone = Backbone()
+        self.neck = neck
+        self.pool = AttentionPool()
+        self.fc = nn.Linear(8, 5)
 
     def forward(self, x):
-        x = self.first(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x = self.twice(self.twice(x))
-        x = self.spoilt(x * 2)
-        x += 1
-        return super().forward(x)
+        x = self.neck(sum(self.backbone(x)))
+        return self.fc(self.pool(x.flatten(1, 2)))
+
+
+class Backbone(Parallel):
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1)
+        for stage in self.stages:
+            x = stage(x[:, ::2, ::2])
+        return self.split(x)
+
+
+class AttentionPool(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scores = nn.Linear(8, 3)
+        self.values = nn.Linear(8, 8)
+
+    def forward(self, x):
+        scores = self.scores(x).mean(dim=2, keepdim=True).softmax(dim=1)
+        return (scores * self.values(x)).sum(dim=1)
 
 
 @pytest.mark.parametrize(
-    'name, error, message',
+    'neck, expected',
     [
-        (
-            'idle',
-            ValueError,
-            "'idle' of network gives no feature for a branch: it "
-            'does not run in the forward; choose from first, stages.0',
-        ),
-        ('twice', ValueError, "'twice' of .*: it runs more than once"),
-        (
-            'spoilt',
-            ValueError,
-            "'spoilt' of .*: its output is changed in place",
-        ),
-        ('fc', ValueError, "'fc' of .* its output is not one tensor of maps"),
-        (
-            'stages.3',
-            KeyError,
-            "'stages.3' is not a module of network; did you mean stages.",
-        ),
-        ('', KeyError, "'' is not a module"),
+        (nn.Linear(8, 8), 'neck 8x2x2 (NHWC)'),
+        (nn.Sequential(nn.Linear(8, 8), nn.ReLU()), 'neck 8x2x2 (NHWC)'),
+        # Nothing that has no weights makes a feature of its own.
+        (nn.Sequential(nn.Identity(), nn.ReLU()), None),
     ],
 )
-def test_modules_without_a_feature(name, error, message):
-    outline = NetworkOutline(Odd(), (3, 16, 16))
-    with pytest.raises(error, match=message):
-        outline.feature(name)
-
-
-class TwoOutputs(ChannelsLast):
-    def forward(self, x):
-        return super().forward(x), x
-
-
-def test_what_is_no_classifier():
-    with pytest.raises(
-        ValueError,
-        match=r'the teacher should be a classifier, which returns logits '
-        r'\(N, K\), but TwoOutputs returns a tuple',
-    ):
-        NetworkOutline(TwoOutputs(), (3, 16, 16), 'the teacher')
-    with pytest.raises(ValueError, match=r'Conv2d returns a tensor of shape'):
-        NetworkOutline(nn.Conv2d(3, 3, 1), (3, 16, 16))
-    flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
-    with pytest.raises(ValueError, match='sequence of at least three modules'):
-        NetworkOutline(flat, (3, 2, 2))
-
-
-def test_images_that_do_not_fit():
-    with pytest.raises(
-        RuntimeError,
-        match=r'network, a ImageClassifier, does not run on images of '
-        r'shape \(1, 32, 32\) \(.*\). Is this the shape of its images',
-    ):
-        NetworkOutline(vit(), (1, 32, 32))
+def test_last_feature_is_what_is_handed_on(neck, expected):
+    outline = NetworkOutline(Necked(neck), (3, 16, 16))
+    found = outline.last and describe([outline.last])[0]
+    assert found == expected
 
 
 def test_last_feature_is_not_guessed():

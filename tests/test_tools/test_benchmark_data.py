@@ -8,6 +8,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmdskd.analysis.data_path import (
+    add_kornia,
+    add_torchvision,
+    make_paths,
+    translate,
+    use_random_images,
+)
 from mmdskd.models import BaseBatchAugment, BatchRandomCrop, BatchRandomFlip
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +50,7 @@ def arguments(**kwargs):
 )
 def test_both_paths_feed_the_same_images(tool, name, shape, monkeypatch):
     cfg = config(name)
-    tool['use_random_images'](cfg, 16)
+    use_random_images(cfg, 16)
     # A crop of the whole image, and no flip, leave it as it is.
     cfg.data_preprocessor.augments = [
         dict(type='mmdskd.BatchRandomCrop', crop_size=32),
@@ -56,7 +63,7 @@ def test_both_paths_feed_the_same_images(tool, name, shape, monkeypatch):
             batches.append(data['inputs'])
 
     hook = torch.nn.modules.module.register_module_forward_hook(keep)
-    paths = tool['make_paths'](cfg, arguments(), 'cpu')
+    paths = make_paths(cfg, arguments(), 'cpu')
     try:
         assert [run() for run in paths.values()] == [16, 16]
     finally:
@@ -69,9 +76,7 @@ def test_per_image_configs_have_nothing_to_compare(tool):
     with pytest.raises(
         ValueError, match='CONFIG should have a data_preprocessor of the'
     ):
-        tool['make_paths'](
-            config('cifar100_bs64_per_image'), arguments(), 'cpu'
-        )
+        make_paths(config('cifar100_bs64_per_image'), arguments(), 'cpu')
 
 
 def test_functions_take_turns(tool):
@@ -103,7 +108,7 @@ def test_table(tool):
 def test_torchvision_does_the_same(tool):
     pytest.importorskip('torchvision.transforms.v2')
     functions = {}
-    assert tool['add_torchvision'](functions, AUGMENTS).startswith('torchvis')
+    assert add_torchvision(functions, AUGMENTS).startswith('torchvis')
     (function,) = functions.values()
     images = torch.randint(256, (64, 3, 32, 32), dtype=torch.uint8)
     outputs = function(images)
@@ -114,7 +119,7 @@ def test_torchvision_does_the_same(tool):
 def test_kornia_does_the_same(tool):
     pytest.importorskip('kornia')
     functions = {}
-    assert tool['add_kornia'](functions, AUGMENTS).startswith('Kornia ')
+    assert add_kornia(functions, AUGMENTS).startswith('Kornia ')
     assert len(functions) == 2
     images = torch.randint(1, 256, (64, 3, 32, 32), dtype=torch.uint8)
     for function in functions.values():
@@ -149,8 +154,8 @@ def test_unknown_augmentation_has_no_twin(tool):
             return inputs
 
     augments = [BatchRandomFlip(0.5), Other()]
-    assert tool['translate'](augments, None, lambda prob: prob) is None
-    assert tool['translate'](augments[:1], None, lambda prob: prob) == [0.5]
+    assert translate(augments, None, lambda prob: prob) is None
+    assert translate(augments[:1], None, lambda prob: prob) == [0.5]
 
 
 def test_device_that_is_not_there(tool):

@@ -8,6 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from mmdskd.analysis.measure import (
+    Quartiles,
+    measure_allocations,
+    measure_times,
+)
+from mmdskd.analysis.step_memory import MEGABYTE, find_tensors, measure_memory
+from mmdskd.analysis.training_step import LOGITS_STD
+
 TOOL = Path(__file__).parents[2] / 'tools/benchmarks/benchmark_step.py'
 KD_WEIGHT = 'model.distiller.distill_losses.loss_kd.loss_weight'
 
@@ -137,7 +145,7 @@ def test_options_of_a_config_come_last(build, kd_config):
 
 def test_steps_take_turns(tool):
     calls = []
-    times = tool['measure_times'](
+    times = measure_times(
         [lambda: calls.append('a'), lambda: calls.append('b')],
         iters=2,
         warmup=1,
@@ -147,7 +155,7 @@ def test_steps_take_turns(tool):
 
 
 def test_quartiles(tool):
-    quartiles = tool['Quartiles'].of([4, 0, 1, 2, 3])
+    quartiles = Quartiles.of([4, 0, 1, 2, 3])
     assert quartiles == (1, 2, 3)
     assert quartiles.format(1) == '2.0 [1.0, 3.0]'
 
@@ -238,7 +246,7 @@ def test_all_start_alike(tool, build, dskd_config):
     torch.testing.assert_close(norm.running_mean, features.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(norm.running_var, features.var(dim=(0, 2, 3)))
     logits = model.teacher.eval()(inputs)
-    assert logits.std().item() == pytest.approx(tool['LOGITS_STD'], rel=1e-4)
+    assert logits.std().item() == pytest.approx(LOGITS_STD, rel=1e-4)
 
 
 def test_losses_tell_what_differs(tool, build, kd_config):
@@ -272,7 +280,7 @@ def test_a_teacher_out_of_the_state_dict_counts(tool, build, kd_config):
     sizes = [
         sum(
             tensor.numel()
-            for tensor in tool['find_tensors'](loop.networks).values()
+            for tensor in find_tensors(loop.networks).values()
             if tensor.is_floating_point()
         )
         for loop in (stock, frozen)
@@ -363,7 +371,7 @@ needs_cpu = pytest.mark.skipif(
 
 @needs_cpu
 def test_allocations(tool):
-    measure = tool['measure_allocations']
+    measure = measure_allocations
     kept = []
 
     def allocate():
@@ -399,8 +407,8 @@ class Accumulating:
 @needs_cpu
 def test_memory_is_what_is_held_and_the_peak_of_a_step(tool):
     expected = 4 * (500 * 100 + 1000 + 3000)
-    memory = tool['measure_memory'](Accumulating())
-    assert memory * tool['MEGABYTE'] == expected
+    memory = measure_memory(Accumulating())
+    assert memory * MEGABYTE == expected
 
 
 @needs_cpu
@@ -413,9 +421,7 @@ def test_memory_of_training(tool, build, kd_config):
         (kd_config, 'train_dataloader.batch_size=60'),
         plain_loop=True,
     )
-    plain, *memory = (
-        tool['MEGABYTE'] * tool['measure_memory'](loop) for loop in loops
-    )
+    plain, *memory = (MEGABYTE * measure_memory(loop) for loop in loops)
     assert memory[2] - memory[1] == pytest.approx(
         memory[1] - memory[0], rel=0.02
     )

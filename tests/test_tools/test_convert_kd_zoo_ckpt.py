@@ -93,7 +93,7 @@ def test_shows_the_model_that_no_config_has(convert, tmp_path):
     out = convert(src, dst, '--arch', 'wrn_10_2')
     assert 'wrn10-2, 10 classes' in out
     assert re.search(r'test: python \S*tools/test.py CONFIG \S*ours.pth', out)
-    text = out[out.index('model = ') : out.index('test: ')]
+    text = out[out.index('\nmodel') : out.index('test: ')]
     model = MODELS.build(Config.fromstring(text, '.py').model)
     state_dict = torch.load(str(dst), weights_only=True)['state_dict']
     model.load_state_dict(state_dict, strict=True)

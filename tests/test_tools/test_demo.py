@@ -14,6 +14,8 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from mmdskd.cli import parse_options
+from mmdskd.experiments.training_run import TrainingRun
 from mmdskd.utils.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'tools/demo.py'
@@ -163,7 +165,7 @@ def test_students_of_a_seed_are_paired(demo, plan, build_runner):
                 for option in options
             ]
         cfg = load_config(run.config_path)
-        cfg.merge_from_dict(demo.parse_options(options))
+        cfg.merge_from_dict(parse_options(options))
         if distilled:
             cfg.model.teacher_ckpt = None
         cfg.train_cfg.max_epochs = 2
@@ -249,7 +251,7 @@ def test_changed_config_is_not_taken_for_done(demo, plan, capsys):
     # A student of another teacher is another student.
     old = kept['kd'].fingerprint
     kept['teacher'].fingerprint = 'changed'
-    again = demo.Run(
+    again = TrainingRun(
         'kd',
         0,
         kept['kd'].config,

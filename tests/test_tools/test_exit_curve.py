@@ -9,6 +9,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from mmpretrain import ImageClassificationInferencer
 
+from mmdskd.analysis.exits import Costs, Outputs, count_costs, leave
 from mmdskd.analysis.flops import count_flops, count_flops_until
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/exit_curve.py'
@@ -25,7 +26,7 @@ def tool():
 @pytest.fixture
 def toy(tool):
     """Four images, two exits and the student."""
-    outputs = tool.Outputs(
+    outputs = Outputs(
         np.array(
             [[0.9, 0.8, 0.3, 0.2], [0.1, 0.9, 0.6, 0.5], [0.4, 0.4, 0.4, 0.4]]
         ),
@@ -37,7 +38,7 @@ def toy(tool):
             ]
         ),
     )
-    costs = tool.Costs(np.array([10, 20, 40]), np.array([1, 2, 0]))
+    costs = Costs(np.array([10, 20, 40]), np.array([1, 2, 0]))
     return outputs, costs
 
 
@@ -53,7 +54,7 @@ def toy(tool):
     ],
 )
 def test_where_images_leave(tool, toy, threshold, accuracy, flops, shares):
-    found = tool.leave(*toy, threshold)
+    found = leave(*toy, threshold)
     assert found[0] == accuracy
     assert found[1] == flops
     assert found[2].tolist() == shares
@@ -63,12 +64,12 @@ def test_exits_count_in_the_order_of_the_forward(tool, toy):
     outputs, costs = toy
     order = [1, 0, 2]
     other = (
-        tool.Outputs(*(values[order] for values in outputs)),
-        tool.Costs(*(values[order] for values in costs)),
+        Outputs(*(values[order] for values in outputs)),
+        Costs(*(values[order] for values in costs)),
     )
     for threshold in (0, 0.55, 0.8, 0.95, 1):
-        *expected, shares = tool.leave(*toy, threshold)
-        *found, theirs = tool.leave(*other, threshold)
+        *expected, shares = leave(*toy, threshold)
+        *found, theirs = leave(*other, threshold)
         assert found == expected
         assert theirs.tolist() == shares[order].tolist()
 
@@ -80,7 +81,7 @@ def test_flops(tool, dskd_run):
     )
     _, [model] = tool.load_models(args)
     image = torch.zeros(1, 1, 16, 16)
-    costs = tool.count_costs(model, image)
+    costs = count_costs(model, image)
     # Batch norm costs 2 per value in eval mode.
     stem = 16 * 16 * 4 * (9 + 2)
     layer1 = 16 * 16 * 2 * 4 * (4 * 9 + 2)

@@ -229,18 +229,13 @@ def test_images_of_another_shape_are_told(run_tool, write, capsys):
 
 
 def test_models_without_a_scope():
-    from mmdskd.pairing.source_config import Source, scope_of
+    from mmdskd.pairing.source_config import SourceConfig
 
-    assert scope_of(Source('', 'mmpretrain::a/b.py', Config())) == 'mmpretrain'
-    assert scope_of(Source('', 'b.py', Config())) == 'mmengine'
-    assert (
-        scope_of(
-            Source(
-                '', 'mmpretrain::a/b.py', Config(dict(default_scope='mmdskd'))
-            )
-        )
-        == 'mmdskd'
-    )
+    path = 'mmpretrain::a/b.py'
+    ours = Config(dict(default_scope='mmdskd'))
+    assert SourceConfig('', path, Config()).scope == 'mmpretrain'
+    assert SourceConfig('', 'b.py', Config()).scope == 'mmengine'
+    assert SourceConfig('', path, ours).scope == 'mmdskd'
 
 
 class TestBadInput:
@@ -361,7 +356,7 @@ def test_a_config_that_does_not_train(run_tool, write):
     )
     message = fail(run_tool, student, student)
     assert (
-        'dskd_resnet_resnet.py is written, but does not train: The losses '
+        'dskd_resnet_resnet.py is not written, as the config does not train: The losses '
         'should be finite, but got'
     ) in message
-    assert Path('dskd_resnet_resnet.py').is_file()
+    assert not Path('dskd_resnet_resnet.py').is_file()

@@ -2,14 +2,22 @@ import json
 import os
 
 import pytest
+import torch
+from mmengine.config import Config
 
-from mmdskd.utils.files import write_atomically, write_json
+from mmdskd.utils.files import (
+    check_new_file,
+    save_checkpoint_atomically,
+    save_config_atomically,
+    write_atomically,
+    write_json,
+)
 
 
 def test_file_is_written_and_replaced(tmp_path):
     path = tmp_path / 'file'
     for content in (b'long text', b'short'):
-        write_atomically(path, lambda file: file.write(content))
+        write_atomically(path, lambda file, text=content: file.write(text))
         assert path.read_bytes() == content
     assert os.listdir(tmp_path) == ['file']
 
@@ -51,3 +59,66 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match='not JSON compliant'):
         write_json(tmp_path / 'file.json', float('nan'))
     assert os.listdir(tmp_path) == []
+
+
+def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'file.pth'
+    save_checkpoint_atomically(dict(a=1), str(path))
+    before = path.read_bytes()
+    save = torch.save
+
+    def full_disk(content, file):
+        save(content, file)
+        assert path.read_bytes() == before
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr(torch, 'save', full_disk)
+    with pytest.raises(OSError, match='No space'):
+        save_checkpoint_atomically(dict(a=2), str(path))
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ['file.pth']
+
+    # Whoever has the old file open reads it to its end.
+    monkeypatch.undo()
+    with open(path, 'rb') as old_file:
+        save_checkpoint_atomically(dict(a=2), str(path))
+        assert old_file.read() == before
+    assert torch.load(str(path), weights_only=True) == dict(a=2)
+    assert os.listdir(tmp_path) == ['file.pth']
+
+
+def test_saved_file_is_as_readable_as_any(tmp_path):
+    path = tmp_path / 'file.pth'
+    save_checkpoint_atomically({}, str(path))
+    (tmp_path / 'other').touch()
+    assert path.stat().st_mode == (tmp_path / 'other').stat().st_mode
+
+
+def test_failed_config_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / 'config.py'
+    path.write_text('a = 1')
+
+    def fail(*args):
+        raise OSError
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    with pytest.raises(OSError):
+        save_config_atomically(Config(dict(a=2)), str(path))
+    assert path.read_text() == 'a = 1'
+    assert os.listdir(tmp_path) == ['config.py']
+
+
+def test_new_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_new_file('new.py')
+    (tmp_path / 'old.py').touch()
+    (tmp_path / 'link.py').symlink_to('nowhere')
+    for name in ('old.py', 'link.py'):
+        with pytest.raises(
+            FileExistsError, match=f'{name} is there already, .* by -o'
+        ):
+            check_new_file(name)
+    with pytest.raises(
+        FileNotFoundError, match='in a folder that is there, but .*missing is'
+    ):
+        check_new_file(tmp_path / 'missing/new.py')

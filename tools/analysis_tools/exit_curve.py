@@ -22,8 +22,9 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.analysis.exits import Costs, Outputs, count_costs, run_exits, sweep
 from mmdskd.cli import add_cfg_options, check_checkpoint
 from mmdskd.experiments.statistics import format_mean_std
-from mmdskd.export import multi_exit, resolve_auto
+from mmdskd.export import multi_exit
 from mmdskd.models import MultiExitClassifier
+from mmdskd.utils import resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.config import load_config
 from mmdskd.utils.files import write_json

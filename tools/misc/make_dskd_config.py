@@ -1,25 +1,26 @@
 """Write a DSKD config for any student and teacher.
 
 Both are built without weights and run once, which shows where the branches
-attach. The config is tried for two iterations on random images.
+attach. The config is tried for two iterations on random images, and written
+if it trains.
 """
 
 import argparse
 import logging
-import os.path as osp
 import sys
 import warnings
-from typing import NoReturn, Union
+from typing import Union
 
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.cli import parse_shape
 from mmdskd.pairing.dry_run import try_training
 from mmdskd.pairing.dskd_config import DSKDConfig
-from mmdskd.pairing.source_config import load_source
-from mmdskd.utils.files import write_atomically
+from mmdskd.pairing.source_config import load_source_config
+from mmdskd.utils.files import check_new_file, write_atomically
+
+ERRORS = (KeyError, OSError, RuntimeError, ValueError)
 
 
 def parse_args() -> argparse.Namespace:
@@ -95,65 +96,47 @@ def parse_branches(text: str) -> Union[int, list[str], None]:
         return [name.strip() for name in text.split(',')]
 
 
-def fail(error: Exception, prefix: str = '') -> NoReturn:
-    """End with the message of an error.
+def message_of(error: Exception) -> str:
+    """Get the message of an error: a KeyError shows its own quoted."""
+    return str(error.args[-1] if isinstance(error, KeyError) else error)
+
+
+def make(args: argparse.Namespace) -> None:
+    """Make, try and write the config.
 
     Args:
-        error (Exception): The error.
-        prefix (str): What goes before its message. Defaults to "".
-
-    Raises:
-        SystemExit: Always.
+        args (Namespace): Values of :func:`parse_args`.
     """
-    # A KeyError would show its message quoted.
-    text = error.args[-1] if isinstance(error, KeyError) else error
-    sys.exit(f'make_dskd_config.py: {prefix}{text}')
-
-
-def main() -> None:
-    args = parse_args()
-    # MMPretrain warns of operators that no network here needs, and logs how
-    # it builds one.
-    warnings.simplefilter('ignore')
-    MMLogger.get_current_instance().setLevel(logging.WARNING)
-    try:
-        student, teacher = load_source(args.student), load_source(args.teacher)
-        output = args.output or f'dskd_{teacher.name}_{student.name}.py'
-        if osp.exists(output):
-            raise FileExistsError(
-                f'{output} is there already, and perhaps not as it was made: '
-                'remove it, or name another file by -o'
-            )
-        folder = osp.dirname(osp.abspath(output))
-        if not osp.isdir(folder):
-            raise FileNotFoundError(
-                f'-o should be a file in a folder that is there, but {folder} '
-                'is not'
-            )
-        made = DSKDConfig(
-            student,
-            teacher,
-            branches=args.branches,
-            teacher_ckpt=args.teacher_ckpt,
-            dataset_from=args.dataset_from,
-            image_shape=args.shape,
-            teacher_feature=args.teacher_feature,
-            student_logits=args.student_logits,
-            teacher_logits=args.teacher_logits,
-        )
-        print(f'{made.table}\n', flush=True)
-        text = made.to_text(output)
-        write_atomically(output, lambda file: file.write(text.encode()))
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        fail(error)
+    if args.output:
+        check_new_file(args.output)
+    student, teacher = map(load_source_config, (args.student, args.teacher))
+    output = args.output or f'dskd_{teacher.name}_{student.name}.py'
+    check_new_file(output)
+    made = DSKDConfig(
+        student,
+        teacher,
+        branches=args.branches,
+        teacher_ckpt=args.teacher_ckpt,
+        dataset_from=args.dataset_from,
+        image_shape=args.shape,
+        teacher_feature=args.teacher_feature,
+        student_logits=args.student_logits,
+        teacher_logits=args.teacher_logits,
+    )
+    print(f'{made.table}\n', flush=True)
     try:
         losses = try_training(
-            Config.fromfile(output),
-            made.image_shape,
-            made.plan.student.num_classes,
+            made.load(), made.image_shape, made.plan.student.num_classes
         )
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        fail(error, f'{output} is written, but does not train: ')
+    except ERRORS as error:
+        raise RuntimeError(
+            f'{output} is not written, as the config does not train: '
+            f'{message_of(error)}. Choose other --branches or another '
+            '--teacher-feature, or change optim_wrapper and data in '
+            f'{made.data.path}'
+        ) from error
+    text = made.to_text(output)
+    write_atomically(output, lambda file: file.write(text.encode()))
     values = ', '.join(f'{each["loss"]:.3f}' for each in losses)
     print(
         f'{len(losses)} iterations on random images, with a teacher of '
@@ -163,6 +146,18 @@ def main() -> None:
     for warning in made.warnings:
         print(f'Note: {warning}')
     print(f'Wrote {output}. Train it by\n  python tools/train.py {output}')
+
+
+def main() -> None:
+    args = parse_args()
+    # MMPretrain warns of operators that no network here needs, and logs how
+    # it builds one.
+    warnings.simplefilter('ignore')
+    MMLogger.get_current_instance().setLevel(logging.WARNING)
+    try:
+        make(args)
+    except ERRORS as error:
+        sys.exit(f'make_dskd_config.py: {message_of(error)}')
 
 
 if __name__ == '__main__':

@@ -9,13 +9,14 @@ import os.path as osp
 import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.export import multi_exit, resolve_auto
+from mmdskd.export import multi_exit
 from mmdskd.export.student_config import make_student_config
 from mmdskd.export.student_weights import (
     CONFIG_NAME,
     extract_student,
     student_path,
 )
+from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
 from mmdskd.utils.config import load_config
 from mmdskd.utils.files import (

@@ -10,6 +10,9 @@ custom_hooks = [
         interval=1,
         by_epoch=True,
     ),
-    dict(type='mmdskd.StudentCheckpointHook'),
-    dict(type='mmdskd.TeacherEvaluationHook'),
+    *(
+        hook
+        for hook in _base_.custom_hooks
+        if hook.type != 'mmdskd.LossWeightSchedulerHook'
+    ),
 ]

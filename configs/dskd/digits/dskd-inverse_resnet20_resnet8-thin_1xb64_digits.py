@@ -6,6 +6,9 @@ custom_hooks = [
         loss='loss_dskd',
         strategy='inverse',
     ),
-    dict(type='mmdskd.StudentCheckpointHook'),
-    dict(type='mmdskd.TeacherEvaluationHook'),
+    *(
+        hook
+        for hook in _base_.custom_hooks
+        if hook.type != 'mmdskd.LossWeightSchedulerHook'
+    ),
 ]

@@ -1,4 +1,6 @@
-from typing import NamedTuple, Optional
+"""Report the accuracy of each branch."""
+
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -12,7 +14,7 @@ from mmdskd.models import DSKDConnector, MultiModuleOutputsRecorder
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
-from ..distillation_check import check_distillation
+from ..distillation_check import check_distillation_once
 
 
 class BranchClassifiers(NamedTuple):
@@ -78,7 +80,7 @@ class BranchEvaluationHook(Hook):
         self._branches = find_classifiers(model)
         # Watched is the student, not the iteration: the heads then run in
         # the precision of the student, and not when the teacher is run.
-        student = model.architecture
+        student: Any = model.architecture
         self._handles = [
             student.register_forward_pre_hook(self._start_recording),
             student.register_forward_hook(self._evaluate),
@@ -157,10 +159,10 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
             have no classifiers.
     """
     losses = find_dskd_losses(model)
-    check_distillation(model)
+    check_distillation_once(model)
     found = dict()
     for name in losses:
-        distiller = model.distiller
+        distiller: Any = model.distiller
         source = distiller.loss_forward_mappings[name]['branches']
         connector = distiller.connectors[source['connector']]
         if connector.num_classes is None:

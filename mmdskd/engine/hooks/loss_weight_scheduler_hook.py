@@ -1,18 +1,17 @@
+"""Write the weights of the branches in training."""
+
+import warnings
+from collections.abc import Sequence
 from typing import Optional
 
-import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmrazor.engine import StopDistillHook
-from torch import Tensor
+from torch import nn
 
-from mmdskd.engine.distillation_parts import (
-    find_dskd_losses,
-    find_recorders,
-    log_prefix,
-)
-from mmdskd.models.losses.branch_weights import add_over_ranks
+from mmdskd.engine.distillation_parts import find_dskd_losses, find_recorders
+from mmdskd.models.losses.dskd_loss import collect_losses
 from mmdskd.models.task_modules.loss_weight_strategies.build import (
     StrategyConfig,
     build_strategies,
@@ -20,7 +19,8 @@ from mmdskd.models.task_modules.loss_weight_strategies.build import (
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
-from ..distillation_check import check_distillation
+from ..distillation_check import check_distillation_once
+from ..loss_log import LossLog
 
 
 @HOOKS.register_module()
@@ -46,11 +46,14 @@ class LossWeightSchedulerHook(Hook):
 
     - ``dskd.logit_0``: loss before weights, mean since the last log;
     - ``dskd.weight_logit_0``: weight;
-    - ``dskd.ramp``: factor on the whole, if there is a ramp.
+    - ``dskd.ramp``: factor on the whole, if there is a ``loss_warmup``.
 
     It waits for the device only then. Before training, it checks that
     recorder, connector and loss fit, and after each iteration it lets go of
     what the recorders of the model hold, MMRazor's included.
+
+    Each loss takes one hook. If an iteration runs a loss several times, as
+    ``AutoSlim`` does, the mean counts.
 
     Args:
         loss (str, optional): Name of the :class:`~mmdskd.models.DSKDLoss` in
@@ -66,21 +69,26 @@ class LossWeightSchedulerHook(Hook):
             [0, 1), per update. Defaults to 0.9.
         interval (int): Iterations or epochs between updates, >= 1. Defaults
             to 1.
-        by_epoch (bool): Whether ``interval``, ``begin``, ``end``, ``warmup``
-            and ``ramp`` count epochs, else iterations. Defaults to False.
+        by_epoch (bool): Whether ``interval``, ``begin``, ``end``,
+            ``weight_warmup`` and ``loss_warmup`` count epochs, else
+            iterations. Defaults to False.
         begin (int): When the allocation begins; the weights are 1 before.
             Defaults to 0.
         end (int, optional): When it ends; the weights stay as they are then.
             None means never. Defaults to None.
-        warmup (int): Length of the linear change from weights of 1 to those
-            of the strategy, counted from ``begin``. Defaults to 0.
-        ramp (int): Length of a linear rise of the whole DSKD loss from 0,
-            counted from the start of training. Defaults to 0, which is none.
+        weight_warmup (int): Length of the linear change from weights of 1 to
+            those of the strategy, counted from ``begin``. Defaults to 0.
+        loss_warmup (int): Length of a linear rise of the whole DSKD loss from
+            0, counted from the start of training. Defaults to 0, which is
+            none.
+        warmup (int, optional): Old name of ``weight_warmup``, deprecated.
+        ramp (int, optional): Old name of ``loss_warmup``, deprecated.
 
     Raises:
         KeyError: If there is no strategy of that name.
         TypeError: If ``strategy`` is not one.
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or given by its old and
+            its new name.
 
     Examples:
         >>> custom_hooks = [
@@ -100,9 +108,16 @@ class LossWeightSchedulerHook(Hook):
         by_epoch: bool = False,
         begin: int = 0,
         end: Optional[int] = None,
-        warmup: int = 0,
-        ramp: int = 0,
+        weight_warmup: int = 0,
+        loss_warmup: int = 0,
+        *,
+        warmup: Optional[int] = None,
+        ramp: Optional[int] = None,
     ) -> None:
+        weight_warmup = _renamed(
+            'warmup', warmup, 'weight_warmup', weight_warmup
+        )
+        loss_warmup = _renamed('ramp', ramp, 'loss_warmup', loss_warmup)
         if not 0 <= ema_decay < 1:
             raise ValueError(
                 f'ema_decay should be in [0, 1), but got {ema_decay}'
@@ -110,8 +125,8 @@ class LossWeightSchedulerHook(Hook):
         for name, value, least in (
             ('interval', interval, 1),
             ('begin', begin, 0),
-            ('warmup', warmup, 0),
-            ('ramp', ramp, 0),
+            ('weight_warmup', weight_warmup, 0),
+            ('loss_warmup', loss_warmup, 0),
         ):
             if not isinstance(value, int) or value < least:
                 raise ValueError(
@@ -121,14 +136,15 @@ class LossWeightSchedulerHook(Hook):
         if end is not None and end <= begin:
             raise ValueError(f'end should be > begin={begin}, but got {end}')
         self.loss = loss
+        self.strategy = strategy
         self.strategies = build_strategies(strategy)
         self.ema_decay = ema_decay
         self.interval = interval
         self.by_epoch = by_epoch
         self.begin = begin
         self.end = end
-        self.warmup = warmup
-        self.ramp = ramp
+        self.weight_warmup = weight_warmup
+        self.loss_warmup = loss_warmup
 
     def before_train(self, runner: Runner) -> None:
         """Find the losses and recorders of the model, check that they fit,
@@ -136,10 +152,11 @@ class LossWeightSchedulerHook(Hook):
 
         Raises:
             KeyError: If ``loss`` is not a DSKD loss of the model.
-            ValueError: If the parts of the distillation do not fit,
-                ``by_epoch`` is set in training by iterations, or
-                ``StopDistillHook`` serves an algorithm that does not know
-                it, or would break distributed training.
+            ValueError: If the parts of the distillation do not fit, another
+                hook writes the weights of the same loss, ``by_epoch`` is set
+                in training by iterations, or ``StopDistillHook`` serves an
+                algorithm that does not know it, or would break distributed
+                training.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
@@ -148,7 +165,8 @@ class LossWeightSchedulerHook(Hook):
             )
         model = unwrap_model(runner.model)
         self._losses = find_dskd_losses(model, self.loss)
-        check_distillation(model)
+        self._check_alone(model, runner.hooks)
+        check_distillation_once(model)
         if any(isinstance(hook, StopDistillHook) for hook in runner.hooks):
             if not hasattr(model, 'distillation_stopped'):
                 raise ValueError(
@@ -162,8 +180,6 @@ class LossWeightSchedulerHook(Hook):
                     'find_unused_parameters = True in the config'
                 )
         self._recorders = find_recorders(model)
-        self._seen: dict[str, Optional[dict]] = dict.fromkeys(self._losses)
-        self._log_rows: dict[str, list[Tensor]] = dict()
         self._log_intervals = [
             hook.interval
             for hook in runner.hooks
@@ -172,21 +188,20 @@ class LossWeightSchedulerHook(Hook):
         for loss in self._losses.values():
             if runner.iter == 0:
                 loss.reset()
-            loss.ramp.fill_(1)  # a resumed run may have another ramp
-        self._num_nonfinite = sum(
-            weights.num_nonfinite.item()
-            for loss in self._losses.values()
-            for weights in loss.allocation.values()
-        )
+            loss.take_losses()  # of what ran before the training
+            # A resumed run may have another loss_warmup.
+            loss.ramp.fill_(1)
+        self._loss_log = LossLog(self._losses, bool(self.loss_warmup))
+        _, self._num_nonfinite = self._loss_log.read()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
-        """Set the factor of the ramp."""
+        """Set the factor on the whole loss."""
         step = self._step(runner)
-        if self.ramp and step <= self.ramp:
+        if self.loss_warmup and step <= self.loss_warmup:
             for loss in self._losses.values():
-                loss.ramp.fill_(min(1, step / self.ramp))
+                loss.ramp.fill_(step / self.loss_warmup)
 
     def after_train_iter(
         self,
@@ -198,17 +213,15 @@ class LossWeightSchedulerHook(Hook):
         """Take in the losses, update the weights, log, and let go of the
         recorded tensors."""
         step = self._step(runner)
-        active = step >= self.begin and (self.end is None or step < self.end)
-        collected = []
-        for name, loss in self._losses.items():
-            if loss.last_losses is self._seen[name]:
-                continue  # it did not run, e.g. after StopDistillHook
-            self._seen[name] = loss.last_losses
-            for term, losses in loss.last_losses.items():
-                self._log_rows.setdefault(f'{name}.{term}', []).append(losses)
-                collected.append((loss.allocation[term], losses))
-        if active:
-            add_over_ranks(collected)
+        active = self._is_active(step)
+        losses = self._losses.values()
+        taken = (
+            collect_losses(losses)
+            if active
+            else [loss.take_losses() for loss in losses]
+        )
+        for name, means in zip(self._losses, taken):
+            self._loss_log.add(name, means)
         if active and not self.by_epoch:
             self._update(step + 1)
         if any(
@@ -222,12 +235,38 @@ class LossWeightSchedulerHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Update the weights, if they are updated by epoch."""
         step = self._step(runner)
-        if (
-            self.by_epoch
-            and step >= self.begin
-            and (self.end is None or step < self.end)
-        ):
+        if self.by_epoch and self._is_active(step):
             self._update(step + 1)
+
+    def _check_alone(self, model: nn.Module, hooks: Sequence[Hook]) -> None:
+        """Raise if another hook writes the weights of the same loss."""
+        for other in hooks:
+            if other is self or not isinstance(other, LossWeightSchedulerHook):
+                continue
+            shared = [
+                name
+                for name in find_dskd_losses(model, other.loss)
+                if name in self._losses
+            ]
+            if shared:
+                raise ValueError(
+                    'The branch weights of a loss should follow one '
+                    f'LossWeightSchedulerHook, but those of {shared[0]} have '
+                    f'two: ({self._arguments()}) and ({other._arguments()}). '
+                    'Give each hook another loss. To replace the hook of a '
+                    '_base_ config, leave it out: custom_hooks = '
+                    "[dict(type='mmdskd.LossWeightSchedulerHook', ...), "
+                    '*(hook for hook in _base_.custom_hooks if hook.type != '
+                    "'mmdskd.LossWeightSchedulerHook')]"
+                )
+
+    def _arguments(self) -> str:
+        """What tells this hook from another one."""
+        return f'loss={self.loss!r}, strategy={self.strategy!r}'
+
+    def _is_active(self, step: int) -> bool:
+        """Whether the allocation acts in this epoch or iteration."""
+        return step >= self.begin and (self.end is None or step < self.end)
 
     def _step(self, runner: Runner) -> int:
         """Finished epochs or iterations."""
@@ -239,38 +278,38 @@ class LossWeightSchedulerHook(Hook):
         since = step - self.begin
         if since % self.interval:
             return
-        strength = min(1, since / self.warmup) if self.warmup else 1
+        strength = 1.0
+        if self.weight_warmup:
+            strength = min(1.0, since / self.weight_warmup)
         for loss in self._losses.values():
             loss.update_weights(self.strategies, self.ema_decay, strength)
 
     def _log(self, runner: Runner) -> None:
         """Hand losses and weights to the logger, in one transfer from the
         device."""
-        scalars: dict[str, Tensor] = dict()
-        for name, loss in self._losses.items():
-            prefix = log_prefix(name)
-            for term, weights in loss.allocation.items():
-                rows = self._log_rows.pop(f'{name}.{term}', [])
-                if rows:
-                    means = torch.stack(rows).mean(dim=0)
-                    for i, mean in enumerate(means):
-                        scalars[f'{prefix}.{term}_{i}'] = mean
-                for i, weight in enumerate(weights.weights):
-                    scalars[f'{prefix}.weight_{term}_{i}'] = weight
-            if self.ramp:
-                scalars[f'{prefix}.ramp'] = loss.ramp
-        nonfinite = sum(
-            weights.num_nonfinite
-            for loss in self._losses.values()
-            for weights in loss.allocation.values()
-        )
-        values = torch.stack([*scalars.values(), nonfinite]).tolist()
-        for key, value in zip(scalars, values):
+        scalars, num_nonfinite = self._loss_log.read()
+        for key, value in scalars.items():
             runner.message_hub.update_scalar(f'train/{key}', value)
-        if values[-1] > self._num_nonfinite:
+        if num_nonfinite > self._num_nonfinite:
             self._num_nonfinite = float('inf')
             runner.logger.warning(
                 'A DSKD loss was not finite (inf or nan): such iterations '
                 'leave the branch weights as they are. This is said once; '
                 'num_nonfinite of the loss counts on'
             )
+
+
+def _renamed(old: str, value: Optional[int], new: str, current: int) -> int:
+    """Return the value of an argument that may be given by its old name."""
+    if value is None:
+        return current
+    if current:
+        raise ValueError(
+            f'{old} is the old name of {new}: give {new} alone, but got both'
+        )
+    warnings.warn(
+        f'{old} of LossWeightSchedulerHook is deprecated: write {new}',
+        FutureWarning,
+        stacklevel=3,
+    )
+    return value

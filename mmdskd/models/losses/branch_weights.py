@@ -1,5 +1,7 @@
+"""Weights of the branches, and what the allocation remembers."""
+
 from collections.abc import Sequence
-from typing import Callable
+from typing import Callable, Optional
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -10,9 +12,9 @@ class BranchWeights(nn.Module):
     """The weights of the branches for one term of the loss, with all that the
     loss-based allocation remembers.
 
-    All of it are buffers: it moves with the model, is in checkpoints, and a
-    resumed run goes on where the saved one was. No method waits for the
-    device.
+    All that outlives an iteration are buffers: it moves with the model, is in
+    checkpoints, and a resumed run goes on where the saved one was. No method
+    waits for the device.
 
     Args:
         num_branches (int): Number of branches L.
@@ -28,6 +30,13 @@ class BranchWeights(nn.Module):
         num_nonfinite (Tensor): Number of losses left out, scalar.
     """
 
+    weights: Tensor
+    ema: Tensor
+    previous: Tensor
+    pending: Tensor
+    num_updates: Tensor
+    num_nonfinite: Tensor
+
     def __init__(self, num_branches: int) -> None:
         super().__init__()
         self.register_buffer('weights', torch.ones(num_branches))
@@ -36,9 +45,34 @@ class BranchWeights(nn.Module):
         self.register_buffer('pending', torch.zeros(num_branches + 2))
         self.register_buffer('num_updates', torch.tensor(0.0))
         self.register_buffer('num_nonfinite', torch.tensor(0.0))
+        # Of the iteration that runs: sum over its forwards, and their number.
+        self._sum: Optional[Tensor] = None
+        self._num_forwards = 0
+
+    def record(self, losses: Tensor) -> None:
+        """Record the losses of a forward.
+
+        Args:
+            losses (Tensor): Losses before their ``loss_weight``, detached,
+                (L, ).
+        """
+        self._sum = losses if self._sum is None else self._sum + losses
+        self._num_forwards += 1
+
+    def take(self) -> Optional[Tensor]:
+        """Return the mean over the recorded forwards, and forget them.
+
+        Returns:
+            Tensor, optional: The mean losses, (L, ), or None if there was no
+            forward.
+        """
+        total, count = self._sum, self._num_forwards
+        self._sum, self._num_forwards = None, 0
+        return None if total is None else total / count
 
     def reset(self) -> None:
         """Start anew with equal weights."""
+        self.take()
         for name, buffer in self.named_buffers():
             buffer.fill_(1 if name == 'weights' else 0)
 
@@ -87,7 +121,18 @@ class BranchWeights(nn.Module):
                 Defaults to 0.
             strength (float): Share of the strategy in the weights, in
                 [0, 1]; the rest is 1 for each branch. Defaults to 1.
+
+        Raises:
+            ValueError: If ``ema_decay`` or ``strength`` is out of its range.
         """
+        if not 0 <= ema_decay < 1:
+            raise ValueError(
+                f'ema_decay should be in [0, 1), but got {ema_decay}'
+            )
+        if not 0 <= strength <= 1:
+            raise ValueError(
+                f'strength should be in [0, 1], but got {strength}'
+            )
         count, num_nonfinite = self.pending[-2:]
         mean = self.pending[:-2] / count.clamp(min=1)
         previous = torch.where(self.num_updates == 0, mean, self.ema)

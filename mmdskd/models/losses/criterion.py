@@ -1,25 +1,158 @@
+"""Losses of MMRazor and MMPretrain within DSKD: built, checked, called."""
+
 import inspect
 from collections.abc import Sequence
 from typing import Optional, Union
 
+import torch
 from mmrazor.models import losses as mmrazor_losses
-from torch import nn
+from torch import Tensor, nn
+
+from mmdskd.registry import MODELS
 
 Criterion = Union[nn.Module, type[nn.Module]]
-
-
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
-
 
 # What the losses of MMRazor and MMPretrain call the labels.
 LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
 
-
-# What a loss raises on tensors that it is not made for.
-_UNFIT = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
-
-
 _SEE = 'docs/losses.md tells which losses of MMRazor fit where'
+
+
+def build_criteria(
+    name: str, cfg: LossConfig, num_branches: int
+) -> nn.ModuleList:
+    """Build one loss per branch and check that it can be called.
+
+    Args:
+        name (str): The argument of ``DSKDLoss``, for messages.
+        cfg (dict, nn.Module or list): One config or module for all
+            branches, or one per branch.
+        num_branches (int): Number of branches L, >= 1.
+
+    Returns:
+        nn.ModuleList: The losses, L of them.
+
+    Raises:
+        TypeError: If a loss is neither a config nor a module.
+        ValueError: If a list is not one per branch, a ``tau`` is not
+            positive, or a loss needs more than student, teacher and labels.
+    """
+    cfgs: list = (
+        list(cfg) if isinstance(cfg, (list, tuple)) else [cfg] * num_branches
+    )
+    if not all(isinstance(c, (dict, nn.Module)) for c in cfgs):
+        raise TypeError(
+            f'{name} should be the config of a loss, such as '
+            'dict(type="KLDivergence"), or an nn.Module, or a list of '
+            f'them with one per branch, but got {cfg!r}'
+        )
+    if len(cfgs) != num_branches:
+        raise ValueError(
+            f'{name} should be one config, or one per branch '
+            f'({num_branches}), but got a list of {len(cfgs)}'
+        )
+    # MMRazor's names are found whatever scope the caller is in.
+    criteria = nn.ModuleList(
+        c
+        if isinstance(c, nn.Module)
+        else MODELS.build(dict(c, _scope_=c.get('_scope_', 'mmrazor')))
+        for c in cfgs
+    )
+    for criterion in criteria:
+        check_tau(name, criterion)
+        check_signature(name, criterion)
+    return criteria
+
+
+def call_criteria(
+    name: str,
+    criteria: Sequence[nn.Module],
+    outputs: Sequence[Tensor],
+    target: Tensor,
+    label_arguments: Sequence[Optional[str]],
+    gt_labels: Optional[Tensor] = None,
+) -> Tensor:
+    """Compute one term of all branches.
+
+    What a loss raises passes unchanged: an error of the device can surface
+    in any call. From Python 3.11 on, a note says where it was raised.
+
+    Args:
+        name (str): The argument of ``DSKDLoss``, for messages.
+        criteria (Sequence[nn.Module]): The losses, L of them.
+        outputs (Sequence[Tensor]): What the branches give, L tensors.
+        target (Tensor): What each is compared with.
+        label_arguments (Sequence[str, optional]): Names by which the losses
+            take the labels, L of them.
+        gt_labels (Tensor, optional): The labels. Defaults to None.
+
+    Returns:
+        Tensor: The losses, (L, ).
+
+    Raises:
+        ValueError: If a loss takes class indices and gets probabilities, or
+            returns more than a scalar.
+    """
+    losses = []
+    for index, (criterion, output, label_argument) in enumerate(
+        zip(criteria, outputs, label_arguments)
+    ):
+        kind = type(criterion).__name__
+        labels: dict[str, Tensor] = {}
+        if label_argument and gt_labels is not None:
+            if gt_labels.dim() != 1:
+                raise ValueError(
+                    f'{name}: {kind} takes class indices (N, ), but got '
+                    f'labels {tuple(gt_labels.shape)}, as mixup and CutMix '
+                    'make them; take a loss that needs no labels, or leave '
+                    'out batch_augments'
+                )
+            labels[label_argument] = gt_labels
+        try:
+            loss = criterion(output, target, **labels)
+        except Exception as error:
+            if hasattr(error, 'add_note'):
+                error.add_note(
+                    f'Branch {index}: {name} called {kind} on tensors of '
+                    f'shapes {tuple(output.shape)}, {tuple(target.shape)}; '
+                    f'{_SEE}'
+                )
+            raise
+        if loss.dim() != 0:
+            raise ValueError(
+                f'Branch {index}: {name} should return a scalar, but '
+                f'{kind} returns a tensor of shape '
+                f'{tuple(loss.shape)}: set its reduction'
+            )
+        losses.append(loss)
+    return torch.stack(losses)
+
+
+def unweighted(criteria: Sequence[nn.Module], losses: Tensor) -> Tensor:
+    """Remove the ``loss_weight`` of each loss from its value.
+
+    Args:
+        criteria (Sequence[nn.Module]): The losses, L of them.
+        losses (Tensor): Their values, (L, ).
+
+    Returns:
+        Tensor: The values before ``loss_weight``, float32, (L, ). That of a
+        loss of weight 0 is not known and counts as 0.
+    """
+    losses = losses.float()
+    factors = [
+        float(getattr(criterion, 'loss_weight', 1)) for criterion in criteria
+    ]
+    if all(factor == 1 for factor in factors):
+        return losses
+    # Scalars of Python reach the device without waiting for it.
+    return torch.stack(
+        [
+            loss * (1 / factor if factor else 0)
+            for loss, factor in zip(losses, factors)
+        ]
+    )
 
 
 def check_tau(name: str, criterion: nn.Module) -> None:
@@ -51,7 +184,7 @@ def _extra_parameters(criterion: Criterion) -> list[inspect.Parameter]:
     ]
 
 
-def _label_argument(criterion: nn.Module) -> Optional[str]:
+def find_label_argument(criterion: nn.Module) -> Optional[str]:
     """Name by which ``forward`` takes the labels, if it does."""
     names = [p.name for p in _extra_parameters(criterion)]
     return next((n for n in LABEL_ARGUMENTS if n in names), None)
@@ -67,7 +200,7 @@ def _fits(criterion: Criterion) -> bool:
     )
 
 
-def _check_signature(name: str, criterion: nn.Module) -> None:
+def check_signature(name: str, criterion: nn.Module) -> None:
     """Raise if ``forward`` can't be called with what DSKDLoss has."""
     if _fits(criterion):
         return

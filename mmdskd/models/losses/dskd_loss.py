@@ -1,22 +1,24 @@
-from collections.abc import Mapping, Sequence
-from typing import Callable, Optional, Union
+"""The loss of deeply-supervised knowledge distillation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable, Optional, Union, cast
 
 import torch
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
-from mmdskd.utils.config import check_resolved
+from mmdskd.utils.config import AUTO, check_resolved
 
 from ..architectures.heads import Branch
 from .branch_weights import BranchWeights, add_over_ranks
 from .criterion import (
-    _SEE,
-    _UNFIT,
     LossConfig,
-    _check_signature,
-    _label_argument,
-    check_tau,
+    build_criteria,
+    call_criteria,
+    find_label_argument,
+    unweighted,
 )
+from .terms import TERMS, check_branches, detach_target
 
 Strategy = Callable[[Tensor, Tensor], Tensor]
 
@@ -46,7 +48,8 @@ class DSKDLoss(nn.Module):
     it.
 
     Args:
-        num_branches (int): Number of branches L, >= 1.
+        num_branches (int): Number of branches L, >= 1. In a config it may be
+            "auto" or left out: :func:`mmdskd.utils.resolve_auto` finds it.
         logit_loss (dict or list[dict], optional): Loss between the logits of
             a branch and the teacher's, one config for all branches or one
             per branch; built modules are taken too. Defaults to None.
@@ -63,6 +66,8 @@ class DSKDLoss(nn.Module):
         last_losses (dict[str, Tensor]): Per term the losses of the branches
             in the last forward, before their ``loss_weight``, detached,
             (L, ). A fresh dict at each forward.
+        num_nonfinite (Tensor): Number of losses left out of the weights, as
+            they were not finite, over all terms, scalar.
         ramp (Tensor): Factor r on the whole, in [0, 1], a buffer.
 
     Raises:
@@ -86,9 +91,13 @@ class DSKDLoss(nn.Module):
         torch.Size([])
     """
 
+    criteria: Mapping[str, Sequence[nn.Module]]
+    allocation: Mapping[str, BranchWeights]
+    ramp: Tensor
+
     def __init__(
         self,
-        num_branches: int,
+        num_branches: Union[int, str] = AUTO,
         logit_loss: Optional[LossConfig] = None,
         feat_loss: Optional[LossConfig] = None,
         label_loss: Optional[LossConfig] = None,
@@ -96,50 +105,58 @@ class DSKDLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_resolved('DSKDLoss', num_branches=num_branches)
-        if (
-            not isinstance(num_branches, int)
-            or num_branches < 1
-            or isinstance(num_branches, bool)
-        ):
+        if type(num_branches) is not int or num_branches < 1:
             raise ValueError(
                 'num_branches should be a whole number >= 1, '
                 f'but got {num_branches}'
             )
         self.num_branches = num_branches
         self.loss_weight = loss_weight
-        terms = dict(logit=logit_loss, feat=feat_loss, label=label_loss)
-        self.criteria = nn.ModuleDict(
-            {
-                term: self._build_criteria(f'{term}_loss', cfg)
-                for term, cfg in terms.items()
-                if cfg is not None
-            }
+        cfgs: dict[str, Any] = dict(
+            logit_loss=logit_loss, feat_loss=feat_loss, label_loss=label_loss
         )
-        if not self.criteria:
+        self.terms = [
+            term for term in TERMS if cfgs[term.argument] is not None
+        ]
+        if not self.terms:
             raise ValueError(
-                'DSKDLoss needs at least one of logit_loss, '
-                'feat_loss and label_loss, but got none'
+                'DSKDLoss needs at least one of logit_loss, feat_loss and '
+                'label_loss, but got none'
             )
+        criteria = {
+            term.name: build_criteria(
+                term.argument, cfgs[term.argument], num_branches
+            )
+            for term in self.terms
+        }
+        self.criteria = cast(Any, nn.ModuleDict(criteria))
         # Looked up once: to read a signature takes longer than a loss of
-        # logits does. The label loss takes its labels by position.
+        # logits does. Where the labels are the target, they go by position.
         self._label_arguments = {
-            term: [
-                None if term == 'label' else _label_argument(criterion)
-                for criterion in criteria
+            term.name: [
+                find_label_argument(criterion) if term.from_teacher else None
+                for criterion in self.criteria[term.name]
             ]
-            for term, criteria in self.criteria.items()
+            for term in self.terms
         }
         self.needs = self._find_needs()
-        self.allocation = nn.ModuleDict(
-            {term: BranchWeights(num_branches) for term in self.criteria}
-        )
+        allocation = {
+            term.name: BranchWeights(num_branches) for term in self.terms
+        }
+        self.allocation = cast(Any, nn.ModuleDict(allocation))
         self.last_losses: dict[str, Tensor] = dict()
         self.register_buffer('ramp', torch.tensor(1.0))
 
     @property
     def needs_logits(self) -> bool:
         """bool: Whether the branches must have a classifier."""
-        return 'logit' in self.criteria or 'label' in self.criteria
+        return any(term.output == 'logits' for term in self.terms)
+
+    @property
+    def num_nonfinite(self) -> Tensor:
+        """Tensor: Number of losses left out of the weights, scalar."""
+        counts = [w.num_nonfinite for w in self.allocation.values()]
+        return torch.stack(counts).sum()
 
     def reset(self) -> None:
         """Start anew with equal weights and without ramp."""
@@ -147,19 +164,29 @@ class DSKDLoss(nn.Module):
             weights.reset()
         self.ramp.fill_(1)
 
-    def collect_losses(self) -> None:
-        """Take in the losses of the last forward, for the next update of the
+    def take_losses(self) -> dict[str, Tensor]:
+        """Hand over the losses since the last call, and forget them.
+
+        Returns:
+            dict[str, Tensor]: Per term the mean over the forwards in training
+            mode, before their ``loss_weight``, detached, (L, ). Empty if
+            there was none.
+        """
+        means = {name: w.take() for name, w in self.allocation.items()}
+        return {n: mean for n, mean in means.items() if mean is not None}
+
+    def collect_losses(self) -> dict[str, Tensor]:
+        """Collect the losses of an iteration, for the next update of the
         weights.
 
-        To be called after each iteration, on all ranks alike: see
-        :func:`add_over_ranks`.
+        Call it after each iteration, on all ranks alike. If the iteration
+        ran the loss several times, their mean counts. For several losses,
+        :func:`collect_losses` needs one message between the ranks.
+
+        Returns:
+            dict[str, Tensor]: What :meth:`take_losses` returns.
         """
-        add_over_ranks(
-            [
-                (self.allocation[term], losses)
-                for term, losses in self.last_losses.items()
-            ]
-        )
+        return collect_losses([self])[0]
 
     def update_weights(
         self,
@@ -183,14 +210,6 @@ class DSKDLoss(nn.Module):
             KeyError: If a term has no rule.
             ValueError: If ``ema_decay`` or ``strength`` is out of its range.
         """
-        if not 0 <= ema_decay < 1:
-            raise ValueError(
-                f'ema_decay should be in [0, 1), but got {ema_decay}'
-            )
-        if not 0 <= strength <= 1:
-            raise ValueError(
-                f'strength should be in [0, 1], but got {strength}'
-            )
         if not callable(strategy) and not isinstance(strategy, Mapping):
             raise TypeError(
                 'strategy should be a function of losses and previous losses, '
@@ -233,10 +252,10 @@ class DSKDLoss(nn.Module):
             ValueError: If an argument that a term needs is missing, or
                 branches and teacher do not agree in number or shape.
         """
-        given = dict(
+        given: dict[str, Any] = dict(
             branches=branches,
-            preds_T=preds_T,
-            feat_T=feat_T,
+            preds_T=detach_target('preds_T', preds_T),
+            feat_T=detach_target('feat_T', feat_T),
             gt_labels=gt_labels,
         )
         missing = [name for name in self.needs if given[name] is None]
@@ -245,189 +264,55 @@ class DSKDLoss(nn.Module):
                 f'DSKDLoss with the terms {list(self.criteria)} needs '
                 f'{", ".join(self.needs)}, but got no {", ".join(missing)}'
             )
-        preds_T = _detach('preds_T', preds_T)
-        feat_T = _detach('feat_T', feat_T)
-        self._check_branches(branches, preds_T, feat_T)
-
-        inputs = dict(
-            logit=[(branch.logits, preds_T) for branch in branches],
-            feat=[(branch.feat, feat_T) for branch in branches],
-            label=[(branch.logits, gt_labels) for branch in branches],
-        )
+        check_branches(branches, self.num_branches, self.terms, given)
         last_losses = dict()
-        total = 0
-        for term, criteria in self.criteria.items():
-            losses = torch.stack(
-                [
-                    self._branch_loss(term, index, pair, gt_labels)
-                    for index, pair in enumerate(inputs[term])
-                ]
+        total: Any = 0
+        for term in self.terms:
+            criteria = self.criteria[term.name]
+            losses = call_criteria(
+                term.argument,
+                criteria,
+                [getattr(branch, term.output) for branch in branches],
+                given[term.target],
+                self._label_arguments[term.name],
+                gt_labels,
             )
-            last_losses[term] = self._unweighted(criteria, losses.detach())
+            plain = unweighted(criteria, losses.detach())
+            last_losses[term.name] = plain
+            allocation = self.allocation[term.name]
+            if self.training:
+                allocation.record(plain)
             # Copies, so that a backward after the next update is right.
-            weights = self.allocation[term].weights.clone()
-            total = total + (weights * losses).sum()
+            total = total + (allocation.weights.clone() * losses).sum()
         self.last_losses = last_losses
         return self.loss_weight * self.ramp.clone() * total
 
     def _find_needs(self) -> list[str]:
         """List the arguments of ``forward`` that the terms need."""
-        labels = 'label' in self.criteria or any(
+        needs = ['branches', *(term.target for term in self.terms)]
+        labels = any(
             name for names in self._label_arguments.values() for name in names
         )
-        return ['branches'] + [
-            name
-            for name, needed in (
-                ('preds_T', 'logit' in self.criteria),
-                ('feat_T', 'feat' in self.criteria),
-                ('gt_labels', labels),
-            )
-            if needed
+        return needs + ['gt_labels'] * (labels and 'gt_labels' not in needs)
+
+
+def collect_losses(losses: Iterable[DSKDLoss]) -> list[dict[str, Tensor]]:
+    """Collect an iteration of several losses, in one message between ranks.
+
+    Args:
+        losses (Iterable[DSKDLoss]): The losses.
+
+    Returns:
+        list[dict[str, Tensor]]: What :meth:`DSKDLoss.take_losses` returns,
+        of each.
+    """
+    losses = list(losses)
+    taken = [loss.take_losses() for loss in losses]
+    add_over_ranks(
+        [
+            (loss.allocation[name], values)
+            for loss, means in zip(losses, taken)
+            for name, values in means.items()
         ]
-
-    def _build_criteria(self, name: str, cfg: LossConfig) -> nn.ModuleList:
-        """Build one loss per branch and check that it can be called."""
-        cfgs = (
-            list(cfg)
-            if isinstance(cfg, (list, tuple))
-            else [cfg] * self.num_branches
-        )
-        for c in cfgs:
-            if not isinstance(c, (dict, nn.Module)):
-                raise TypeError(
-                    f'{name} should be the config of a loss, such as '
-                    'dict(type="KLDivergence"), or an nn.Module, or a list of '
-                    f'them with one per branch, but got {cfg!r}'
-                )
-        if len(cfgs) != self.num_branches:
-            raise ValueError(
-                f'{name} should be one config, or one per branch '
-                f'({self.num_branches}), but got a list of {len(cfgs)}'
-            )
-        # MMRazor's names are found whatever scope the caller is in.
-        criteria = nn.ModuleList(
-            c
-            if isinstance(c, nn.Module)
-            else MODELS.build(dict(c, _scope_=c.get('_scope_', 'mmrazor')))
-            for c in cfgs
-        )
-        for criterion in criteria:
-            check_tau(name, criterion)
-            _check_signature(name, criterion)
-        return criteria
-
-    def _check_branches(
-        self,
-        branches: Sequence[Branch],
-        preds_T: Optional[Tensor],
-        feat_T: Optional[Tensor],
-    ) -> None:
-        """Raise if the branches and the teacher do not fit."""
-        wrong = [b for b in branches if not isinstance(b, Branch)]
-        if wrong:
-            raise TypeError(
-                'branches should be a list of Branch(feat, logits), one per '
-                'layer, as DSKDConnector returns it, but got a '
-                f'{type(branches).__name__} with {type(wrong[0]).__name__}'
-            )
-        if len(branches) != self.num_branches:
-            raise ValueError(
-                f'DSKDLoss has num_branches={self.num_branches},'
-                f' but got {len(branches)} branches'
-            )
-        for index, branch in enumerate(branches):
-            if not self.needs_logits and branch.logits is not None:
-                raise ValueError(
-                    f'Branch {index} has a classifier, but DSKDLoss has '
-                    'neither logit_loss nor label_loss; a classifier without '
-                    'gradient breaks distributed training: set '
-                    'num_classes=None in DSKDConnector'
-                )
-            if self.needs_logits and branch.logits is None:
-                raise ValueError(
-                    f'Branch {index} has no classifier, but DSKDLoss has a '
-                    'logit_loss or label_loss: set num_classes in '
-                    'DSKDConnector'
-                )
-            pairs = (
-                ('logit', 'logits', branch.logits, preds_T),
-                ('feat', 'a feature', branch.feat, feat_T),
-            )
-            for term, what, ours, theirs in pairs:
-                if term not in self.criteria:
-                    continue
-                if ours is None:
-                    raise ValueError(
-                        f'Branch {index} has no {what.split()[-1]}, but '
-                        f'DSKDLoss has a {term}_loss'
-                    )
-                if ours.shape != theirs.shape:
-                    raise ValueError(
-                        f'Branch {index}: expected {what} of the shape of '
-                        f"the teacher's, {tuple(theirs.shape)}, but got "
-                        f'{tuple(ours.shape)}: see num_classes, out_channels '
-                        'and strides of DSKDConnector'
-                    )
-
-    def _branch_loss(
-        self, term: str, index: int, pair: tuple, gt_labels: Optional[Tensor]
-    ) -> Tensor:
-        """Compute one term of one branch."""
-        criterion = self.criteria[term][index]
-        label_argument = self._label_arguments[term][index]
-        if label_argument and gt_labels.dim() != 1:
-            raise ValueError(
-                f'{term}_loss: {type(criterion).__name__} takes class '
-                f'indices (N, ), but got labels {tuple(gt_labels.shape)}, as '
-                'mixup and CutMix make them; take a loss that needs no '
-                'labels, or leave out batch_augments'
-            )
-        labels = {label_argument: gt_labels} if label_argument else {}
-        try:
-            loss = criterion(*pair, **labels)
-        except torch.cuda.OutOfMemoryError:
-            raise
-        except _UNFIT as error:
-            shapes = ', '.join(str(tuple(tensor.shape)) for tensor in pair)
-            raise ValueError(
-                f'Branch {index}: {term}_loss should take tensors of shapes '
-                f'{shapes}, but {type(criterion).__name__} does not '
-                f'({type(error).__name__}: {error}); {_SEE}'
-            ) from error
-        if loss.dim() != 0:
-            raise ValueError(
-                f'Branch {index}: {term}_loss should return a scalar, but '
-                f'{type(criterion).__name__} returns a tensor of shape '
-                f'{tuple(loss.shape)}: set its reduction'
-            )
-        return loss
-
-    @staticmethod
-    def _unweighted(criteria: nn.ModuleList, losses: Tensor) -> Tensor:
-        """Take the sub-losses' own ``loss_weight`` out of (L, ) losses.
-
-        A loss of weight 0 has no known value and counts as 0.
-        """
-        factors = [
-            float(getattr(criterion, 'loss_weight', 1))
-            for criterion in criteria
-        ]
-        if all(factor == 1 for factor in factors):
-            return losses.float()
-        # Scalars of Python reach the device without waiting for it.
-        return torch.stack(
-            [
-                loss * (1 / factor if factor else 0)
-                for loss, factor in zip(losses.float(), factors)
-            ]
-        )
-
-
-def _detach(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
-    """Take what the teacher gives out of its graph."""
-    if value is not None and not isinstance(value, Tensor):
-        raise TypeError(
-            f'{name} should be a tensor, but got a {type(value).__name__}; of '
-            'several outputs, data_idx in loss_forward_mappings takes one'
-        )
-    return None if value is None else value.detach()
+    )
+    return taken

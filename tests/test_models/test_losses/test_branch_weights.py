@@ -74,16 +74,22 @@ def test_a_strategy_that_fails_leaves_the_weights():
     weights.update(PROPORTIONAL)
 
     class Broken(BaseLossWeightStrategy):
-        def allocate(self, losses, previous):
-            return losses * factor
+        def __init__(self, factor):
+            self.factor = factor
 
-    for factor in (float('nan'), float('inf')):
+        def allocate(self, losses, previous):
+            return losses * self.factor
+
+    strategies = [
+        Broken(float('nan')),
+        Broken(float('inf')),
+        # A plain function need not average to 1.
+        lambda losses, previous: -losses,
+        lambda losses, previous: losses * float('inf'),
+    ]
+    for strategy in strategies:
         take(weights, [2.0, 2.0])
-        weights.update(Broken())
-    # A plain function need not average to 1.
-    for factor in (-1, float('inf')):
-        take(weights, [2.0, 2.0])
-        weights.update(lambda losses, previous: losses * factor)
+        weights.update(strategy)
     assert weights.weights.tolist() == pytest.approx([0.5, 1.5])
     assert weights.num_updates == 1
 
@@ -126,3 +132,15 @@ def test_all_weights_go_over_the_ranks_in_one_message(monkeypatch):
     assert second.pending.tolist() == [0, 0, 2]
     branch_weights.add_over_ranks([])
     assert [len(message) for message in messages] == [7]
+
+
+def test_forwards_of_an_iteration_are_averaged():
+    weights = BranchWeights(2)
+    assert weights.take() is None
+    for losses in ([1.0, 4.0], [3.0, 2.0]):
+        weights.record(torch.tensor(losses))
+    assert weights.take().tolist() == [2, 3]
+    assert weights.take() is None
+    # They are not part of the state.
+    weights.record(torch.ones(2))
+    assert weights.state_dict().keys() == BranchWeights(2).state_dict().keys()

@@ -1,43 +1,16 @@
+"""The value of the loss, and what it remembers."""
+
 import copy
 import pickle
 
 import numpy as np
 import pytest
 import torch
-from mmrazor.models import losses
+from test_models.test_losses.inputs import CE, KL, MSE, K, L, N, build, data
 from torch import nn
 
-from mmdskd.models import Branch, DSKDLoss
+from mmdskd.models import Branch
 from mmdskd.registry import MODELS
-
-KL = dict(type='KLDivergence', tau=4)
-MSE = dict(type='L2Loss', normalize=False, div_element=True)
-CE = dict(type='mmpretrain.CrossEntropyLoss')
-N, K, C, SIZE, L = 6, 5, 3, 2, 3
-
-
-def data(dtype=torch.float64, **kwargs):
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=generator, dtype=dtype)
-
-    branches = [
-        Branch(
-            draw(N, C, SIZE, SIZE).requires_grad_(),
-            draw(N, K).requires_grad_(),
-        )
-        for _ in range(L)
-    ]
-    return branches, dict(
-        preds_T=draw(N, K).requires_grad_(),
-        feat_T=draw(N, C, SIZE, SIZE).requires_grad_(),
-        gt_labels=torch.arange(N) % K,
-    )
-
-
-def build(**kwargs):
-    return DSKDLoss(num_branches=L, **kwargs)
 
 
 def softmax(x):
@@ -149,32 +122,6 @@ def test_one_config_per_branch():
         )
 
 
-def test_labels_go_by_name_to_losses_that_take_them():
-    branches, teacher = data()
-    cfg = dict(type='DKDLoss', tau=4, beta=8)
-    loss = build(logit_loss=cfg)
-    assert loss.needs == ['branches', 'preds_T', 'gt_labels']
-    loss(branches, preds_T=teacher['preds_T'], gt_labels=teacher['gt_labels'])
-    dkd = MODELS.build(dict(cfg, _scope_='mmrazor'))
-    assert loss.last_losses['logit'][0].item() == pytest.approx(
-        dkd(
-            branches[0].logits, teacher['preds_T'], teacher['gt_labels']
-        ).item()
-    )
-
-
-def test_signatures_are_read_once(monkeypatch):
-    branches, teacher = data()
-    loss = build(logit_loss=dict(type='DKDLoss'), feat_loss=MSE, label_loss=CE)
-    expected = loss(branches, **teacher)
-
-    def refuse(*args, **kwargs):
-        raise AssertionError('read in forward')
-
-    monkeypatch.setattr('inspect.signature', refuse)
-    assert torch.equal(loss(branches, **teacher), expected)
-
-
 def test_soft_labels_of_mixup():
     branches, _ = data()
     soft = torch.full((N, K), 1 / K, dtype=torch.float64)
@@ -184,21 +131,6 @@ def test_soft_labels_of_mixup():
     assert loss.last_losses['label'][0].item() == pytest.approx(
         expected.item()
     )
-
-
-def test_soft_labels_are_refused_where_they_cannot_be_used():
-    branches, teacher = data()
-    loss = build(logit_loss=dict(type='DKDLoss', tau=4))
-    with pytest.raises(
-        ValueError,
-        match=r'DKDLoss takes class indices \(N, \), but got labels '
-        r'\(6, 5\), as mixup',
-    ):
-        loss(
-            branches,
-            preds_T=teacher['preds_T'],
-            gt_labels=torch.full((N, K), 1 / K),
-        )
 
 
 @pytest.mark.parametrize(
@@ -251,217 +183,11 @@ def test_copies_pickles_and_saves_after_a_forward():
     assert loss.allocation['logit'].weights.tolist() == [1, 1, 1]
 
 
-class Chatty(nn.Module):
-    def forward(self, student, teacher, data_samples):
-        return student.mean()
-
-
-class Lonely(nn.Module):
-    def forward(self, student):
-        return student.mean()
-
-
-@pytest.mark.parametrize(
-    'cfg, message',
-    [
-        (dict(), 'at least one of logit_loss, feat_loss and label_loss'),
-        (
-            dict(logit_loss=[KL]),
-            r'logit_loss should be one config, or one per '
-            r'branch \(3\), but got a list of 1',
-        ),
-        (
-            dict(logit_loss=dict(KL, tau=0)),
-            'logit_loss: tau of KLDivergence should be > 0, but got 0',
-        ),
-        (dict(logit_loss=dict(KL, tau=-1)), 'should be > 0, but got -1'),
-        (
-            dict(feat_loss=Chatty()),
-            'feat_loss: forward of Chatty should take '
-            r'\(student, teacher\).*it takes \(student, teacher, data_samples\)',
-        ),
-        (dict(feat_loss=Lonely()), 'forward of Lonely should take'),
-    ],
-)
-def test_wrong_config(cfg, message):
-    with pytest.raises(ValueError, match=message):
-        build(**cfg)
-
-
-def test_choices_are_those_that_can_be_called():
-    with pytest.raises(ValueError) as info:
-        build(logit_loss=dict(type='CRDLoss', neg_num=2, sample_n=4))
-    message = str(info.value)
-    assert 'it takes (s_feats, t_feats, data_samples). Of MMRazor' in message
-    choices = message.partition('these do: ')[2].partition(';')[0].split(', ')
-    assert set(losses.__all__) - set(choices) == {
-        'ActivationLoss',
-        'CRDLoss',
-        'InformationEntropyLoss',
-        'OnehotLikeLoss',
-    }
-    assert message.endswith(
-        'docs/losses.md tells which losses of MMRazor fit where'
-    )
-
-
-@pytest.mark.parametrize(
-    'cfg, message',
-    [
-        (
-            dict(logit_loss=dict(type='PKDLoss')),
-            r'Branch 0: logit_loss should take tensors of shapes \(6, 5\), \(6, 5\), '
-            r'but PKDLoss does not \(IndexError: .*\); docs/losses.md',
-        ),
-        (
-            dict(feat_loss=dict(type='DKDLoss')),
-            r'feat_loss should take tensors of '
-            r'shapes \(6, 3, 2, 2\), .* but DKDLoss does not \(RuntimeError: ',
-        ),
-        (
-            dict(logit_loss=dict(type='WSLD', num_classes=7)),
-            r'but WSLD does not \(RuntimeError: ',
-        ),
-    ],
-)
-def test_a_loss_that_is_for_other_tensors_is_named(cfg, message):
-    branches, teacher = data()
-    with pytest.raises(ValueError, match=message):
-        build(label_loss=CE, **cfg)(branches, **teacher)
-
-
-@pytest.mark.parametrize(
-    'term, name',
-    [
-        *(
-            ('logit', name)
-            for name in (
-                'CrossEntropyLoss',
-                'DISTLoss',
-                'DKDLoss',
-                'KDSoftCELoss',
-                'KLDivergence',
-                'WSLD',
-            )
-        ),
-        *(
-            ('feat', name)
-            for name in (
-                'ATLoss',
-                'ChannelWiseDivergence',
-                'FTLoss',
-                'MGDLoss',
-                'OFDLoss',
-                'PKDLoss',
-            )
-        ),
-        *(
-            (term, name)
-            for term in ('logit', 'feat')
-            for name in (
-                'ABLoss',
-                'AngleWiseRKD',
-                'DistanceWiseRKD',
-                'L1Loss',
-                'L2Loss',
-            )
-        ),
-    ],
-)
-def test_losses_of_mmrazor_are_called_as_they_are(term, name):
-    branches, teacher = data()
-    cfg = dict(type=name, **dict(num_classes=K) if name == 'WSLD' else {})
-    loss = build(label_loss=CE, **{f'{term}_loss': cfg})
-    plain = MODELS.build(dict(cfg, _scope_='mmrazor'))
-    ours, theirs = dict(logit=('logits', 'preds_T'), feat=('feat', 'feat_T'))[
-        term
-    ]
-    labels = [teacher['gt_labels']] if name in ('DKDLoss', 'WSLD') else []
-    expected = [
-        plain(getattr(branch, ours), teacher[theirs], *labels).item()
-        for branch in branches
-    ]
-    loss(branches, **teacher)
-    weight = getattr(plain, 'loss_weight', 1)
-    found = weight * loss.last_losses[term]
-    assert found.tolist() == pytest.approx(expected)
-
-
-def test_want_of_memory_stays_what_it_is():
-
-    class Huge(nn.Module):
-        def forward(self, student, teacher):
-            raise torch.cuda.OutOfMemoryError('out of memory')
-
-    branches, teacher = data()
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        build(logit_loss=Huge())(branches, **teacher)
-
-
-@pytest.mark.parametrize('num_branches', [0, -1, 1.5, [1], True])
-def test_wrong_number_of_branches(num_branches):
-    with pytest.raises(ValueError, match='num_branches should be'):
-        DSKDLoss(num_branches=num_branches, logit_loss=KL)
-
-
-def test_unknown_loss_is_named():
-    with pytest.raises(KeyError, match='NoSuchLoss'):
-        build(logit_loss=dict(type='NoSuchLoss'))
-
-
-def test_what_is_missing_in_forward_is_named():
-    branches, teacher = data()
-    loss = build(logit_loss=KL, label_loss=CE)
-    with pytest.raises(ValueError, match='but got no preds_T, gt_labels'):
-        loss(branches, feat_T=teacher['feat_T'])
-
-
-def test_branches_and_teacher_must_agree():
-    branches, teacher = data()
-    full = build(logit_loss=KL, feat_loss=MSE)
-    with pytest.raises(ValueError, match='num_branches=3, but got 2'):
-        full(branches[:2], **teacher)
-    with pytest.raises(ValueError, match='Branch 1 has no classifier'):
-        full(
-            [branches[0], branches[1]._replace(logits=None), branches[2]],
-            **teacher,
-        )
-    with pytest.raises(
-        ValueError,
-        match=r'Branch 2: expected logits of the shape of the '
-        r"teacher's, \(6, 5\), but got \(6, 4\)",
-    ):
-        full(
-            [*branches[:2], branches[2]._replace(logits=torch.rand(N, 4))],
-            **teacher,
-        )
-    with pytest.raises(
-        ValueError,
-        match=r'Branch 0: expected a feature of the shape of the '
-        r"teacher's, \(6, 3, 2, 2\), but got \(6, 3, 1, 1\)",
-    ):
-        full(
-            [branches[0]._replace(feat=torch.rand(N, C, 1, 1)), *branches[1:]],
-            **teacher,
-        )
-    with pytest.raises(ValueError, match='Branch 1 has no feature, but'):
-        full(
-            [branches[0], branches[1]._replace(feat=None), branches[2]],
-            **teacher,
-        )
-    with pytest.raises(ValueError, match='Branch 0 has a classifier, but'):
-        build(feat_loss=MSE)(branches, feat_T=teacher['feat_T'])
-
-
-def test_a_loss_that_is_not_a_scalar_is_named():
-    branches, teacher = data()
-    loss = build(logit_loss=dict(KL, reduction='none'))
-    with pytest.raises(
-        ValueError,
-        match=r'Branch 0: logit_loss should return a scalar, but '
-        r'KLDivergence returns a tensor of shape \(6, 5\)',
-    ):
-        loss(branches, preds_T=teacher['preds_T'])
+def test_plain_loss_of_pytorch():
+    branches, given = data()
+    branches = [Branch(branch.feat) for branch in branches]
+    ours = build(feat_loss=nn.MSELoss())(branches, **given)
+    assert torch.equal(ours, build(feat_loss=MSE)(branches, **given))
 
 
 def proportional(losses, previous):
@@ -526,43 +252,56 @@ def test_wrong_update(arguments, error, message):
         loss.update_weights(*arguments)
 
 
-@pytest.mark.parametrize(
-    'cfg',
-    ['KLDivergence', nn.MSELoss, nn.functional.mse_loss, ['KLDivergence'] * L],
-)
-def test_loss_that_is_no_config(cfg):
-    with pytest.raises(TypeError, match=r'logit_loss should be the config of'):
-        build(logit_loss=cfg)
+def forward_with(loss, values):
+    """A forward whose losses of the branches are known."""
+    feats = [torch.full((1, 1, 1, 1), value**0.5) for value in values]
+    loss([Branch(feat) for feat in feats], feat_T=torch.zeros(1, 1, 1, 1))
 
 
-def test_plain_loss_of_pytorch():
-    branches, given = data()
-    branches = [Branch(branch.feat) for branch in branches]
-    ours = build(feat_loss=nn.MSELoss())(branches, **given)
-    assert torch.equal(ours, build(feat_loss=MSE)(branches, **given))
+def test_all_forwards_of_an_iteration_count():
+    """As in AutoSlim, where each subnet runs the loss."""
+    loss = build(feat_loss=nn.MSELoss())
+    for values in ([1.0, 4.0, 9.0], [9.0, 4.0, 1.0], [2.0, 1.0, 8.0]):
+        forward_with(loss, values)
+    torch.testing.assert_close(
+        loss.last_losses['feat'], torch.tensor([2.0, 1.0, 8.0])
+    )
+    # The means, 4, 3 and 6, are one iteration.
+    collected = loss.collect_losses()
+    torch.testing.assert_close(collected['feat'], torch.tensor([4.0, 3, 6]))
+    forward_with(loss, [2.0, 5.0, 8.0])
+    loss.collect_losses()
+    torch.testing.assert_close(
+        loss.allocation['feat'].pending, torch.tensor([6.0, 8, 14, 2, 0])
+    )
+    loss.update_weights(proportional, ema_decay=0)
+    torch.testing.assert_close(
+        loss.allocation['feat'].weights, torch.tensor([9.0, 12, 21]) / 14
+    )
 
 
-@pytest.mark.parametrize(
-    'wrong, found',
-    [
-        (lambda branches: [b.logits for b in branches], 'a list with Tensor'),
-        (lambda branches: branches[0].logits, 'a Tensor with Tensor'),
-        (lambda branches: branches[0], 'a Branch with Tensor'),
-        (lambda branches: [tuple(b) for b in branches], 'a list with tuple'),
-    ],
-)
-def test_branches_that_are_none(wrong, found):
-    branches, given = data()
-    with pytest.raises(TypeError, match=f'branches should be .*{found}$'):
-        build(logit_loss=KL)(wrong(branches), **given)
+def test_an_iteration_is_collected_once():
+    loss = build(feat_loss=nn.MSELoss())
+    forward_with(loss, [1.0, 2.0, 3.0])
+    assert list(loss.collect_losses()) == ['feat']
+    assert loss.collect_losses() == {}
+    assert loss.allocation['feat'].pending[-2] == 1
+    # A forward in eval mode is not one of the training.
+    loss.eval()
+    forward_with(loss, [1.0, 2.0, 3.0])
+    assert loss.take_losses() == {}
+    # What was not collected is forgotten by a reset.
+    loss.train()
+    forward_with(loss, [1.0, 2.0, 3.0])
+    loss.reset()
+    assert loss.take_losses() == {}
 
 
-@pytest.mark.parametrize('name', ['preds_T', 'feat_T'])
-def test_teacher_that_gives_several_outputs(name):
-    branches, given = data()
-    given[name] = (given[name],)
-    with pytest.raises(
-        TypeError,
-        match=f'{name} should be a tensor, but got a tuple; .* data_idx',
-    ):
-        build(logit_loss=KL, feat_loss=MSE)(branches, **given)
+def test_losses_that_are_not_finite_are_counted():
+    loss = build(logit_loss=KL, feat_loss=nn.MSELoss())
+    branches, given = data(torch.float32)
+    given['feat_T'] = given['feat_T'] * float('inf')
+    loss(branches, **given)
+    loss.collect_losses()
+    loss.update_weights(proportional)
+    assert loss.num_nonfinite == 1

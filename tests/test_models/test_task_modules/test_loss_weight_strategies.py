@@ -11,6 +11,9 @@ from mmdskd.models import (
     SoftmaxStrategy,
     UniformStrategy,
 )
+from mmdskd.models.task_modules.loss_weight_strategies.build import (
+    build_strategies,
+)
 from mmdskd.registry import TASK_UTILS
 
 LOSSES = torch.tensor([1.0, 3.0])
@@ -113,3 +116,53 @@ def test_all_are_registered_by_name():
     ).items():
         assert TASK_UTILS.get(name) is strategy
         assert issubclass(strategy, BaseLossWeightStrategy)
+
+
+@pytest.mark.parametrize(
+    'cfg, error, message',
+    [
+        (
+            'sofmax',
+            KeyError,
+            "'sofmax' is not a weighting strategy: choose one of .*dwa, "
+            'inverse, proportional, softmax.*uniform',
+        ),
+        (dict(logits='softmax'), KeyError, r"keys \['logits'\]"),
+        (
+            dict(type='softmax', temperature=0),
+            ValueError,
+            'temperature should be > 0',
+        ),
+        (
+            'MultiModuleOutputsRecorder',
+            KeyError,
+            "'MultiModuleOutputsRecorder' is not a weighting strategy",
+        ),
+        (dict(type=UniformStrategy, scale=2), TypeError, 'takes no arguments'),
+        (
+            dict(type=dict),
+            TypeError,
+            'strategy should be a BaseLossWeightStrategy',
+        ),
+        (
+            UniformStrategy,
+            TypeError,
+            'a name, a config or a BaseLossWeightStrategy, but got <class',
+        ),
+        (None, TypeError, 'but got None'),
+    ],
+)
+def test_what_is_no_strategy(cfg, error, message):
+    with pytest.raises(error, match=message):
+        build_strategies(cfg)
+
+
+def test_strategies_may_be_objects():
+    mine = UniformStrategy()
+    strategies = build_strategies(mine)
+    assert set(strategies) == {'logit', 'feat', 'label'}
+    assert all(strategy is mine for strategy in strategies.values())
+    strategies = build_strategies(dict(logit='dwa', feat=mine))
+    assert isinstance(strategies['logit'], DWAStrategy)
+    assert strategies['feat'] is mine
+    assert isinstance(strategies['label'], UniformStrategy)

@@ -107,12 +107,14 @@ def test_wrong_sources(sources, error, message):
 def test_module_that_is_not_run_is_named_with_those_that_were():
     model = Net()
     recorder = recorder_of(model, 'a', 'd', 'b')
-    with pytest.raises(
-        RuntimeError,
-        match=r"'d' did not run.*of its sources, \['a', 'b'\] did run",
+    with (
+        pytest.raises(
+            RuntimeError,
+            match=r"'d' did not run.*of its sources, \['a', 'b'\] did run",
+        ),
+        recorder,
     ):
-        with recorder:
-            model(torch.ones(1, 5))
+        model(torch.ones(1, 5))
     assert recorder.data_buffer == []
 
 
@@ -128,11 +130,14 @@ def test_module_that_runs_twice_is_named():
 def test_output_that_changes_in_place_is_named():
     block = CIFARResNet(8, stem_channels=4, stage_channels=(4, 4, 4))
     recorder = recorder_of(block, 'layer1', 'layer2.0.bn2')
-    with pytest.raises(
-        RuntimeError, match="The output of 'layer2.0.bn2' was changed in place"
+    with (
+        pytest.raises(
+            RuntimeError,
+            match="The output of 'layer2.0.bn2' was changed in place",
+        ),
+        recorder,
     ):
-        with recorder:
-            block(torch.rand(2, 3, 8, 8))
+        block(torch.rand(2, 3, 8, 8))
     assert recorder.data_buffer == []
 
 

@@ -1,3 +1,5 @@
+"""The base class of the rules that weight the branches."""
+
 from abc import ABCMeta, abstractmethod
 
 import torch

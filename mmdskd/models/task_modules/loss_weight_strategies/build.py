@@ -1,12 +1,13 @@
+"""Build the strategies of the terms from a config."""
+
 from typing import Union
 
-from mmdskd.models import BaseLossWeightStrategy
 from mmdskd.registry import TASK_UTILS
 
+from ...losses.terms import TERMS
+from .base_strategy import BaseLossWeightStrategy
+
 StrategyConfig = Union[str, dict, BaseLossWeightStrategy]
-
-
-TERMS = ('logit', 'feat', 'label')
 
 
 def build_strategies(cfg: StrategyConfig) -> dict[str, BaseLossWeightStrategy]:
@@ -23,16 +24,17 @@ def build_strategies(cfg: StrategyConfig) -> dict[str, BaseLossWeightStrategy]:
         KeyError: If there is no strategy of that name, or no such term.
         TypeError: If what is named is not a strategy.
     """
+    terms = [term.name for term in TERMS]
     if not isinstance(cfg, dict) or 'type' in cfg:
-        return {term: _build_strategy(cfg) for term in TERMS}
-    unknown = sorted(set(cfg) - set(TERMS))
+        return {term: _build_strategy(cfg) for term in terms}
+    unknown = sorted(set(cfg) - set(terms))
     if unknown:
         raise KeyError(
             f'strategy should be a name, a config with a type, or '
-            f'a dict by term ({", ".join(TERMS)}), but got the '
+            f'a dict by term ({", ".join(terms)}), but got the '
             f'keys {unknown}'
         )
-    return {term: _build_strategy(cfg.get(term, 'uniform')) for term in TERMS}
+    return {term: _build_strategy(cfg.get(term, 'uniform')) for term in terms}
 
 
 def _build_strategy(cfg: StrategyConfig) -> BaseLossWeightStrategy:

@@ -1,3 +1,5 @@
+"""Weights by the speed at which the losses fall."""
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS

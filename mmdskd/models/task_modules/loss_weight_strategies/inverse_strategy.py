@@ -1,3 +1,5 @@
+"""Weights by the inverse of the losses."""
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS

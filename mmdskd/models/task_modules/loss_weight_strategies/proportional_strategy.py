@@ -1,3 +1,5 @@
+"""Weights in proportion to the losses."""
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS

@@ -1,3 +1,5 @@
+"""Weights by a softmax over the losses."""
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS

@@ -1,3 +1,5 @@
+"""Equal weights."""
+
 import torch
 from torch import Tensor
 

@@ -1,6 +1,9 @@
+"""Record the outputs of several modules of a model."""
+
 import difflib
 from collections.abc import Sequence
 from functools import partial
+from types import TracebackType
 from typing import Any, Optional
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
@@ -176,7 +179,12 @@ class MultiModuleOutputsRecorder(BaseRecorder):
         super().__enter__()
         self._recording = True
 
-    def __exit__(self, exc_type, exc_value, traceback) -> None:
+    def __exit__(
+        self,
+        exc_type: Optional[type[BaseException]],
+        exc_value: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
         """Stop recording and put the outputs in the order of ``sources``.
 
         Raises:

@@ -1,0 +1,63 @@
+"""What the log says of the losses and weights of the branches."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmdskd.models import DSKDLoss
+
+from .distillation_parts import log_prefix
+
+
+class LossLog:
+    """Losses and weights of the branches, until they are logged.
+
+    It keeps sums, so it does not grow if nobody reads it.
+
+    Args:
+        losses (dict[str, DSKDLoss]): The losses by name.
+        with_ramp (bool): Whether the factor on the whole is logged, too.
+    """
+
+    def __init__(self, losses: Mapping[str, DSKDLoss], with_ramp: bool):
+        self._losses = losses
+        self._with_ramp = with_ramp
+        # Per loss and term: sum over the iterations, and their number.
+        self._sums: dict[tuple[str, str], tuple[Tensor, int]] = dict()
+
+    def add(self, name: str, means: Mapping[str, Tensor]) -> None:
+        """Add an iteration of a loss.
+
+        Args:
+            name (str): Name of the loss.
+            means (dict[str, Tensor]): What it has collected, per term (L, ).
+        """
+        for term, mean in means.items():
+            total, count = self._sums.get((name, term), (0, 0))
+            self._sums[name, term] = (total + mean, count + 1)
+
+    def read(self) -> tuple[dict[str, float], float]:
+        """Read all of it, in one transfer from the device, and forget it.
+
+        Returns:
+            tuple[dict[str, float], float]: Scalars by their key in the log,
+            the losses as means since the last reading; and how many losses
+            were not finite since the start of training.
+        """
+        scalars: dict[str, Tensor] = dict()
+        for name, loss in self._losses.items():
+            prefix = log_prefix(name)
+            for term, allocation in loss.allocation.items():
+                if (name, term) in self._sums:
+                    total, count = self._sums[name, term]
+                    for i, mean in enumerate(total / count):
+                        scalars[f'{prefix}.{term}_{i}'] = mean
+                for i, weight in enumerate(allocation.weights):
+                    scalars[f'{prefix}.weight_{term}_{i}'] = weight
+            if self._with_ramp:
+                scalars[f'{prefix}.ramp'] = loss.ramp
+        self._sums.clear()
+        counts = [loss.num_nonfinite for loss in self._losses.values()]
+        values = torch.stack([*scalars.values(), *counts]).tolist()
+        return dict(zip(scalars, values)), sum(values[len(scalars) :])

@@ -1,0 +1,150 @@
+import importlib
+import inspect
+import sys
+import threading
+import zipfile
+
+import pytest
+
+from mmdskd.compat import on_import
+from mmdskd.compat.on_import import when_import_fails, when_imported
+
+SOURCE = 'import time\ntime.sleep({seconds})\nVALUE = [1]\n'
+PLAIN = SOURCE.format(seconds=0)
+
+
+@pytest.fixture(autouse=True)
+def own_patches(monkeypatch):
+    """Forget the patches of a test, and what it imported."""
+    monkeypatch.setattr(on_import, '_patches', on_import._patches.copy())
+    monkeypatch.setattr(
+        on_import, '_error_handlers', on_import._error_handlers.copy()
+    )
+    yield
+    for name in list(sys.modules):
+        if name.partition('.')[0] == 'house':
+            del sys.modules[name]
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write the module ``house.door``."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / 'house').mkdir()
+    (tmp_path / 'house' / '__init__.py').touch()
+
+    def write(source=PLAIN):
+        (tmp_path / 'house' / 'door.py').write_text(source)
+
+    return write
+
+
+def add_two(module):
+    module.VALUE.append(2)
+
+
+def test_later_import(write):
+    write()
+    when_imported('house.door', add_two)
+    assert 'house' not in sys.modules
+    from house import door
+
+    assert door.VALUE == [1, 2]
+
+
+def test_import_before(write):
+    write()
+    from house import door
+
+    when_imported('house.door', add_two)
+    assert door.VALUE == [1, 2]
+
+
+def test_patches_run_in_order_and_each_once(write):
+    write()
+    when_imported('house.door', add_two)
+    when_imported('house.door', lambda module: module.VALUE.append(3))
+    when_imported('house.door', add_two)
+    assert importlib.import_module('house.door').VALUE == [1, 2, 3]
+
+
+def test_second_import_and_reload(write):
+    write()
+    when_imported('house.door', add_two)
+    door = importlib.import_module('house.door')
+    del sys.modules['house.door']
+    again = importlib.import_module('house.door')
+    assert again is not door and again.VALUE == [1, 2]
+    assert importlib.reload(again).VALUE == [1, 2]
+
+
+def test_the_module_looks_as_if_imported_without_patches(write):
+    write()
+    when_imported('house.door', add_two)
+    door = importlib.import_module('house.door')
+    loader = importlib.machinery.SourceFileLoader
+    assert type(door.__loader__) is type(door.__spec__.loader) is loader
+    assert inspect.getsource(door) == PLAIN
+
+
+def test_modules_of_an_archive_are_patched_one_by_one(tmp_path, monkeypatch):
+    """They share one loader."""
+    with zipfile.ZipFile(tmp_path / 'house.zip', 'w') as archive:
+        archive.writestr('house/__init__.py', '')
+        for name in ('door', 'window'):
+            archive.writestr(f'house/{name}.py', PLAIN)
+    monkeypatch.syspath_prepend(str(tmp_path / 'house.zip'))
+    when_imported('house.door', add_two)
+    from house import door, window
+
+    assert door.VALUE == [1, 2] and window.VALUE == [1]
+
+
+def test_missing_module(write):
+    when_imported('house.no_such_module', add_two)
+    with pytest.raises(
+        ModuleNotFoundError, match="No module named 'house.no_such_module'"
+    ):
+        importlib.import_module('house.no_such_module')
+
+
+def test_errors_of_a_patch_end_the_import(write):
+    write()
+
+    def fail(module):
+        raise ValueError('no key')
+
+    when_imported('house.door', fail)
+    with pytest.raises(ValueError, match='no key'):
+        importlib.import_module('house.door')
+    assert 'house.door' not in sys.modules
+
+
+def test_import_in_another_thread(write):
+    """It has begun when the patch is handed in, and ends later."""
+    write('import house\n' + SOURCE.format(seconds=0.3) + 'DONE = True\n')
+    thread = threading.Thread(
+        target=importlib.import_module, args=('house.door',)
+    )
+    thread.start()
+    while 'house.door' not in sys.modules:
+        pass
+    seen = []
+    when_imported('house.door', lambda module: seen.append(module.DONE))
+    thread.join()
+    # It may have been patched by both threads.
+    assert seen and all(seen)
+
+
+def test_error_handler(write):
+    write('raise ValueError("no key")')
+
+    def handle(error):
+        raise ImportError(f'locked: {error}') from error
+
+    when_import_fails('house.door', handle)
+    with pytest.raises(ImportError, match='locked: no key'):
+        importlib.import_module('house.door')
+    when_import_fails('house.door', lambda error: None)
+    with pytest.raises(ValueError, match='no key'):
+        importlib.import_module('house.door')

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from networks import ChannelsLast, vit
+from torch import nn
+
+from mmdskd.pairing.recorded_forward import record_forward
+
+SHAPE = (3, 16, 16)
+
+
+class Odd(ChannelsLast):
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.Linear(3, 3)
+        self.twice = nn.Identity()
+        self.spoilt = nn.Identity()
+
+    def forward(self, x):
+        x = self.spoilt(self.twice(self.twice(x)) * 2)
+        x += 1
+        return super().forward(x)
+
+
+def test_outputs_of_the_modules():
+    network = Odd()
+    run = record_forward(network, SHAPE, 'network')
+    assert 'idle' not in run.outputs and '' not in run.outputs
+    assert run.outputs['twice'] is None
+    assert run.changed == {'spoilt'}
+    assert run.outputs['stages.0'].shape == (2, 8, 8, 4)
+    # From the inside out, and in the order of running.
+    names = list(run.outputs)
+    assert names.index('stages.0.2') < names.index('stages.0')
+    assert names.index('stages.0') < names.index('stages.1')
+    assert names[-1] == 'fc'
+    assert run.output is run.outputs['fc']
+    assert not run.output.requires_grad
+
+
+def test_activations_are_not_in_place():
+    run = record_forward(ChannelsLast(), SHAPE, 'network')
+    assert run.outputs['stages.0.0'].min() < 0
+    assert run.outputs['stages.0.1'].min() == 0
+
+
+def test_leaves_the_network_as_it_was():
+    network = ChannelsLast()
+    network.norm.eval()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    rng = torch.get_rng_state()
+    record_forward(network, SHAPE, 'network')
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert network.training and not network.norm.training
+    assert network.stages[0][1].inplace
+    assert not any(m._forward_hooks for m in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_images_that_do_not_fit():
+    network = vit()
+    with pytest.raises(
+        RuntimeError,
+        match=r'the student, a ImageClassifier, does not run on images of '
+        r'shape \(1, 32, 32\) \(.*\). Is this the shape of its images',
+    ):
+        record_forward(network, (1, 32, 32), 'the student')
+    assert network.training
+    assert not any(m._forward_hooks for m in network.modules())
