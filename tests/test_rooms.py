@@ -130,10 +130,8 @@ LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
         'branch_table',
         'convert_kd_ckpt_to_student',
         'convert_kd_zoo_ckpt',
-        'demo',
         'exit_curve',
         'loss_table',
-        'plot_dskd',
     )
 )
 

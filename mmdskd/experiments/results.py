@@ -14,7 +14,8 @@ from .recipe import read_recipe
 # kd_resnet56_resnet20_1xb64_cifar100; finetune_resnet20-l1_1xb64_cifar100, of
 # a method without a teacher; or resnet20_1xb64_cifar100, trained plainly
 NAME = re.compile(
-    r'((?P<method>[^_]+)_((?P<teacher>[^_]+)_)?)?'
+    r'((?P<alone>(dskd-self|finetune|prune)(-[^_]+)?)_'
+    r'|(?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
     r'(?P<student>[^_].*)_\d+xb\d+_(?P<data>[^_]+)'
 )
 SHOWN_SETTINGS = 5
@@ -52,7 +53,7 @@ class Result(NamedTuple):
             return dict(data='-', method=self.config, teacher='-', student='-')
         return dict(
             data=match['data'],
-            method=match['method'] or 'vanilla',
+            method=match['alone'] or match['method'] or 'vanilla',
             teacher=match['teacher'] or '-',
             student=match['student'],
         )

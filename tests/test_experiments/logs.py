@@ -15,7 +15,7 @@ KD = 'kd_resnet20_resnet8-thin_1xb64_digits'
 def write_log(run: Path, lines, start=START) -> Path:
     """Write the log of a session."""
     path = run / start / 'vis_data/scalars.json'
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
     return path
 
@@ -63,3 +63,37 @@ def write_run_of_project(run, seed, last, **options):
     top1 = [50.0] * (cfg.train_cfg.max_epochs - 1) + [last]
     write_session(run, top1, **cfg.to_dict())
     cfg.dump(run / f'{KD}.py')
+
+
+def write_dskd_run(run, top1, losses=(), offset=0.0):
+    """Write a log of 4 epochs of 6 iterations, logged after the fifth, with
+    losses and weights of 2 branches in the given terms of each DSKDLoss."""
+    lines = []
+    for epoch in range(1, 5):
+        line = train_line(6 * epoch - 1, epoch)
+        for loss, terms in losses:
+            for i, term in enumerate(terms):
+                for j in range(2):
+                    value = 1 + epoch + 10 * i + 100 * j + offset
+                    line[f'{loss}.{term}_{j}'] = value
+                    line[f'{loss}.weight_{term}_{j}'] = value / 1000
+        lines += [line, val_line(epoch, top1 + epoch)]
+    write_log(run, lines)
+    return run
+
+
+def write_recorder_config(run):
+    """Leave a config beside the log that tells where the branches attach."""
+    distiller = dict(
+        student_recorders=dict(
+            shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
+        ),
+        loss_forward_mappings=dict(
+            loss_dskd=dict(
+                branches=dict(from_student=True, recorder='shallow')
+            )
+        ),
+    )
+    Config(dict(model=dict(distiller=distiller))).dump(
+        run / START / 'vis_data/config.py'
+    )
