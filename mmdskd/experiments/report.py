@@ -19,7 +19,7 @@ from .curves import (
     read_sources,
 )
 from .run_log import RunLog
-from .schematic import branch_colors, draw_schematic
+from .schematic import Color, branch_colors, draw_schematic
 
 METHOD_COLORS = (
     '#7f7f7f',
@@ -34,7 +34,6 @@ METHOD_COLORS = (
     '#ff7f0e',
 )
 TEACHER_COLOR = '#222222'
-Color = Union[str, tuple[float, ...]]
 
 
 def plot_curve(

@@ -12,9 +12,9 @@ from typing import Optional
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
-from torch import nn
 
 from mmdskd.cli import parse_options
 from mmdskd.export.student_weights import CONFIG_NAME, student_path
@@ -226,7 +226,7 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(folder.with_name(f'{folder.name}.{number}'))
 
 
-def build_network(cfg: Config) -> nn.Module:
+def build_network(cfg: Config) -> BaseModel:
     """Build the network of a plain config, without its weights."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     with warnings.catch_warnings():
