@@ -36,6 +36,21 @@ def test_table_json_and_readme(run_tool, readme, capsys):
     assert '| 70.00 / 75.00 (1 seed) |' in readme.read_text()
 
 
+def test_other_metric(run_tool, readme):
+    with pytest.raises(
+        SystemExit,
+        match='^ValueError: none of the 1 runs in work_dirs/run can be used\n'
+        r'Left out \(1\):\n'
+        "  work_dirs/run: its validations have no 'accuracy/top5', but ",
+    ):
+        run_tool(
+            'misc/collect_results.py',
+            'work_dirs/run',
+            '--metric',
+            'accuracy/top5',
+        )
+
+
 def test_unwritable_json_leaves_the_readme(run_tool, readme):
     with pytest.raises(
         SystemExit, match='^FileNotFoundError: .*No such file.*nowhere'
