@@ -19,35 +19,34 @@ TOP1 = dict(teacher=90.0, student=80.0, kd=82.0, dskd=85.0)
 
 
 def test_carry_out(plan, tmp_path, monkeypatch, capsys):
-    """What is finished counts, also of a seed that is not asked for."""
+    """A second seed comes on top, and stays when it is not asked for."""
 
     def command(run):
-        trainings.train(run, TOP1[run.method])
-        trained.append(run.method)
+        trainings.train(run, TOP1[run.method] + run.seed)
+        trained.append((run.seed, run.method))
         return [sys.executable, '-c', '']
 
     monkeypatch.setattr(TrainingRun, 'command', command)
     monkeypatch.setattr(
         Progress, 'watch', lambda self, run, child: child.wait()
     )
-    other = plan().runs(1)[0]
-    other.prepare()
-    trainings.train(other, 91.0)
-    other.finish()
-    for earlier in ('', ' (finished earlier)'):
+    runs = [(seed, method) for seed in (0, 1) for method in TOP1]
+    for seeds, new in ((1, runs[:4]), (2, runs[4:]), (1, [])):
         trained = []
-        results = carry_out(plan(), 1)
-        assert trained == ([] if earlier else list(TOP1))
+        results = carry_out(plan(), seeds)
+        assert trained == new
+        asked = runs[: 4 * seeds]
         assert capsys.readouterr().out.splitlines() == [
-            f'[{number}/4] seed 0 {method}: top-1 {top1:.2f} % in 1:00'
-            f'{earlier}'
-            for number, (method, top1) in enumerate(TOP1.items(), 1)
+            f'[{number}/{len(asked)}] seed {run[0]} {run[1]}: top-1 '
+            f'{TOP1[run[1]] + run[0]:.2f} % in 1:00'
+            + ('' if run in new else ' (finished earlier)')
+            for number, run in enumerate(asked, 1)
         ]
     assert results == json.loads((tmp_path / 'results.json').read_text())
     assert [
         (result['seed'], result['method'], result['accuracy_top1'])
         for result in results
-    ] == [*((0, *item) for item in TOP1.items()), (1, 'teacher', 91.0)]
+    ] == [(seed, method, TOP1[method] + seed) for seed, method in runs]
     assert (tmp_path / 'report.png').read_bytes().startswith(b'\x89PNG')
 
 

@@ -138,6 +138,7 @@ def wait_for(path, process):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # nine processes, on a machine that may be busy
 def test_interrupted_demo_goes_on(tmp_path):
     first = call(tmp_path)
     seed_dir = tmp_path / 'demo/seed0'
@@ -196,12 +197,3 @@ def test_interrupted_demo_goes_on(tmp_path):
     assert (
         json.loads(path.read_text())['accuracy/top1'] == dskd['accuracy_top1']
     )
-
-    # Another seed comes on top, and stays when it is not asked for.
-    for seeds in ('2', '1'):
-        more = call(tmp_path, '--seeds', seeds)
-        out = more.communicate()[0]
-        assert more.returncode == 0
-        assert '2 seeds' in out
-        results = json.loads((tmp_path / 'demo/results.json').read_text())
-        assert [result['seed'] for result in results] == [0] * 4 + [1] * 4
