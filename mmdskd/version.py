@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Optional
 
 __version__ = '0.1.0'
-# Releases of torch that mmdskd was tested on; requirements/*.txt have them, too.
+# Releases of torch that mmdskd was tested on, as in requirements/*.txt.
 MIN_TORCH = '1.13'
 MAX_TORCH = '2.14'
 

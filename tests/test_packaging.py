@@ -19,13 +19,19 @@ PACKED = (
     'docs',
     'tools',
     'requirements',
+    'resources',
+    'tests',
     'setup.py',
     'pyproject.toml',
     'MANIFEST.in',
     'Makefile',
     'model-index.yml',
-    'README.md',
+    'CHANGELOG.md',
+    'CITATION.cff',
+    'CONTRIBUTING.md',
     'LICENSE',
+    'README.md',
+    'SECURITY.md',
 )
 LOAD_CONFIGS = """
 import site
@@ -122,14 +128,13 @@ def test_wheel_holds_all_files(wheel, source):
             for path in (source / folder).rglob(pattern)
         }
         assert files and files <= packed
-    if (source / 'mmdskd/py.typed').exists():
-        assert 'mmdskd/py.typed' in packed
+    assert 'mmdskd/py.typed' in packed
     assert 'mmdskd/.mim/model-index.yml' in packed
     assert not any('__pycache__' in name for name in packed)
 
 
 @pytest.mark.slow
-def test_source_archive_holds_what_tests_read(source, tmp_path):
+def test_source_archive_holds_all_files(source, tmp_path):
     subprocess.run(
         [
             sys.executable,
@@ -145,7 +150,13 @@ def test_source_archive_holds_what_tests_read(source, tmp_path):
     (archive,) = tmp_path.iterdir()
     with tarfile.open(archive) as file:
         names = {name.partition('/')[2] for name in file.getnames()}
-    assert {'docs/branches.md', 'Makefile', 'configs/dskd/README.md'} <= names
+    files = {
+        path.relative_to(source).as_posix()
+        for name in PACKED
+        for path in (source / name, *(source / name).rglob('*'))
+        if path.is_file() and not {'.mim', '__pycache__'} & set(path.parts)
+    }
+    assert files and files <= names
 
 
 def test_wheel_forces_no_mmcv(wheel):

@@ -116,13 +116,8 @@ def test_no_circle():
 
 
 # What does not hold yet. One that does is an error, and leaves the list.
-LONG = (
-    'mmdskd/datasets/tiny_imagenet.py',
-    'mmdskd/models/algorithms/frozen_teacher_distill.py',
-    'mmdskd/models/architectures/classifiers/multi_exit_classifier.py',
-    'tools/misc/loss_table.py',
-)
-LOADED_BY_PATH = ('tests/test_compat/test_on_import.py',) + tuple(
+LONG = ('tools/misc/loss_table.py',)
+LOADED_BY_PATH = tuple(
     f'tests/test_tools/test_{name}.py'
     for name in (
         'benchmark_data',

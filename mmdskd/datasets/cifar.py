@@ -1,3 +1,5 @@
+"""CIFAR of MMPretrain, with errors that name the files."""
+
 import os
 import os.path as osp
 import socket
@@ -10,7 +12,7 @@ from mmpretrain.datasets.utils import check_md5
 from mmdskd.registry import DATASETS
 
 
-class _NamesBadFiles:
+class _NamesBadFiles(datasets.CIFAR10):
     """Makes MMPretrain's CIFAR tell which files keep it from loading.
 
     MMPretrain checks the files by their MD5 before it reads them, and if one
@@ -60,7 +62,7 @@ class _NamesBadFiles:
 
 
 @DATASETS.register_module()
-class CIFAR10(_NamesBadFiles, datasets.CIFAR10):
+class CIFAR10(_NamesBadFiles):
     """MMPretrain's CIFAR-10, with errors that name the files.
 
     Args:

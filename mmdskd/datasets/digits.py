@@ -1,3 +1,5 @@
+"""The handwritten digits of scikit-learn."""
+
 from typing import Any
 
 import numpy as np

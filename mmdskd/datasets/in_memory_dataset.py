@@ -1,3 +1,5 @@
+"""Data sets whose images stay in memory."""
+
 import random
 from collections.abc import Sequence
 from typing import Any, Union
@@ -97,7 +99,7 @@ class InMemoryDataset(Dataset):
                 'dataset should be the config of a data set, or a BaseDataset'
                 f' of MMEngine or one of its wrappers, but got {dataset!r}.'
             )
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -302,11 +304,11 @@ def _make_sample(gt_label: Tensor, sample_idx: int) -> DataSample:
 
 def _random_states() -> list:
     """Return the states of all generators that transforms draw from."""
-    name, keys, *rest = np.random.get_state()
     return [
         random.getstate(),
-        name,
-        keys.tobytes(),
-        rest,
+        [
+            part.tolist() if isinstance(part, np.ndarray) else part
+            for part in np.random.get_state()
+        ],
         torch.get_rng_state().tolist(),
     ]

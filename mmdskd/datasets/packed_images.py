@@ -1,3 +1,5 @@
+"""Images and their labels in one file."""
+
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,8 +1,7 @@
-import os
-import re
-from collections.abc import Iterator
+"""Tiny-ImageNet, from its folder or from packed images."""
+
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import mmcv
 import numpy as np
@@ -10,9 +9,14 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from mmdskd.registry import DATASETS
-from mmdskd.utils.text import shorten
 
 from .packed_images import PackedImages
+from .tiny_imagenet_folder import (
+    BASE_FOLDER,
+    URL,
+    TinyImageNetFolder,
+    make_error,
+)
 
 # The marker with which a JPEG ends.
 JPEG_END = b'\xff\xd9'
@@ -73,10 +77,10 @@ class TinyImageNet(BaseDataset):
         ...     sampler=dict(type='DefaultSampler', shuffle=False))
     """
 
-    url = 'http://cs231n.stanford.edu/tiny-imagenet-200.zip'
+    url = URL
     # Published by other loaders of these data, for example Avalanche's.
     zip_md5 = '90528d7ca1a48142e341f4ef8d21d0de'
-    base_folder = 'tiny-imagenet-200'
+    base_folder = BASE_FOLDER
     img_shape = (64, 64, 3)
     num_classes = 200
     num_images = {'train': 100000, 'val': 10000}
@@ -95,7 +99,7 @@ class TinyImageNet(BaseDataset):
             )
         self.split = split
         self.check_complete = check_complete
-        self.packed = None
+        self.packed: Optional[PackedImages] = None
         super().__init__(ann_file='', data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -115,23 +119,25 @@ class TinyImageNet(BaseDataset):
                 'pipeline should be without LoadImageFromFile, '
                 'as the images of TinyImageNet come loaded.'
             )
-        root = self._find_root()
-        labels = self._read_labels(root / 'wnids.txt')
-        self._metainfo.setdefault(
-            'classes', self._read_names(root / 'words.txt', labels)
+        folder = TinyImageNetFolder(
+            self.data_root,
+            self.num_classes,
+            self.num_images['train'] // self.num_classes,
+            self.check_complete,
         )
-        source = root / f'{self.split}.npy'
+        self._metainfo.setdefault('classes', folder.read_class_names())
+        source = folder.path / f'{self.split}.npy'
         if source.is_file():
-            data_list = self._list_packed(source, len(labels))
+            data_list = self._list_packed(source, len(folder.labels))
         else:
-            source = root / self.split
-            list_images = dict(train=self._list_train, val=self._list_val)
-            data_list = list_images[self.split](source, labels)
+            source = folder.path / self.split
+            list_images = dict(train=folder.list_train, val=folder.list_val)
+            data_list = list_images[self.split]()
         expected = self.num_images[self.split]
         if not data_list or (
             self.check_complete and (len(data_list) != expected)
         ):
-            raise self._error(
+            raise make_error(
                 f'{source} should hold {expected:,} images, '
                 f'but holds {len(data_list):,}.'
             )
@@ -166,7 +172,7 @@ class TinyImageNet(BaseDataset):
             return self.packed[data_info['img_index']]
         path = Path(data_info['img_path'])
         if not path.is_file():
-            raise self._error(
+            raise make_error(
                 f'{path} should be an image, but is missing.',
                 FileNotFoundError,
             )
@@ -179,7 +185,7 @@ class TinyImageNet(BaseDataset):
             found = 'can not be decoded'
             if img is not None:
                 found = f'has the shape {img.shape}'
-            raise self._error(
+            raise make_error(
                 f'{path} should be a JPEG image of the shape '
                 f'{self.img_shape}, but {found} ({len(content):,} bytes).'
             )
@@ -194,68 +200,17 @@ class TinyImageNet(BaseDataset):
         source = self.packed.path if self.packed else self.data_root
         return [f'Split: \t{self.split}', f'Images from: \t{source}']
 
-    def _find_root(self) -> Path:
-        """Find the folder: ``data_root``, or one in it."""
-        given = Path(self.data_root).expanduser()
-        for root in (given, given / self.base_folder):
-            if (root / 'wnids.txt').is_file():
-                return root
-        found = 'does not exist'
-        if given.is_dir():
-            found = f'holds {shorten(sorted(os.listdir(given)))}'
-        raise self._error(
-            f'data_root should be the folder "{self.base_folder}" with '
-            'wnids.txt, words.txt, train and val, or the folder that it is '
-            f'in, but "{given}" {found} (looked from {os.getcwd()}).',
-            FileNotFoundError,
-        )
-
-    def _read_labels(self, path: Path) -> dict[str, int]:
-        """Read the label of each wnid from ``wnids.txt``."""
-        wnids = []
-        for number, wnid in self._read_lines(path):
-            if not re.fullmatch(r'n\d{8}', wnid) or wnid in wnids:
-                raise self._error(
-                    f'{path}, line {number}: should be a WordNet id of its '
-                    f'own, "n" and 8 digits, but is {wnid!r}.'
-                )
-            wnids.append(wnid)
-        if not wnids or (
-            self.check_complete and (len(wnids) != self.num_classes)
-        ):
-            raise self._error(
-                f'{path} should list {self.num_classes} '
-                f'classes, but lists {len(wnids)}.'
-            )
-        return {wnid: label for label, wnid in enumerate(sorted(wnids))}
-
-    def _read_names(
-        self, path: Path, labels: dict[str, int]
-    ) -> tuple[str, ...]:
-        """Read the names of the classes from ``words.txt``."""
-        names = {
-            wnid: name
-            for _, wnid, name in self._read_fields(path, 'wnid TAB names')
-        }
-        missing = [wnid for wnid in labels if wnid not in names]
-        if missing:
-            raise self._error(
-                f'{path} should name all classes of wnids.txt, '
-                f'but has no line for {shorten(missing)}.'
-            )
-        return tuple(names[wnid] for wnid in labels)
-
     def _list_packed(self, path: Path, num_classes: int) -> list[dict]:
         """List the images of ``<split>.npy``."""
-        self.packed = PackedImages(path)
-        if self.packed.img_shape != self.img_shape:
-            raise self._error(
+        self.packed = packed = PackedImages(path)
+        if packed.img_shape != self.img_shape:
+            raise make_error(
                 f'{path} should have images of the shape {self.img_shape}, '
-                f'but theirs is {self.packed.img_shape}.'
+                f'but theirs is {packed.img_shape}.'
             )
-        gt_labels = self.packed.gt_labels.tolist()
+        gt_labels = packed.gt_labels.tolist()
         if max(gt_labels, default=0) >= num_classes:
-            raise self._error(
+            raise make_error(
                 f'{path} should have labels below {num_classes}, the number '
                 f'of classes in wnids.txt, but one is {max(gt_labels)}.'
             )
@@ -263,116 +218,3 @@ class TinyImageNet(BaseDataset):
             dict(img_index=index, gt_label=gt_label)
             for index, gt_label in enumerate(gt_labels)
         ]
-
-    def _list_train(self, folder: Path, labels: dict[str, int]) -> list[dict]:
-        """List the images of ``train``."""
-        images = {
-            wnid: self._list_images(folder / wnid / 'images')
-            for wnid in labels
-        }
-        per_class = self.num_images['train'] // self.num_classes
-        wrong = [
-            f'{wnid} has {len(names)}'
-            for wnid, names in images.items()
-            if not names or (self.check_complete and len(names) != per_class)
-        ]
-        if wrong:
-            raise self._error(
-                f'{folder}/<wnid>/images should hold {per_class} .JPEG files '
-                f'for each class of wnids.txt, but {shorten(wrong)}.'
-            )
-        unknown = [
-            path.name
-            for path in sorted(folder.iterdir())
-            if path.is_dir() and path.name not in labels
-        ]
-        if unknown:
-            raise self._error(
-                f'{folder} should hold a folder for each class of wnids.txt, '
-                f'but also holds {shorten(unknown)}.'
-            )
-        return [
-            dict(
-                img_path=os.path.join(folder, wnid, 'images', name),
-                gt_label=label,
-            )
-            for wnid, label in labels.items()
-            for name in images[wnid]
-        ]
-
-    def _list_val(self, folder: Path, labels: dict[str, int]) -> list[dict]:
-        """List the images of ``val``."""
-        annotations = folder / 'val_annotations.txt'
-        images = self._list_images(folder / 'images')
-        unnamed = set(images)
-        data_list = []
-        for number, name, rest in self._read_fields(
-            annotations, 'file TAB wnid TAB box'
-        ):
-            wnid = rest.split('\t')[0]
-            place = f'{annotations}, line {number}:'
-            if wnid not in labels:
-                raise self._error(
-                    f'{place} the wnid should be one of '
-                    f'wnids.txt, but is {wnid!r}.'
-                )
-            if name not in unnamed:
-                raise self._error(
-                    f'{place} the file should be one of {folder / "images"}, '
-                    f'which holds {len(images):,} .JPEG files, and in no line '
-                    f'before, but is {name!r}.'
-                )
-            unnamed.remove(name)
-            data_list.append(
-                dict(
-                    img_path=os.path.join(folder, 'images', name),
-                    gt_label=labels[wnid],
-                )
-            )
-        if unnamed:
-            raise self._error(
-                f'{annotations} should name all files of {folder / "images"},'
-                f' but has no line for {shorten(sorted(unnamed))}.'
-            )
-        return data_list
-
-    def _list_images(self, folder: Path) -> list[str]:
-        """List the JPEG files of a folder: none if it is missing."""
-        if not folder.is_dir():
-            return []
-        return sorted(
-            name for name in os.listdir(folder) if name.endswith('.JPEG')
-        )
-
-    def _read_fields(
-        self, path: Path, rule: str
-    ) -> Iterator[tuple[int, str, str]]:
-        """Read lines of a file, parted at the first TAB."""
-        for number, line in self._read_lines(path):
-            first, tab, rest = line.partition('\t')
-            if not tab:
-                raise self._error(
-                    f'{path}, line {number}: should be "{rule}"'
-                    f', but is {line[:80]!r}.'
-                )
-            yield number, first, rest
-
-    def _read_lines(self, path: Path) -> Iterator[tuple[int, str]]:
-        """Read the lines of a file with their numbers, from 1 on."""
-        if not path.is_file():
-            raise self._error(
-                f'{path} should be a file, but is missing.', FileNotFoundError
-            )
-        # Bytes that are no text fail where the line is looked at.
-        with open(path, encoding='utf-8', errors='replace') as file:
-            for number, line in enumerate(file, 1):
-                yield number, line.rstrip('\n')
-
-    def _error(
-        self, message: str, kind: type[Exception] = ValueError
-    ) -> Exception:
-        """Make an error that tells where the data are to be had."""
-        return kind(
-            f'{message} Unpack {self.url} into an empty folder, or '
-            'let tools/dataset_converters/tiny_imagenet.py do it.'
-        )

@@ -116,9 +116,7 @@ def make_multi_exit_config(
     """
     from mmpretrain.models import ImageClassifier
 
-    from mmdskd.models.architectures.classifiers.multi_exit_classifier import (
-        check_thresholds,
-    )
+    from mmdskd.models.architectures.classifiers.exits import check_thresholds
 
     check_thresholds(threshold, len(exits.config['sources']))
     student = make_student_config(cfg).to_dict()

@@ -17,10 +17,7 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core.multiarray import _reconstruct, scalar
 except ImportError:  # numpy 1
-    from numpy.core.multiarray import (  # type: ignore[no-redef]
-        _reconstruct,
-        scalar,
-    )
+    from numpy.core.multiarray import _reconstruct, scalar  # type: ignore[no-redef]
 
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 

@@ -121,8 +121,8 @@ class TestDigits(TestCase):
             Digits('val')
 
     def test_without_scikit_learn(self):
-        with mock.patch.dict('sys.modules', {'sklearn.datasets': None}):
-            with self.assertRaisesRegex(
-                ImportError, 'pip install scikit-learn'
-            ):
-                Digits('train')
+        with (
+            mock.patch.dict('sys.modules', {'sklearn.datasets': None}),
+            self.assertRaisesRegex(ImportError, 'pip install scikit-learn'),
+        ):
+            Digits('train')

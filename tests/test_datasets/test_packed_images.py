@@ -67,7 +67,8 @@ def test_writing_again_replaces(path):
         (np.concatenate([IMGS, IMGS]), 'but got 10 and 5'),
         (
             [*IMGS[:4], IMGS[4, :5]],
-            r'should be \(6, 8, 3\) of uint8, but number 5 is \(5, 8, 3\) of uint8',
+            r'should be \(6, 8, 3\) of uint8, but number 5 is '
+            r'\(5, 8, 3\) of uint8',
         ),
         (IMGS.astype(float), r'number 1 is \(6, 8, 3\) of float64'),
     ],

@@ -103,7 +103,8 @@ def test_mixup_of_the_architecture_is_not_used(
 def test_mixup_of_a_plain_network_is_used(warnings):
     found, runner = warnings(**{'model.train_cfg': MIXUP})
     assert found == []
-    assert runner.model.data_preprocessor.batch_augments is not None
+    [mixup] = runner.model.data_preprocessor.batch_augments.augments
+    assert type(mixup).__name__ == 'Mixup' and mixup.alpha == 1
 
 
 @pytest.mark.parametrize('kind', ['sub_model', 'mmrazor.sub_model', sub_model])

@@ -92,7 +92,8 @@ def test_own_folder(run_tool, archive, tmp_path):
     shutil.copytree(tmp_path / 'expected', root)
     archive.unlink()
     run_tool(TOOL, tmp_path)
-    assert TinyImageNet(str(root)).packed is not None
+    packed = TinyImageNet(str(root)).packed
+    assert packed.path == str(root / 'train.npy')
     assert_equals(root, tmp_path / 'expected')
 
 

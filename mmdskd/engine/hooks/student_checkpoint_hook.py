@@ -1,8 +1,11 @@
+"""Save the plain student beside each checkpoint."""
+
 import os
 import os.path as osp
 from contextlib import suppress
 from typing import Optional
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook, Hook
@@ -59,11 +62,11 @@ class StudentCheckpointHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self._cfg = None
+        self._cfg: Optional[Config] = None
         self._has_written_cfg = False
-        self._checkpoint_hook = None
+        self._checkpoint_hook: Optional[CheckpointHook] = None
         # Checkpoints of this run that have their student.
-        self._exported = set()
+        self._exported: set[str] = set()
         self._has_saved = False
 
     def before_train(self, runner: Runner) -> None:
@@ -187,6 +190,7 @@ class StudentCheckpointHook(Hook):
         """
         info = runner.message_hub.runtime_info
         hook = self._checkpoint_hook
+        assert hook is not None  # else nothing is written
         deletable = [
             osp.join(hook.out_dir, hook.filename_tmpl.format(step))
             for step in info.get('keep_ckpt_ids', ())

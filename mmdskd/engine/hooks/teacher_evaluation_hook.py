@@ -5,6 +5,7 @@ from typing import Optional
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner, autocast
 from torch import nn
 
@@ -58,8 +59,9 @@ class TeacherEvaluationHook(Hook):
                 'TeacherEvaluationHook should serve an algorithm that has a '
                 f'"teacher", but got {type(model).__name__}: remove the hook'
             )
-        if hasattr(model, 'check_teacher'):
-            model.check_teacher()
+        check_teacher = getattr(model, 'check_teacher', None)
+        if check_teacher is not None:
+            check_teacher()
         enabled = self.enabled
         if enabled is None:
             enabled = runner.cfg.get('evaluate_teacher', True)
@@ -102,7 +104,7 @@ class TeacherEvaluationHook(Hook):
     @staticmethod
     @torch.no_grad()
     def _evaluate(
-        runner: Runner, model: nn.Module, teacher: nn.Module
+        runner: Runner, model: BaseModel, teacher: nn.Module
     ) -> dict[str, float]:
         """Run the teacher over the validation set.
 

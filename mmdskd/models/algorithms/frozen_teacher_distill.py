@@ -166,12 +166,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher_ckpt = teacher_ckpt
         self.teacher.requires_grad_(False)
         self.teacher.eval()
-
         self.teacher_module_inplace = teacher_module_inplace
-        self.teacher_fold_bn = teacher_fold_bn
-        self.teacher_channels_last = teacher_channels_last
-        self.teacher_autocast_dtype = teacher_autocast_dtype
-        self.teacher_compile = teacher_compile
         self.teacher_forward = TeacherForward(
             self.teacher,
             self.distiller,
@@ -194,8 +189,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             )
 
     def get_layer_depth(self, param_name: str) -> tuple[int, int]:
-        """Get the depth of a parameter, for MMPretrain's layer-wise decay of
-        the learning rate.
+        """Get the depth of a parameter, for MMPretrain's layer-wise decay.
 
         Args:
             param_name (str): Name of a parameter of the algorithm. The
@@ -215,9 +209,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 'none: leave out layer_decay_rate and the constructor of '
                 'optim_wrapper'
             )
-        if param_name.startswith(STUDENT_PREFIX):
-            param_name = param_name[len(STUDENT_PREFIX) :]
-        return self.student.get_layer_depth(param_name)
+        return self.student.get_layer_depth(
+            param_name.removeprefix(STUDENT_PREFIX)
+        )
 
     def loss(
         self,
@@ -256,7 +250,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 batch_inputs, data_samples, mode='loss'
             )
 
-        losses = dict()
+        losses = {}
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
         if not self.distillation_stopped:
@@ -284,7 +278,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self.teacher.eval()
         return self
 
-    def _apply(self, *args, **kwargs) -> 'FrozenTeacherDistill':
+    def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenTeacherDistill':
         super()._apply(*args, **kwargs)
         if self._moves_teacher:
             self.teacher._apply(*args, **kwargs)
@@ -301,7 +295,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return copied
 
     def _load_from_state_dict(
-        self, state_dict: dict, prefix: str, *args, **kwargs
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Load, and note whether the teacher was another one."""
         theirs = f'{prefix}teacher.'

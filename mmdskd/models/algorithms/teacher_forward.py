@@ -4,13 +4,14 @@ import copy
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 from mmengine.utils import apply_to
+from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor, nn
 
 from mmdskd.models.utils.fold_bn import find_foldable, fold
@@ -31,7 +32,7 @@ from .teacher_records import (
 )
 
 #: A function that reverts a change of the teacher.
-Undo = Callable[[], None]
+Undo = Callable[[], object]
 
 # Largest difference of what the teacher gives when it is sped up, over the
 # largest value of it.
@@ -52,7 +53,7 @@ class TeacherForward:
 
     Args:
         teacher (nn.Module): The teacher, in eval mode.
-        distiller (nn.Module): MMRazor's ``ConfigurableDistiller``.
+        distiller (ConfigurableDistiller): MMRazor's distiller.
         module_inplace (bool): Whether in-place activations stay as they are.
             Otherwise they are off at first, and the first batch tries them.
             Defaults to False.
@@ -72,7 +73,7 @@ class TeacherForward:
     def __init__(
         self,
         teacher: nn.Module,
-        distiller: nn.Module,
+        distiller: ConfigurableDistiller,
         module_inplace: bool = False,
         fold_bn: bool = False,
         channels_last: bool = False,
@@ -281,7 +282,8 @@ class TeacherForward:
     def _set_inplace(self, inplace: bool) -> Undo:
         """Set the activations of the teacher that were built in-place."""
         for name in self._inplace_names:
-            self.teacher.get_submodule(name).inplace = inplace
+            activation: Any = self.teacher.get_submodule(name)
+            activation.inplace = inplace
         return partial(self._set_inplace, not inplace)
 
     def _fold_bn(self, record: Callable[[], list[Tensor]]) -> Undo:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor, nn
 
 
-def find_held(distiller: nn.Module) -> list[Any]:
+def find_held(distiller: ConfigurableDistiller) -> list[Any]:
     """Find the containers of what was recorded and delivered.
 
     Args:
-        distiller (nn.Module): MMRazor's ``ConfigurableDistiller``.
+        distiller (ConfigurableDistiller): MMRazor's distiller.
 
     Returns:
         list: The buffer (a list) of each recorder of the teacher, and the
@@ -25,11 +26,11 @@ def find_held(distiller: nn.Module) -> list[Any]:
     ]
 
 
-def find_sources(distiller: nn.Module) -> list[str]:
+def find_sources(distiller: ConfigurableDistiller) -> list[str]:
     """List the names of what the teacher's recorders observe.
 
     Args:
-        distiller (nn.Module): MMRazor's ``ConfigurableDistiller``.
+        distiller (ConfigurableDistiller): MMRazor's distiller.
 
     Returns:
         list[str]: Names of modules, parameters, functions or methods.
@@ -41,11 +42,11 @@ def find_sources(distiller: nn.Module) -> list[str]:
     ]
 
 
-def check_recorded(distiller: nn.Module) -> None:
+def check_recorded(distiller: ConfigurableDistiller) -> None:
     """Check that the teacher's recorders hold what the losses read.
 
     Args:
-        distiller (nn.Module): MMRazor's ``ConfigurableDistiller``, after a
+        distiller (ConfigurableDistiller): MMRazor's distiller, after a
             forward of the teacher.
 
     Raises:

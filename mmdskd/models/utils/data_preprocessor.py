@@ -1,3 +1,5 @@
+"""Augment batches on the device, before they are normalised."""
+
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 

@@ -1,3 +1,5 @@
+"""Bring what networks return to maps (N, C, H, W)."""
+
 import math
 from typing import Any, NamedTuple, Optional, Union
 
@@ -34,9 +36,7 @@ class FeatureLayout(NamedTuple):
     grid_size: Optional[tuple[int, int]] = None
 
     @classmethod
-    def parse(
-        cls, layout: Union[str, dict, 'FeatureLayout']
-    ) -> 'FeatureLayout':
+    def parse(cls, layout: 'Layout') -> 'FeatureLayout':
         """Read a layout as configs write it.
 
         Args:
@@ -81,7 +81,8 @@ class FeatureLayout(NamedTuple):
             )
         if parsed.grid_size is None:
             return parsed
-        return parsed._replace(grid_size=tuple(parsed.grid_size))
+        height, width = parsed.grid_size
+        return parsed._replace(grid_size=(height, width))
 
     @property
     def shape(self) -> str:
@@ -136,6 +137,10 @@ class FeatureLayout(NamedTuple):
                 'grid_size in the layout'
             )
         return tokens.transpose(1, 2).unflatten(2, (height, width))
+
+
+#: A layout as a config writes it, or read.
+Layout = Union[str, dict, FeatureLayout]
 
 
 def unpack_feature(outputs: Any) -> tuple[Tensor, Optional[tuple[int, int]]]:

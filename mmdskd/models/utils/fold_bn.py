@@ -144,9 +144,9 @@ def fold(model: nn.Module, pairs: dict[str, str]) -> Callable[[], None]:
     """
     modules: dict[str, nn.Module] = {}
     for bn_name, conv_name in pairs.items():
-        modules[conv_name] = fuse_conv_bn_eval(
-            model.get_submodule(conv_name), model.get_submodule(bn_name)
-        )
+        conv: Any = model.get_submodule(conv_name)
+        bn: Any = model.get_submodule(bn_name)
+        modules[conv_name] = fuse_conv_bn_eval(conv, bn)
         modules[bn_name] = nn.Identity()
     before = {name: model.get_submodule(name) for name in modules}
     _set_modules(model, modules)

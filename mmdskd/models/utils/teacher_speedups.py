@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -172,7 +172,10 @@ def on_any_rank(condition: bool) -> bool:
 def no_tf32() -> Iterator[None]:
     """Let a GPU compute in full float32, so that errors of rounding are not
     taken for those of a change."""
-    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    backends: tuple[Any, ...] = (
+        torch.backends.cudnn,
+        torch.backends.cuda.matmul,
+    )
     try:
         before = [backend.allow_tf32 for backend in backends]
     except RuntimeError:  # set by PyTorch's newer, other settings

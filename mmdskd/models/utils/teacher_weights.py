@@ -6,6 +6,7 @@ import os.path as osp
 from typing import NoReturn, Optional
 
 import torch
+from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
@@ -15,12 +16,12 @@ from mmdskd.utils.text import shorten
 
 
 def init_teacher(
-    teacher: nn.Module, teacher_ckpt: Optional[str], is_new: bool
+    teacher: BaseModule, teacher_ckpt: Optional[str], is_new: bool
 ) -> None:
     """Load the weights of a teacher, or initialise them.
 
     Args:
-        teacher (nn.Module): The teacher, a ``BaseModule`` of MMEngine.
+        teacher (BaseModule): The teacher.
         teacher_ckpt (str, optional): Its checkpoint. With None, a whole
             ``init_cfg`` of type ``Pretrained`` names it.
         is_new (bool): Whether a teacher without a checkpoint is initialised.

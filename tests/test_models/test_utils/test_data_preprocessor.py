@@ -94,12 +94,12 @@ def test_is_the_pipeline_of_mmpretrain(samples):
         results = dict(
             img=sample['inputs'].permute(1, 2, 0).numpy(), gt_label=i % 10
         )
-        offsets = iter([int(tops[i]), int(lefts[i])])
+        offsets = int(tops[i]), int(lefts[i])
         with (
-            patch('numpy.random.randint', lambda *_: next(offsets)),
+            patch('numpy.random.randint', side_effect=offsets),
             patch(
                 'numpy.random.choice',
-                lambda choices, p: choices[int(flips[i] >= p[0])],
+                lambda choices, p, i=i: choices[int(flips[i] >= p[0])],
             ),
         ):
             for transform in pipeline:

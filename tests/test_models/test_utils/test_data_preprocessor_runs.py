@@ -1,5 +1,6 @@
 """Whole runs of a config of ours: resumed, and on two processes."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_two_processes(run_two_ranks, tmp_path):
     cfg.work_dir = str(tmp_path / 'run')
     first, second = run_two_ranks(cfg, RANK)
     for epoch in (slice(0, 2), slice(2, 4)):
-        indices = sum(first['seen'][epoch] + second['seen'][epoch], [])
+        indices = chain(*first['seen'][epoch], *second['seen'][epoch])
         assert sorted(indices) == list(range(256))
     assert len(first['seen']) == len(second['seen']) == 4
     assert first['state'].tolist() == second['state'].tolist() == [5, 4]
@@ -141,7 +142,7 @@ def test_two_processes(run_two_ranks, tmp_path):
     for rank in (first, second):
         # An image that both have seen, in the one epoch or the other
         offsets.append(
-            dict(zip(sum(rank['seen'], []), torch.cat(rank['inputs'])))
+            dict(zip(chain(*rank['seen']), torch.cat(rank['inputs'])))
         )
     common = sorted(offsets[0].keys() & offsets[1].keys())
     assert len(common) > 50

@@ -1,3 +1,5 @@
+"""What the backbones for small images share."""
+
 from collections.abc import Sequence
 from typing import Optional, Union
 

@@ -1,3 +1,5 @@
+"""MobileNetV2 for small images."""
+
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 

@@ -1,3 +1,5 @@
+"""ResNet for small images."""
+
 from collections.abc import Sequence
 from typing import Optional, Union
 

@@ -1,3 +1,5 @@
+"""ShuffleNetV1 for small images."""
+
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 

@@ -1,3 +1,5 @@
+"""VGG for small images."""
+
 import warnings
 from collections.abc import Sequence
 from typing import Optional, Union

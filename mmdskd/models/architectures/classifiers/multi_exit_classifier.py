@@ -1,10 +1,11 @@
+"""A student with early exits."""
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NoReturn, Optional, Union
 
 import torch.nn.functional as F
-from mmengine.utils import apply_to
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mmdskd.registry import MODELS
 
 from ...task_modules.recorder import MultiModuleOutputsRecorder
 from ..connectors import DSKDConnector
+from .exits import check_thresholds, select
 
 SHRINK_HINT = (
     'shrink_batch=True is for backbones in which all that follows '
@@ -96,11 +98,11 @@ class MultiExitClassifier(ImageClassifier):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         exits: dict,
         threshold: Union[float, Sequence[float]] = 0.9,
         shrink_batch: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if not isinstance(exits, dict) or set(exits) != {
@@ -160,7 +162,7 @@ class MultiExitClassifier(ImageClassifier):
         self,
         inputs: Tensor,
         data_samples: Optional[list[DataSample]] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Predict, and stop at the first exit that is sure enough.
 
@@ -270,7 +272,7 @@ class MultiExitClassifier(ImageClassifier):
             )
         return [*logits, last]
 
-    def loss(self, *args, **kwargs) -> dict:
+    def loss(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse to train.
 
         Raises:
@@ -282,50 +284,3 @@ class MultiExitClassifier(ImageClassifier):
             'the loss of the student would change the features under its '
             'heads'
         )
-
-
-def check_thresholds(
-    threshold: Union[float, Sequence[float]], num_exits: int
-) -> list[float]:
-    """Check thresholds, and give one for each exit.
-
-    Args:
-        threshold (float or Sequence[float]): One for all, or one per exit.
-        num_exits (int): Number of exits, without the student's own head.
-
-    Returns:
-        list[float]: One per exit.
-
-    Raises:
-        ValueError: If they are not one per exit, or not in [0, 1].
-    """
-    thresholds = (
-        [threshold] * num_exits
-        if isinstance(threshold, (int, float))
-        else list(threshold)
-    )
-    if len(thresholds) != num_exits or not all(
-        isinstance(t, (int, float)) and 0 <= t <= 1 for t in thresholds
-    ):
-        raise ValueError(
-            'threshold should be a number in [0, 1], or '
-            f'{num_exits} of them, one per exit, but got '
-            f'{threshold}'
-        )
-    return thresholds
-
-
-def select(output: Any, rows: list[int]) -> Any:
-    """Take some samples out of what a module has returned.
-
-    Args:
-        output (Tensor or tuple): A batch, (N, ...), or a tuple with it, such
-            as ``(tokens, (H, W))``.
-        rows (list[int]): Indices of the samples.
-
-    Returns:
-        Tensor or tuple: The same of these samples.
-    """
-    return apply_to(
-        output, lambda item: isinstance(item, Tensor), lambda item: item[rows]
-    )

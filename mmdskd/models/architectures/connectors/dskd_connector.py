@@ -1,3 +1,5 @@
+"""The heads of all branches, as one connector."""
+
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
@@ -6,7 +8,11 @@ from mmrazor.models.architectures.connectors.base_connector import (
 )
 from torch import Tensor, nn
 
-from mmdskd.models.utils.feature_layout import FeatureLayout, unpack_feature
+from mmdskd.models.utils.feature_layout import (
+    FeatureLayout,
+    Layout,
+    unpack_feature,
+)
 from mmdskd.registry import MODELS
 from mmdskd.utils.config import check_resolved
 
@@ -81,7 +87,7 @@ class DSKDConnector(BaseConnector):
         num_classes: Optional[int] = None,
         strides: Optional[Sequence[Union[int, float]]] = None,
         out_size: Union[int, tuple[int, int], None] = None,
-        layouts: Union[str, dict, Sequence[Union[str, dict]]] = 'NCHW',
+        layouts: Union[Layout, Sequence[Layout]] = 'NCHW',
         head: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
     ) -> None:

@@ -1,3 +1,5 @@
+"""Maps of features, for MMRazor's losses."""
+
 from typing import Any, Optional, Union
 
 from mmrazor.models.architectures.connectors.base_connector import (

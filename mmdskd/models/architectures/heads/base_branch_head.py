@@ -1,3 +1,5 @@
+"""What the heads of branches share."""
+
 from abc import ABCMeta, abstractmethod
 from typing import NamedTuple, Optional, Union
 

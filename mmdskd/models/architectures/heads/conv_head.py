@@ -1,3 +1,5 @@
+"""A head of plain convolutions."""
+
 from typing import Optional, Union
 
 from torch import nn

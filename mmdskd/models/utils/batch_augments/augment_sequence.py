@@ -1,3 +1,5 @@
+"""Augmentations of a batch, one after another."""
+
 from collections.abc import Sequence
 from typing import Optional, Union
 

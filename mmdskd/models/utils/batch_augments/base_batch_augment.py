@@ -1,3 +1,5 @@
+"""What the augmentations of batches share."""
+
 from abc import ABCMeta, abstractmethod
 from typing import Any, Optional
 

@@ -1,3 +1,5 @@
+"""Crop each image of a batch at random."""
+
 from collections.abc import Sequence
 from typing import Optional, Union
 

@@ -1,3 +1,5 @@
+"""Flip each image of a batch at random."""
+
 from numbers import Real
 from typing import Optional
 

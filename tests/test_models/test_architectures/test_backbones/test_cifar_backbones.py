@@ -169,7 +169,7 @@ def test_names_are_public_and_in_order(backbone_class):
         )
     feats = backbone.eval()(torch.rand(1, 3, 32, 32))
     assert tuple(seen) == names
-    recorded = backbone.STAGES[:-1] + (names[-1],)
+    recorded = (*backbone.STAGES[:-1], names[-1])
     for name, feat in zip(recorded, feats):
         assert torch.equal(seen[name], feat)
 

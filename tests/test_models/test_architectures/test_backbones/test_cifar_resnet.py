@@ -101,6 +101,8 @@ class TestCIFARResNet(TestCase):
             (dict(depth='20'), "depth should be .* got '20'"),
             (dict(depth=8.0), 'depth should be .* got 8.0'),
         ):
-            with self.subTest(kwargs):
-                with self.assertRaisesRegex(ValueError, message):
-                    CIFARResNet(**kwargs)
+            with (
+                self.subTest(kwargs),
+                self.assertRaisesRegex(ValueError, message),
+            ):
+                CIFARResNet(**kwargs)

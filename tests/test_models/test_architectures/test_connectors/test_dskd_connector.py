@@ -2,13 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdskd.models import (
-    Branch,
-    CIFARResNet,
-    ConvHead,
-    DSKDConnector,
-    SepConvHead,
-)
+from mmdskd.models import Branch, ConvHead, DSKDConnector, SepConvHead
 from mmdskd.registry import MODELS
 
 FEATURES = [torch.rand(2, 8, 16, 16), torch.rand(2, 12, 8, 8)]
@@ -134,116 +128,6 @@ def test_heads_are_chosen_by_name():
     assert heads.heads[0].projector[1].kernel_size == (1, 1)
 
 
-def macs(model, *inputs):
-    """Multiply-accumulates of convolutions and linear layers."""
-    counts = []
-
-    def count(module, args, out):
-        counts.append(out[0].numel() * module.weight[0].numel())
-
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(count)
-    model.eval()
-    with torch.no_grad():
-        model(*inputs)
-    return sum(counts)
-
-
-def heads_of_resnet8x4(head='SepConvHead'):
-    return DSKDConnector(
-        in_channels=[64, 128],
-        strides=[4, 2],
-        out_channels=256,
-        num_classes=100,
-        head=dict(type=f'mmdskd.{head}'),
-    )
-
-
-@pytest.mark.parametrize(
-    'head, share', [('SepConvHead', 0.06), ('ConvHead', 0.2)]
-)
-def test_share_of_the_multiply_adds_of_resnet8x4(head, share):
-    student = CIFARResNet(8, stem_channels=32, stage_channels=(64, 128, 256))
-    student_macs = macs(student, torch.rand(1, 3, 32, 32))
-    head_macs = macs(
-        heads_of_resnet8x4(head),
-        [torch.rand(1, 64, 32, 32), torch.rand(1, 128, 16, 16)],
-    )
-    assert 0 < head_macs <= share * student_macs
-
-
-# Per separable convolution 3x3 weights per channel in and a matrix, 2
-# parameters of BN per channel, and in the end the expansion.
-SEP_CONV_PARAMETERS = [
-    # 64 -> 128 -> 128 -> 256, and a classifier.
-    (64 * 9 + 2 * 64)
-    + (64 * 128 + 2 * 128)
-    + (128 * 9 + 2 * 128)
-    + (128 * 128 + 2 * 128)
-    + (128 * 256 + 2 * 256)
-    + (256 * 100 + 100),
-    # 128 -> 128 -> 256, and a classifier.
-    (128 * 9 + 2 * 128)
-    + (128 * 128 + 2 * 128)
-    + (128 * 256 + 2 * 256)
-    + (256 * 100 + 100),
-]
-
-
-def test_parameters_and_multiply_adds_of_separable_convolutions():
-    heads = heads_of_resnet8x4()
-    assert (
-        [sum(p.numel() for p in head.parameters()) for head in heads.heads]
-        == SEP_CONV_PARAMETERS
-        == [86180, 77028]
-    )
-    # Of the first head at 16x16 and at 8x8, then of the second at 8x8.
-    assert macs(
-        heads, [torch.rand(1, 64, 32, 32), torch.rand(1, 128, 16, 16)]
-    ) == (
-        16**2 * (64 * 9 + 64 * 128)
-        + 8**2 * (128 * 9 + 128 * 128 + 128 * 256)
-        + 256 * 100
-    ) + (8**2 * (128 * 9 + 128 * 128 + 128 * 256) + 256 * 100)
-
-
-def test_depthwise_convolution_of_a_wide_feature_has_the_bottleneck_width():
-    (head,) = DSKDConnector(
-        in_channels=[480], strides=[1], out_channels=128
-    ).heads
-    depthwise = [
-        module
-        for module in head.projector
-        if isinstance(module, nn.Conv2d) and module.groups > 1
-    ]
-    assert [module.in_channels for module in depthwise] == [64]
-    assert sum(p.numel() for p in head.parameters()) == (
-        480 * 64 + 2 * 64 + 64 * 9 + 2 * 64 + 64 * 128 + 2 * 128
-    )
-
-
-@pytest.mark.parametrize(
-    'stride, edges',
-    [
-        (1, [16] * 3),
-        (2, [8] * 3),
-        (4, [8, 8, 4, 4, 4]),
-        (8, [8, 8, 4, 4, 2, 2, 2]),
-    ],
-)
-def test_separable_convolutions_begin_with_the_halving(stride, edges):
-    (head,) = connector(in_channels=[8], strides=[stride]).heads
-    found = []
-    for module in head.projector:
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(
-                lambda module, args, out: found.append(out.size(-1))
-            )
-    head(FEATURES[0])
-    assert found == edges
-
-
 @pytest.mark.parametrize(
     'kwargs, message',
     [
@@ -317,13 +201,13 @@ def test_a_head_must_be_one():
         (
             [FEATURES[0], (FEATURES[1], FEATURES[1])],
             TypeError,
-            'Branch 1: the recorded output should be one tensor, but got a tuple '
-            'with 2 tensors',
+            'Branch 1: the recorded output should be one tensor, but got '
+            'a tuple with 2 tensors',
         ),
         (
             [FEATURES[0], None],
             TypeError,
-            'Branch 1: the recorded output should be one tensor.*got a NoneType',
+            'Branch 1: the recorded output should .*tensor.*got a NoneType',
         ),
     ],
 )
@@ -361,24 +245,6 @@ def test_layouts_make_no_difference(layout, convert):
 def test_head_is_a_config(head):
     with pytest.raises(TypeError, match='head should be the config of a Base'):
         connector(head=head)
-
-
-@pytest.mark.parametrize(
-    'kwargs, message',
-    [
-        (
-            dict(stride=0),
-            'stride should be a whole number n >= 1, or 1/n such as '
-            '0.5, but got 0',
-        ),
-        (dict(stride=1.5), 'but got 1.5'),
-        (dict(out_size='7'), "out_size should be .* but got '7'"),
-        (dict(out_size=(7, 0)), r'but got \(7, 0\)'),
-    ],
-)
-def test_wrong_sizes_of_a_head(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        ConvHead(4, 4, **kwargs)
 
 
 @pytest.mark.parametrize(

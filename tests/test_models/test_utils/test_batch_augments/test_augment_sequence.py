@@ -150,7 +150,7 @@ def test_copies_go_on_alike(inputs):
 def test_ranks_draw_differently(inputs, monkeypatch):
     outputs = []
     for rank in range(3):
-        monkeypatch.setattr(f'{MODULE}.get_rank', lambda: rank)
+        monkeypatch.setattr(f'{MODULE}.get_rank', lambda rank=rank: rank)
         outputs.append(run(AugmentSequence(AUGMENTS, seed=0), inputs))
     for i, j in ((0, 1), (0, 2), (1, 2)):
         for mine, theirs in zip(outputs[i], outputs[j]):

@@ -31,7 +31,7 @@ def test_pixels_are_those_of_mmpretrain(monkeypatch):
         # It draws the direction: the first one mirrors.
         monkeypatch.setattr(
             'numpy.random.choice',
-            lambda choices, p: choices[0 if draw < p[0] else 1],
+            lambda choices, p, draw=draw: choices[0 if draw < p[0] else 1],
         )
         img = image.permute(1, 2, 0).numpy()
         expected = transform(dict(img=img))['img'].copy()
