@@ -1,58 +1,79 @@
+"""Compare methods by the results of their runs."""
+
+from mmdskd.utils.text import format_columns
+
 from .progress import format_time
 from .statistics import format_mean_std, paired_difference
+
+HEADER = ('method', 'top-1 (%)', 'parameters', 'time per run', 'seeds')
 
 
 def compare(results: list[dict]) -> str:
     """Write the table of methods, and their paired differences.
 
     Args:
-        results (list[dict]): The results of all runs.
+        results (list[dict]): The results of all runs, see
+            :attr:`mmdskd.experiments.training_run.TrainingRun.result`.
 
     Returns:
         str: The table, with standard deviations and differences (with their
         95 % confidence interval) if there are several seeds.
     """
-    top1: dict[str, dict[int, float]] = {}
+    by_method: dict[str, list[dict]] = {}
     for result in results:
-        top1.setdefault(result['method'], {})[result['seed']] = result[
-            'accuracy_top1'
-        ]
-    width = max(map(len, top1)) + 2
-    lines = [
-        f'{"method":{width}}{"top-1 (%)":>15}{"parameters":>14}'
-        f'{"time per run":>14}{"seeds":>7}'
-    ]
-    for method, by_seed in top1.items():
-        runs = [result for result in results if result['method'] == method]
-        values = list(by_seed.values())
-        mean = format_mean_std(values)
-        seconds = sum(result['seconds'] for result in runs) / len(runs)
-        lines.append(
-            f'{method:{width}}{mean:>15}{runs[0]["params"]:>14,}'
-            f'{format_time(seconds):>14}{len(values):>7}'
+        by_method.setdefault(result['method'], []).append(result)
+    rows = [HEADER]
+    for method, runs in by_method.items():
+        seconds = sum(run['seconds'] for run in runs) / len(runs)
+        rows.append(
+            (
+                method,
+                format_mean_std([run['accuracy_top1'] for run in runs]),
+                f'{runs[0]["params"]:,}',
+                format_time(seconds),
+                f'{len(runs)}',
+            )
         )
-    pairs = [('kd', 'student')]
-    pairs += [
-        (method, 'kd')
-        for method in top1
-        if method not in ('teacher', 'student', 'kd')
+    return '\n'.join(
+        [
+            format_columns(rows, '<>>>>'),
+            '',
+            'Paired differences in top-1 (percentage points; with the '
+            '95 % confidence interval of the mean):',
+            *compare_pairs(by_method),
+        ]
+    )
+
+
+def compare_pairs(by_method: dict[str, list[dict]]) -> list[str]:
+    """Write how KD differs from the student, and other methods from KD.
+
+    Args:
+        by_method (dict[str, list[dict]]): The results of each method.
+
+    Returns:
+        list[str]: A line for each pair that has seeds in common.
+    """
+    top1 = {
+        method: {run['seed']: run['accuracy_top1'] for run in runs}
+        for method, runs in by_method.items()
+    }
+    others = [
+        method for method in top1 if method not in ('teacher', 'student', 'kd')
     ]
-    lines += [
-        '',
-        'Paired differences in top-1 (percentage points; with the '
-        '95 % confidence interval of the mean):',
-    ]
-    for first, second in pairs:
+    lines = []
+    for first, second in [('kd', 'student'), *((m, 'kd') for m in others)]:
         seeds = sorted(top1.get(first, {}).keys() & top1.get(second, {}))
-        if seeds:
-            mean, low, high = paired_difference(
-                [top1[first][seed] for seed in seeds],
-                [top1[second][seed] for seed in seeds],
-            )
-            interval = (
-                f'  [{low:+.2f}, {high:+.2f}], {len(seeds)} seeds'
-                if len(seeds) > 1
-                else ', 1 seed'
-            )
-            lines.append(f'  {first} - {second}: {mean:+.2f}{interval}')
-    return '\n'.join(lines)
+        if not seeds:
+            continue
+        mean, low, high = paired_difference(
+            [top1[first][seed] for seed in seeds],
+            [top1[second][seed] for seed in seeds],
+        )
+        interval = (
+            f'  [{low:+.2f}, {high:+.2f}], {len(seeds)} seeds'
+            if len(seeds) > 1
+            else ', 1 seed'
+        )
+        lines.append(f'  {first} - {second}: {mean:+.2f}{interval}')
+    return lines

@@ -1,7 +1,10 @@
+"""The curves that runs of a method have logged."""
+
 import re
 from collections import defaultdict
 from math import ceil
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Union
 
 import numpy as np
 from mmengine.config import Config
@@ -13,8 +16,6 @@ SERIES = re.compile(
     r'(?P<loss>.+)\.(?P<weight>weight_)?'
     r'(?P<term>logit|feat|label)_(?P<branch>\d+)'
 )
-
-
 TERMS = dict(
     logit='Logit loss of each branch',
     feat='Feature loss of each branch',
@@ -110,17 +111,14 @@ def find_branches(
         dict: The branches, by loss ("dskd"), term ("logit", "feat" or
         "label"), and number.
     """
-    found = set()
-    for log in logs:
-        for line in log.train:
-            found.update(key for key in line if SERIES.fullmatch(key))
-    branches: dict = {}
+    keys = {key for log in logs for line in log.train for key in line}
+    matches = [match for match in map(SERIES.fullmatch, sorted(keys)) if match]
+    branches: dict[str, dict[str, dict[int, Branch]]] = {}
     for term in TERMS:
-        for key in sorted(found):
-            match = SERIES.fullmatch(key)
+        for match in matches:
             if match['term'] != term or match['weight']:
                 continue
-            loss, number = match['loss'], int(match['branch'])
+            key, loss, number = match[0], match['loss'], int(match['branch'])
             branches.setdefault(loss, {}).setdefault(term, {})[number] = (
                 Branch(
                     join_curves(logs, 'train', key),
@@ -132,11 +130,11 @@ def find_branches(
     return branches
 
 
-def read_sources(run: str, loss: str, number: int) -> list[str]:
+def read_sources(run: Union[str, Path], loss: str, number: int) -> list[str]:
     """Read where the branches attach, from the config of a run.
 
     Args:
-        run (str): Work directory of the run, or its log file.
+        run (str or Path): Work directory of the run, or its log file.
         loss (str): The loss as in the log, such as "dskd" for "loss_dskd".
         number (int): Number of branches.
 
@@ -159,11 +157,11 @@ def read_sources(run: str, loss: str, number: int) -> list[str]:
     return list(sources)
 
 
-def read_nonempty(run: str) -> RunLog:
+def read_nonempty(run: Union[str, Path]) -> RunLog:
     """Read the log of a run that has logged something.
 
     Args:
-        run (str): Work directory of the run, or its log file.
+        run (str or Path): Work directory of the run, or its log file.
 
     Returns:
         RunLog: The log.
@@ -176,6 +174,6 @@ def read_nonempty(run: str) -> RunLog:
         raise FileNotFoundError(
             'RUN should be the work_dir of a run that has logged something, '
             'with <time of start>/vis_data/scalars.json in it, or such a '
-            f'file, but got {run!r}.'
+            f'file, but got {str(run)!r}.'
         )
     return log

@@ -1,42 +1,18 @@
-from collections.abc import Iterator
+"""Read what finished runs have left in their work directories."""
+
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
-from mmdskd.export.student_weights import CONFIG_NAME
+from mmdskd.export import multi_exit, student_weights
 
+from .recipe import read_recipe
 from .run_log import SCALARS, find_sessions, read_run_log
 
-# What a result depends on...
-RECIPE = (
-    'model.',
-    'data_preprocessor.',
-    'train_dataloader.',
-    'val_dataloader.dataset.',
-    'val_evaluator.',
-    'val_cfg.',
-    'optim_wrapper.',
-    'param_scheduler.',
-    'train_cfg.',
-    'auto_scale_lr.',
-    'custom_hooks.',
-    'load_from',
-    'launcher',
-)
-
-
-# ... but for where files are, how fast they are read, and how names of types
-# are looked up.
-INCIDENTAL = (
-    '_scope_',
-    'checkpoint',
-    'data_root',
-    'num_workers',
-    'persistent_workers',
-    'pin_memory',
-    'prefetch_factor',
-)
+# What we write beside the config of a run
+EXPORTED = (student_weights.CONFIG_NAME, multi_exit.CONFIG_NAME)
 
 
 class FinishedRun(NamedTuple):
@@ -52,7 +28,8 @@ class FinishedRun(NamedTuple):
             MMEngine's format, such as "20240131_235959".
         last (float): Accuracy after the last epoch, in percent.
         best (float): Highest accuracy of all epochs, in percent.
-        best_epoch (int): The first epoch that has it, from 1 on.
+        best_epoch (int): The first epoch that has it, from 1 on. In
+            training by iterations, the iteration.
     """
 
     path: Path
@@ -65,11 +42,11 @@ class FinishedRun(NamedTuple):
     best_epoch: int
 
 
-def find_runs(folders: list[str]) -> list[Path]:
+def find_runs(folders: Iterable[str]) -> list[Path]:
     """Find the work directories of all runs, at any depth.
 
     Args:
-        folders (list[str]): Where to look. A run may itself be a folder.
+        folders (Iterable[str]): Where to look. A run may itself be a folder.
 
     Returns:
         list[Path]: The work directories, each once.
@@ -115,9 +92,7 @@ def read_run(path: Path, metric: str) -> FinishedRun:
         read_config(session.with_name('config.py')) for session in sessions
     ]
     cfg = configs[-1]
-    max_epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
-    if max_epochs is None:
-        raise ValueError('its config has no train_cfg.max_epochs')
+    end, unit = find_end(cfg)
     try:
         val = read_run_log(path).val
     except ValueError as error:
@@ -128,10 +103,10 @@ def read_run(path: Path, metric: str) -> FinishedRun:
             f'its validations have no {metric!r}, but '
             f'{sorted(set().union(*val) - {"step"})}'
         )
-    last_epoch = max(values, default=0)
-    if last_epoch != max_epochs:
+    validated = max(values, default=0)
+    if validated != end:
         raise ValueError(
-            f'not finished: validated up to epoch {last_epoch} of {max_epochs}'
+            f'not finished: validated up to {unit} {validated} of {end}'
         )
     best_epoch = max(values, key=lambda epoch: (values[epoch], -epoch))
     name = find_config_name(path)
@@ -141,10 +116,42 @@ def read_run(path: Path, metric: str) -> FinishedRun:
         read_recipe(cfg, name),
         find_seed(configs),
         sessions[-1].parents[1].name,
-        values[last_epoch],
+        values[end],
         values[best_epoch],
         best_epoch,
     )
+
+
+def find_end(cfg: Config) -> tuple[int, str]:
+    """Find out when a training ends.
+
+    Args:
+        cfg (Config): Config of the run.
+
+    Returns:
+        tuple[int, str]: Number of epochs and "epoch", or of iterations and
+        "iteration".
+
+    Raises:
+        ValueError: If the config doesn't tell, or if the log can't tell when
+            it was validated.
+    """
+    train_cfg = cfg.get('train_cfg') or {}
+    if train_cfg.get('max_epochs') is not None:
+        return train_cfg['max_epochs'], 'epoch'
+    if train_cfg.get('max_iters') is None:
+        raise ValueError(
+            'its config has neither train_cfg.max_epochs nor '
+            'train_cfg.max_iters'
+        )
+    logger = (cfg.get('default_hooks') or {}).get('logger') or {}
+    if logger.get('log_metric_by_epoch', True):
+        raise ValueError(
+            'its validations are logged without their iteration: training '
+            'by iterations should set '
+            'default_hooks.logger.log_metric_by_epoch=False'
+        )
+    return train_cfg['max_iters'], 'iteration'
 
 
 def read_config(path: Path) -> Config:
@@ -183,7 +190,7 @@ def find_config_name(path: Path) -> str:
         ValueError: If there is no such file, or more than one.
     """
     names = sorted(
-        file.stem for file in path.glob('*.py') if file.name != CONFIG_NAME
+        file.stem for file in path.glob('*.py') if file.name not in EXPORTED
     )
     if len(names) != 1:
         raise ValueError(
@@ -213,54 +220,6 @@ def find_seed(configs: list[Config]) -> int:
     if seed is None:
         raise ValueError('its config has no randomness.seed')
     return seed
-
-
-def read_recipe(cfg: Config, name: str) -> dict[str, Any]:
-    """Take the settings out of a config that a result depends on.
-
-    Args:
-        cfg (Config): The config.
-        name (str): Its name. The batch size of one for a single device, as
-            "1xb64" in it says, depends on the launcher.
-
-    Returns:
-        dict: The settings by dotted key, such as "optim_wrapper.type".
-    """
-    content = {'launcher': 'none', 'load_from': None, **cfg.to_dict()}
-    if '_1xb' not in name:
-        content['launcher'] = 'none'  # as many devices as it says
-    if content.get('resume'):
-        content['load_from'] = None  # its own checkpoint
-    recipe = {}
-    for key, value in flatten(content):
-        last = key.rpartition('.')[2]
-        if last == 'type':
-            # A pure-Python config names the module, another one the scope.
-            value = str(value).rpartition('.')[2]
-        if last == 'teacher_ckpt':
-            value = value and 'given'  # without it, noise is distilled
-        if key.startswith(RECIPE) and last not in INCIDENTAL:
-            recipe[key] = value
-    return recipe
-
-
-def flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
-    """List all values in nested dicts and sequences.
-
-    Args:
-        node: A dict, a list or tuple, or a value.
-        prefix (str): What the keys start with. Defaults to nothing.
-
-    Yields:
-        tuple: Dotted key and value.
-    """
-    if isinstance(node, (list, tuple)):
-        node = dict(enumerate(node))
-    if not isinstance(node, dict):
-        yield prefix, node
-        return
-    for key, value in node.items():
-        yield from flatten(value, f'{prefix}.{key}' if prefix else str(key))
 
 
 def read_runs(

@@ -1,46 +1,53 @@
-import shutil
+"""Show how far a series of trainings is."""
+
 import subprocess
-import sys
 import time
+from collections.abc import Sequence
+from typing import Optional
+
+from rich import progress
+from rich.console import Console
 
 from .run_log import read_run_log
-from .training_run import ACCURACY, TrainingRun, finished_epochs
+from .training_run import ACCURACY, TrainingRun
 
 
 class Progress:
     """Shows how far the runs are, and how much time they will take.
 
+    A terminal shows a bar. Elsewhere, a line comes after each tenth of a run.
+
     Args:
-        runs (list[TrainingRun]): All runs of the demo, in order.
+        runs (Sequence[TrainingRun]): All runs, in order.
+        console (Console, optional): Where to show it. None means the standard
+            output. Defaults to None.
     """
 
-    def __init__(self, runs: list[TrainingRun]) -> None:
-        self.runs = runs
-        self.on_terminal = sys.stdout.isatty()
+    def __init__(
+        self, runs: Sequence[TrainingRun], console: Optional[Console] = None
+    ) -> None:
+        self.runs = list(runs)
+        self.console = console or Console()
         # Seconds per epoch of each method, as far as they are known.
         self.rates: dict[str, float] = {}
 
-    def say(self, run: TrainingRun, message: str, final: bool = True) -> None:
+    def name(self, run: TrainingRun) -> str:
+        """Name a run by its place among all, such as "[1/4] seed 0 kd"."""
+        number = self.runs.index(run) + 1
+        return f'[{number}/{len(self.runs)}] seed {run.seed} {run.method}'
+
+    def say(self, run: TrainingRun, message: str) -> None:
         """Print a line about a run.
 
         Args:
             run (TrainingRun): The run.
             message (str): What to say.
-            final (bool): Whether the line stays when the next one comes.
-                Only a terminal can replace lines. Defaults to True.
         """
-        line = (
-            f'[{self.runs.index(run) + 1}/{len(self.runs)}] seed '
-            f'{run.seed} {run.method}: {message}'
-        )
-        if not self.on_terminal:
-            print(line, flush=True)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        print(
-            '\r' + line[:width].ljust(width),
-            end='\n' if final else '',
-            flush=True,
+        self.console.print(
+            f'{self.name(run)}: {message}',
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
     def learn(self, run: TrainingRun, seconds: float, epochs: int) -> None:
@@ -79,31 +86,60 @@ class Progress:
         others = sum(seconds(other, 0) for other in later if not other.result)
         return format_time(this), format_time(this + others)
 
-    def watch(self, run: TrainingRun, child: subprocess.Popen) -> None:
+    def status(self, run: TrainingRun, epoch: int) -> str:
+        """Write how far a run is.
+
+        Args:
+            run (TrainingRun): The run that is being trained.
+            epoch (int): Its finished epochs.
+
+        Returns:
+            str: Epoch, accuracy and time left.
+        """
+        val = read_run_log(run.work_dir).val
+        top1 = f'{val[-1][ACCURACY]:.2f} %' if val else '-'
+        this, total = self.time_left(run, epoch)
+        return (
+            f'epoch {epoch}/{run.max_epochs}, top-1 {top1}, '
+            f'{this} left (all runs: {total})'
+        )
+
+    def watch(
+        self, run: TrainingRun, child: subprocess.Popen, interval: float = 0.5
+    ) -> None:
         """Show the progress of a training until it ends.
 
         Args:
             run (TrainingRun): The run.
             child (Popen): Its process.
+            interval (float): Seconds between two looks at it, > 0.
+                Defaults to 0.5.
         """
-        shown = first_epoch = finished_epochs(run)
-        start = time.time()
-        step = 1 if self.on_terminal else max(run.max_epochs // 10, 1)
-        while child.poll() is None:
-            time.sleep(0.5)
-            epoch = finished_epochs(run)
-            self.learn(run, time.time() - start, epoch - first_epoch)
-            if self.on_terminal or epoch >= shown + step:
-                shown = epoch
-                val = read_run_log(run.work_dir).val
-                top1 = f'{val[-1][ACCURACY]:.2f} %' if val else '-'
-                this, total = self.time_left(run, epoch)
-                self.say(
-                    run,
-                    f'epoch {epoch}/{run.max_epochs}, top-1 {top1}, '
-                    f'{this} left (all runs: {total})',
-                    False,
-                )
+        first = shown = run.finished_epochs
+        start = time.monotonic()
+        step = max(run.max_epochs // 10, 1)
+        bar = progress.Progress(
+            progress.TextColumn('{task.description}', markup=False),
+            progress.BarColumn(bar_width=10),
+            progress.TextColumn('{task.fields[status]}', markup=False),
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            disable=not self.console.is_interactive,
+        )
+        with bar:
+            task = bar.add_task(
+                self.name(run), total=run.max_epochs, status='starting'
+            )
+            while child.poll() is None:
+                time.sleep(interval)
+                epoch = run.finished_epochs
+                self.learn(run, time.monotonic() - start, epoch - first)
+                status = self.status(run, epoch)
+                bar.update(task, completed=epoch, status=status, refresh=True)
+                if bar.disable and epoch >= shown + step:
+                    shown = epoch
+                    self.say(run, status)
 
 
 def format_time(seconds: float) -> str:

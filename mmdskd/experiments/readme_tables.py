@@ -1,4 +1,8 @@
+"""Fill tables in Markdown files with results."""
+
 import re
+from collections.abc import Iterable
+from operator import methodcaller
 from pathlib import Path
 from typing import Optional
 
@@ -8,16 +12,10 @@ from .results import Result, format_settings
 from .statistics import format_mean_std
 
 OURS = 'ours'
-
-
 # Markdown: the bars between cells, the rule below the head of a table, and
 # what may be the name of a config
 BAR = re.compile(r'(?<!\\)\|')
-
-
 RULE = re.compile(r'\|[|:\s-]*-[|:\s-]*')
-
-
 WORD = re.compile(r'[\w-]+')
 
 
@@ -100,11 +98,11 @@ def find_column(line: str, following: str) -> Optional[int]:
     return columns[0] if columns else 0
 
 
-def fill_readmes(readmes: list[str], results: list[Result]) -> str:
+def fill_readmes(readmes: Iterable[str], results: list[Result]) -> str:
     """Fill the column "ours" of READMEs, or none if one can't be filled.
 
     Args:
-        readmes (list[str]): The files.
+        readmes (Iterable[str]): The files.
         results (list[Result]): The results. Those with other settings than
             their config are not filled in.
 
@@ -120,7 +118,9 @@ def fill_readmes(readmes: list[str], results: list[Result]) -> str:
         for result in results
         if not result.settings
     }
-    texts, messages, all_filled = {}, [], set()
+    texts: dict[Path, str] = {}
+    messages: list[str] = []
+    all_filled: set[str] = set()
     for readme in readmes:
         path = Path(readme).resolve()
         if not path.is_file():
@@ -148,5 +148,5 @@ def fill_readmes(readmes: list[str], results: list[Result]) -> str:
                 f'table with a column "{OURS}"'
             )
     for path, text in texts.items():
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(path, methodcaller('write', text.encode()))
     return '\n'.join(messages)

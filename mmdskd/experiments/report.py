@@ -1,5 +1,10 @@
+"""Draw the accuracy of runs, and losses and weights of their branches."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Union
+
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -14,7 +19,7 @@ from .curves import (
     read_sources,
 )
 from .run_log import RunLog
-from .schematic import branch_colors, draw_schematic
+from .schematic import Color, branch_colors, draw_schematic
 
 METHOD_COLORS = (
     '#7f7f7f',
@@ -28,21 +33,22 @@ METHOD_COLORS = (
     '#bcbd22',
     '#ff7f0e',
 )
-
-
 TEACHER_COLOR = '#222222'
 
 
-def plot_curve(axes: Axes, curve: Curve, color: object, **kwargs) -> None:
+def plot_curve(
+    axes: Axes, curve: Curve, color: Color, width: float, label: str
+) -> None:
     """Draw a curve, and its range as a shade.
 
     Args:
         axes (Axes): Where to draw.
         curve (Curve): The curve.
-        color: Its color.
-        **kwargs: Arguments of ``Axes.plot``.
+        color (str or tuple): Its color.
+        width (float): Width of the line, in points.
+        label (str): Its name in the legend.
     """
-    axes.plot(curve.x, curve.mean, color=color, **kwargs)
+    axes.plot(curve.x, curve.mean, color=color, lw=width, label=label)
     if (curve.low < curve.high).any():
         axes.fill_between(
             curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0
@@ -85,9 +91,7 @@ def draw_accuracy(
         )
         finals.append(last)
     for (name, curve), color in zip(curves.items(), colors_of(curves)):
-        plot_curve(
-            axes, curve, color, lw=2, label=f'{name}: {curve.mean[-1]:.2f} %'
-        )
+        plot_curve(axes, curve, color, 2, f'{name}: {curve.mean[-1]:.2f} %')
         finals.append(curve.mean[-1])
         # The first tenth of training would flatten all that follows.
         lowest.append(curve.low[len(curve.low) // 10 :].min())
@@ -100,7 +104,7 @@ def draw_accuracy(
     axes.legend(loc='lower right', title='after the last epoch')
 
 
-def colors_of(methods: dict[str, object]) -> list[str]:
+def colors_of(methods: Mapping[str, object]) -> list[str]:
     """Choose a color for each method."""
     return [METHOD_COLORS[i % len(METHOD_COLORS)] for i in range(len(methods))]
 
@@ -125,9 +129,8 @@ def draw_branches(
     colors = branch_colors(len(sources))
     for number, branch in branches.items():
         label = f'branch {number} ({sources[number]})'
-        style = dict(lw=1.6, label=label)
-        plot_curve(losses, branch.losses, colors[number], **style)
-        plot_curve(weights, branch.weights, colors[number], **style)
+        plot_curve(losses, branch.losses, colors[number], 1.6, label)
+        plot_curve(weights, branch.weights, colors[number], 1.6, label)
     if all((branch.losses.low > 0).all() for branch in branches.values()):
         losses.set_yscale('log')
         losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -156,21 +159,25 @@ def draw_branches(
 
 
 def draw_report(
-    runs: dict[str, list[str]],
-    teachers: list[str],
+    runs: Mapping[str, Sequence[Union[str, Path]]],
+    teachers: Sequence[Union[str, Path]],
     metric: str = 'accuracy/top1',
 ) -> Figure:
     """Draw the picture.
 
     Args:
-        runs (dict[str, list[str]]): The runs of each method: work
+        runs (dict[str, list[str or Path]]): The runs of each method: work
             directories or log files.
-        teachers (list[str]): Runs whose last accuracy is drawn as a line.
+        teachers (list[str or Path]): Runs whose last accuracy is drawn as a
+            line.
         metric (str): Name of the accuracy in the log.
             Defaults to "accuracy/top1".
 
     Returns:
         Figure: The picture.
+
+    Raises:
+        FileNotFoundError: If a run has logged nothing.
     """
     methods = {
         name: [read_nonempty(run) for run in paths]
@@ -190,7 +197,7 @@ def draw_report(
         for loss, terms in find_branches(logs).items()
     ]
     heights = [4.0] + [4.8] * len(panels)
-    figure = plt.figure(
+    figure = Figure(
         figsize=(10 if panels else 6, sum(heights)), layout='constrained'
     )
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
@@ -218,3 +225,25 @@ def draw_report(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[['top', 'right']].set_visible(False)
     return figure
+
+
+def save_report(
+    path: Union[str, Path],
+    runs: Mapping[str, Sequence[Union[str, Path]]],
+    teachers: Sequence[Union[str, Path]] = (),
+    metric: str = 'accuracy/top1',
+) -> None:
+    """Draw the picture into a file.
+
+    Args:
+        path (str or Path): The file, whose name tells the format.
+        runs (dict[str, list[str or Path]]): See :func:`draw_report`.
+        teachers (list[str or Path]): See :func:`draw_report`. Defaults to
+            none.
+        metric (str): See :func:`draw_report`.
+
+    Raises:
+        FileNotFoundError: If a run has logged nothing.
+        OSError: If the file can't be written.
+    """
+    draw_report(runs, teachers, metric).savefig(path, dpi=130)

@@ -1,40 +1,24 @@
+"""Take finished runs together that differ by nothing but the seed."""
+
 import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+from mmdskd.utils.files import find_project_folder
+from mmdskd.utils.text import shorten
 
-from mmdskd.utils.files import write_json
+from .finished_runs import FinishedRun, read_config
+from .recipe import read_recipe
 
-from .finished_runs import FinishedRun, read_config, read_recipe
-from .statistics import format_mean_std, sample_std
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-# Of two configs of the same name, the latter is the pure-Python one.
-CONFIGS = (ROOT / 'configs', ROOT / 'mmdskd/configs')
-
-
-# kd_resnet56_resnet20_1xb64_cifar100, or resnet20_1xb64_cifar100 if plain
+# kd_resnet56_resnet20_1xb64_cifar100; finetune_resnet20-l1_1xb64_cifar100, of
+# a method without a teacher; or resnet20_1xb64_cifar100, trained plainly
 NAME = re.compile(
-    r'((?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
+    r'((?P<alone>(dskd-self|finetune|prune)(-[^_]+)?)_'
+    r'|(?P<method>[^_]+)_(?P<teacher>[^_]+)_)?'
     r'(?P<student>[^_].*)_\d+xb\d+_(?P<data>[^_]+)'
 )
-
-
 SHOWN_SETTINGS = 5
-
-
-HEADER = ('data', 'method', 'teacher', 'student', 'seeds', 'last', 'best', '')
-
-
-ABOUT = (
-    'mean +- standard deviation over seeds; "last" is after the last '
-    'epoch; "best" is of the epoch that is best on the test set itself, '
-    'which is optimistic'
-)
 
 
 class Result(NamedTuple):
@@ -53,10 +37,12 @@ class Result(NamedTuple):
 
     @property
     def last(self) -> list[float]:
+        """list[float]: Accuracies after the last epoch, in percent."""
         return [run.last for run in self.runs]
 
     @property
     def best(self) -> list[float]:
+        """list[float]: Highest accuracies, in percent."""
         return [run.best for run in self.runs]
 
     @property
@@ -67,7 +53,7 @@ class Result(NamedTuple):
             return dict(data='-', method=self.config, teacher='-', student='-')
         return dict(
             data=match['data'],
-            method=match['method'] or 'vanilla',
+            method=match['alone'] or match['method'] or 'vanilla',
             teacher=match['teacher'] or '-',
             student=match['student'],
         )
@@ -91,8 +77,7 @@ def make_results(
     """
     files = {
         path.stem: path
-        for folder in CONFIGS
-        for path in folder.rglob('*.py')
+        for path in find_project_folder('configs').rglob('*.py')
         if '_base_' not in path.parts
     }
     by_config = defaultdict(list)
@@ -181,92 +166,4 @@ def differing_settings(
 
 def format_settings(settings: list[str]) -> str:
     """Write settings in one line, and not all if there are many."""
-    more = len(settings) - SHOWN_SETTINGS
-    shown = settings[:SHOWN_SETTINGS] + ([f'{more} more'] if more > 0 else [])
-    return ', '.join(shown)
-
-
-def format_table(results: list[Result], metric: str) -> str:
-    """Write the table for the terminal.
-
-    Args:
-        results (list[Result]): The results.
-        metric (str): Name of the accuracy in the log.
-
-    Returns:
-        str: The table, with what is to be known about it.
-    """
-    rows = [[*HEADER]]
-    notes = []
-    for result in results:
-        number = ''
-        if result.settings:
-            number = f'[{len(notes) + 1}]'
-            notes.append(
-                f'{number} {result.config} with '
-                f'{format_settings(result.settings)}'
-            )
-        rows.append(
-            [
-                *result.labels.values(),
-                f'{len(result.runs)}',
-                format_mean_std(result.last),
-                format_mean_std(result.best),
-                number,
-            ]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return '\n'.join([*lines, '', f'{metric} (%): {ABOUT}', *notes])
-
-
-def write_results(
-    path: str, metric: str, results: list[Result], left_out: dict[Path, str]
-) -> None:
-    """Write all figures as JSON.
-
-    Args:
-        path (str): The file.
-        metric (str): Name of the accuracy in the log.
-        results (list[Result]): The results.
-        left_out (dict[Path, str]): Why runs are left out, by work directory.
-
-    Raises:
-        OSError: If the file can't be written.
-    """
-
-    def statistics(values: list[float]) -> dict:
-        std = sample_std(values) if len(values) > 1 else None
-        return dict(mean=float(np.mean(values)), std=std)
-
-    write_json(
-        path,
-        dict(
-            metric=metric,
-            about=ABOUT,
-            results=[
-                dict(
-                    config=result.config,
-                    **result.labels,
-                    other_settings=result.settings,
-                    last=statistics(result.last),
-                    best=statistics(result.best),
-                    runs=[
-                        dict(
-                            path=str(run.path),
-                            seed=run.seed,
-                            last=run.last,
-                            best=run.best,
-                            best_epoch=run.best_epoch,
-                        )
-                        for run in result.runs
-                    ],
-                )
-                for result in results
-            ],
-            left_out=[
-                dict(path=str(run), reason=reason)
-                for run, reason in left_out.items()
-            ],
-        ),
-    )
+    return shorten(settings, SHOWN_SETTINGS)

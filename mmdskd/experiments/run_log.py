@@ -14,7 +14,7 @@ class RunLog(NamedTuple):
 
     Attributes:
         train (list[dict]): Logged training iterations, ``step`` being the
-            iteration.
+            iteration. Training by iterations has no ``epoch``.
         val (list[dict]): Validations, ``step`` being the epoch (in training
             by iterations: the iteration).
     """
@@ -42,8 +42,8 @@ def find_sessions(run: Union[str, Path]) -> list[Path]:
 def read_run_log(run: Union[str, Path]) -> RunLog:
     """Read the log of a run, and join the sessions of a resumed one.
 
-    A session replaces whatever earlier ones have logged from its first
-    iteration on: those iterations were lost and have been run again.
+    A session replaces whatever earlier ones have logged from its first line
+    on: those iterations were lost and have been run again.
 
     Args:
         run (str or Path): Work directory of the run, or one log file.
@@ -51,37 +51,56 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
     Returns:
         RunLog: The log. It is empty if nothing has been logged yet.
     """
+    sessions = [_read_session(path) for path in find_sessions(run)]
+    by_epoch = all(_is_by_epoch(session) for session in sessions)
     log = RunLog([], [])
-    for path in find_sessions(run):
-        with open(path) as file:
-            # The last line may still be being written, or cut by a kill.
-            lines = [json.loads(line) for line in file if line[-1] == '\n']
-        train = [line for line in lines if 'iter' in line]
-        # The hook that evaluates the teacher logs at step 0.
-        val = [line for line in lines if 'iter' not in line and line['step']]
-        if train:
-            log = RunLog(
-                _before(train[0], log.train, 'step'),
-                _before(train[0], log.val, 'epoch'),
-            )
-        log.train.extend(train)
-        log.val.extend(val)
+    for train, val in sessions:
+        if by_epoch:
+            iteration = _first(train, 'step')
+            validation = min(_first(train, 'epoch'), _first(val, 'step'))
+        else:
+            # Training and validations count the same.
+            iteration = validation = _first([*train, *val], 'step')
+            for line in train:
+                line.pop('epoch', None)
+        log = RunLog(
+            [*_before(iteration, log.train), *train],
+            [*_before(validation, log.val), *val],
+        )
     return log
 
 
-def _before(first: dict, lines: list[dict], unit: str) -> list[dict]:
-    """Keep the lines that are earlier than the start of a session.
+def _read_session(path: Path) -> RunLog:
+    """Read one log file."""
+    with open(path) as file:
+        # The last line may still be being written, or cut by a kill.
+        lines = [json.loads(line) for line in file if line[-1] == '\n']
+    return RunLog(
+        [line for line in lines if 'iter' in line],
+        # The hook that evaluates the teacher logs at step 0.
+        [line for line in lines if 'iter' not in line and line['step']],
+    )
 
-    Args:
-        first (dict): First training line of the session.
-        lines (list[dict]): Training or validation lines.
-        unit (str): What the steps of ``lines`` count: the name of that
-            number in ``first``. Training by iterations has no "epoch".
 
-    Returns:
-        list[dict]: The earlier lines.
+def _is_by_epoch(session: RunLog) -> bool:
+    """Whether a session counts epochs, as far as it tells.
+
+    To MMEngine, training by iterations is a single epoch, in which the
+    validations, if told to, count the iterations.
     """
-    start = first.get(unit, first['step'])
+    if not session.train:
+        return True
+    epoch = session.train[-1].get('epoch', 0)
+    return epoch > 0 and all(line['step'] <= epoch for line in session.val)
+
+
+def _first(lines: list[dict], unit: str) -> float:
+    """The least number that lines have, infinity if there are none."""
+    return min((line[unit] for line in lines), default=float('inf'))
+
+
+def _before(start: float, lines: list[dict]) -> list[dict]:
+    """Keep the lines that are earlier than the start of a session."""
     return [line for line in lines if line['step'] < start]
 
 

@@ -1,7 +1,13 @@
+"""Draw how DSKD works."""
+
+from typing import Any, Union
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
+
+Color = Union[str, tuple[float, ...]]
 
 
 def branch_colors(number: int) -> list[tuple[float, ...]]:
@@ -28,7 +34,14 @@ def draw_schematic(axes: Axes, sources: list[str]) -> None:
     width = min(64 / (number + 1) - 4, 16)
     centers = np.linspace(8 + width / 2, 74 - width / 2, number + 1)
 
-    def box(x, y, width, height, text, **style):
+    def box(
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        text: str,
+        **style: Any,
+    ) -> None:
         style = {**dict(fc='white', ec='0.3', lw=1.2), **style}
         axes.add_patch(
             FancyBboxPatch(
@@ -41,7 +54,13 @@ def draw_schematic(axes: Axes, sources: list[str]) -> None:
         )
         axes.text(x, y, text, ha='center', va='center', fontsize=9)
 
-    def arrow(start, end, color='0.3', style='-|>', **kwargs):
+    def arrow(
+        start: tuple[float, float],
+        end: tuple[float, float],
+        color: Color = '0.3',
+        style: str = '-|>',
+        **kwargs: Any,
+    ) -> None:
         axes.annotate(
             '',
             end,

@@ -1,5 +1,6 @@
 """Statistics of runs that are repeated with several seeds."""
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,8 +52,8 @@ def paired_difference(
 ) -> PairedDifference:
     """Compare two methods by runs that differ in nothing but the method.
 
-    The interval is Student's t interval of the n differences with n - 1
-    degrees of freedom.
+    The interval is that of :func:`scipy.stats.ttest_rel`: Student's t
+    interval of the n differences with n - 1 degrees of freedom.
 
     Args:
         first (Sequence[float]): n values of the first method.
@@ -69,14 +70,16 @@ def paired_difference(
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(
-            'first and second should have as many values, and '
-            f'at least one, but got {len(first)} and '
-            f'{len(second)}.'
+            'first and second should have as many values, and at least one, '
+            f'but got {len(first)} and {len(second)}.'
         )
-    differences = np.subtract(first, second)
-    mean = float(differences.mean())
-    if len(differences) == 1:
+    mean = float(np.mean(np.subtract(first, second)))
+    if len(first) == 1:
         return PairedDifference(mean, float('nan'), float('nan'))
-    quantile = stats.t.ppf((1 + confidence) / 2, len(differences) - 1)
-    half = float(quantile * stats.sem(differences))
-    return PairedDifference(mean, mean - half, mean + half)
+    with warnings.catch_warnings():
+        # Equal differences: the interval is a point, and t is infinite.
+        warnings.simplefilter('ignore', RuntimeWarning)
+        interval = stats.ttest_rel(first, second).confidence_interval(
+            confidence
+        )
+    return PairedDifference(mean, float(interval.low), float(interval.high))

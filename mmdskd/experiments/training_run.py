@@ -1,28 +1,31 @@
+"""One training by ``tools/train.py``: its command, state and result."""
+
 import hashlib
 import json
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
-from torch import nn
 
 from mmdskd.cli import parse_options
 from mmdskd.export.student_weights import CONFIG_NAME, student_path
 from mmdskd.utils.config import load_config
-from mmdskd.utils.files import write_json
+from mmdskd.utils.files import (
+    find_project_folder,
+    save_checkpoint_atomically,
+    write_json,
+)
 
 from .run_log import read_run_log, training_seconds
-
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-
 
 ACCURACY = 'accuracy/top1'
 
@@ -39,8 +42,10 @@ class TrainingRun:
         seed (int): Random seed.
         config (str): Path of the config, from the root of the project.
         root (Path): Folder of the whole demo.
-        options (list[str]): ``KEY=VALUE`` settings that override the config.
-        parents (list[TrainingRun]): The runs that this one needs. Defaults to none.
+        options (Sequence[str]): ``KEY=VALUE`` settings that override the
+            config. Defaults to none.
+        parents (Sequence[TrainingRun]): The runs that this one needs: teacher
+            and student. Defaults to none.
     """
 
     def __init__(
@@ -49,8 +54,8 @@ class TrainingRun:
         seed: int,
         config: str,
         root: Path,
-        options: list[str],
-        parents: tuple['TrainingRun', ...] = (),
+        options: Sequence[str] = (),
+        parents: Sequence['TrainingRun'] = (),
     ) -> None:
         self.method = method
         self.seed = seed
@@ -64,13 +69,15 @@ class TrainingRun:
         self.max_epochs = self.cfg.train_cfg.max_epochs
         self.distilled = 'architecture' in self.cfg.model
         content = [self.cfg.to_dict(), [run.fingerprint for run in parents]]
-        self.fingerprint = hashlib.sha256(
+        self.fingerprint: str = hashlib.sha256(
             json.dumps(content, sort_keys=True, default=str).encode()
         ).hexdigest()
 
     @property
     def config_path(self) -> str:
-        return os.path.relpath(TOOLS.parent / self.config)
+        """str: Path of the config, from where we are."""
+        project = find_project_folder('configs').parent
+        return os.path.relpath(project / self.config)
 
     @property
     def state(self) -> dict:
@@ -106,7 +113,17 @@ class TrainingRun:
         ]
         return self.checkpoint_of(epochs[-1]) if epochs else None
 
+    @property
+    def finished_epochs(self) -> int:
+        """int: Finished epochs, as far as the log tells: those that have
+        been validated or followed by another one."""
+        log = read_run_log(self.work_dir)
+        validated = log.val[-1]['step'] if log.val else 0
+        begun = log.train[-1]['epoch'] if log.train else 1
+        return max(validated, begun - 1)
+
     def checkpoint_of(self, epoch: int) -> Path:
+        """Name the checkpoint that is saved after an epoch."""
         return self.work_dir / f'epoch_{epoch}.pth'
 
     def prepare(self) -> None:
@@ -131,6 +148,9 @@ class TrainingRun:
 
         Returns:
             list[str]: The call. It goes on from the last checkpoint.
+
+        Raises:
+            RuntimeError: If the run needs a teacher that is not finished.
         """
         options = list(self.options)
         if self.method != 'teacher':
@@ -140,11 +160,16 @@ class TrainingRun:
                 f'{student}.init_cfg.checkpoint={self.student_init}',
             ]
         if self.distilled:
-            teacher = self.parents[0].result['checkpoint']
-            options.append(f'model.teacher_ckpt={teacher}')
+            teacher = self.parents[0].result
+            if teacher is None:
+                raise RuntimeError(
+                    f'{self.work_dir} should be trained after its teacher, '
+                    f'but {self.parents[0].work_dir} is not finished.'
+                )
+            options.append(f'model.teacher_ckpt={teacher["checkpoint"]}')
         command = [
             sys.executable,
-            str(TOOLS / 'train.py'),
+            str(find_project_folder('tools') / 'train.py'),
             self.config_path,
             '--work-dir',
             str(self.work_dir),
@@ -155,10 +180,23 @@ class TrainingRun:
             command += ['--resume', str(self.last_checkpoint)]
         return command
 
-    def finish(self) -> None:
-        """Write the result of a training that has come to its end."""
+    def finish(self) -> dict:
+        """Write the result of a training that has come to its end.
+
+        Returns:
+            dict: The result, as :attr:`result`.
+
+        Raises:
+            FileNotFoundError: If its last checkpoint is missing.
+        """
         last = read_run_log(self.work_dir).val[-1]
-        checkpoint = self.last_checkpoint.name
+        path = self.last_checkpoint
+        if path is None:
+            raise FileNotFoundError(
+                f'{self.work_dir} should hold the checkpoint of an epoch, '
+                'but holds none: leave default_hooks.checkpoint as it is.'
+            )
+        checkpoint = path.name
         cfg = self.cfg
         if self.distilled:
             checkpoint = student_path(checkpoint)
@@ -177,6 +215,7 @@ class TrainingRun:
             self.work_dir / 'run.json',
             dict(fingerprint=self.fingerprint, result=result),
         )
+        return dict(result, checkpoint=str(self.work_dir / checkpoint))
 
 
 def set_aside(folder: Path) -> Path:
@@ -187,7 +226,7 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(folder.with_name(f'{folder.name}.{number}'))
 
 
-def build_network(cfg: Config) -> nn.Module:
+def build_network(cfg: Config) -> BaseModel:
     """Build the network of a plain config, without its weights."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     with warnings.catch_warnings():
@@ -209,22 +248,6 @@ def save_initial_weights(cfg: Config, seed: int, path: Path) -> None:
     # It would log each initialised parameter.
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     network.init_weights()
-    temporary = path.with_suffix('.tmp')
-    torch.save(dict(state_dict=network.state_dict()), temporary)
-    os.replace(temporary, path)
-
-
-def finished_epochs(run: TrainingRun) -> int:
-    """Count the epochs of a run that are finished.
-
-    Args:
-        run (TrainingRun): The run.
-
-    Returns:
-        int: The epochs, as far as the log tells: an epoch is known to be
-        finished when it has been validated or the next one is logged.
-    """
-    log = read_run_log(run.work_dir)
-    validated = log.val[-1]['step'] if log.val else 0
-    begun = log.train[-1]['epoch'] if log.train else 1
-    return max(validated, begun - 1)
+    save_checkpoint_atomically(
+        dict(state_dict=network.state_dict()), str(path)
+    )

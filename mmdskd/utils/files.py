@@ -1,13 +1,48 @@
-"""Write files so that a kill leaves the old one or the new one."""
+"""Find the files of the project, and write files.
+
+A kill leaves the old file or the new one, never a part of it.
+"""
 
 import json
 import os
 import os.path as osp
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, BinaryIO, Callable, Union
 
 import torch
 from mmengine.config import Config
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def find_project_folder(name: str) -> Path:
+    """Find a folder of the project that is not in the package.
+
+    A wheel brings a copy of it, and an editable install a link to it, in
+    ``mmdskd/.mim``. In a source tree that is not installed, it is beside the
+    package.
+
+    Args:
+        name (str): "configs" or "tools".
+
+    Returns:
+        Path: The folder, an absolute path without links.
+
+    Raises:
+        FileNotFoundError: If the package was installed without it.
+    """
+    folders = [PACKAGE / '.mim' / name]
+    if (PACKAGE.parent / 'pyproject.toml').is_file():
+        folders.append(PACKAGE.parent / name)
+    for folder in folders:
+        if folder.is_dir():
+            return folder.resolve()
+    raise FileNotFoundError(
+        f'mmdskd should be installed with its folder {name!r}, but there is '
+        f'none at {" or ".join(map(str, folders))}. Install it from the '
+        'repository: pip install .'
+    )
 
 
 def write_atomically(

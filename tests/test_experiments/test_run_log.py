@@ -1,33 +1,17 @@
-import json
 import os
 import time
 
 import pytest
+from test_experiments.logs import train_line, val_line, write_log
 
 from mmdskd.experiments.run_log import read_run_log, training_seconds
-
-
-def write_session(work_dir, start, lines, end='\n'):
-    path = work_dir / start / 'vis_data/scalars.json'
-    path.parent.mkdir(parents=True)
-    path.write_text('\n'.join(json.dumps(line) for line in lines) + end)
-    return path
-
-
-def train_line(step, epoch, loss):
-    return dict(loss=loss, epoch=epoch, iter=step, step=step)
-
-
-def val_line(epoch, top1):
-    return {'accuracy/top1': top1, 'step': epoch}
 
 
 @pytest.fixture
 def resumed(tmp_path):
     """A run that broke off in epoch 3, and went on after epoch 1."""
-    write_session(
+    write_log(
         tmp_path,
-        '20240101_235959',
         [
             train_line(5, 1, 1.0),
             val_line(1, 10.0),
@@ -35,11 +19,12 @@ def resumed(tmp_path):
             val_line(2, 20.0),
             train_line(15, 3, 3.0),
         ],
+        '20240101_235959',
     )
-    write_session(
+    write_log(
         tmp_path,
-        '20240102_000000',
         [train_line(10, 2, 4.0), val_line(2, 40.0)],
+        '20240102_000000',
     )
     return tmp_path
 
@@ -51,7 +36,7 @@ def test_later_session_replaces_what_was_lost(resumed):
 
 
 def test_fresh_start_replaces_all(resumed):
-    write_session(resumed, '20240103_000000', [train_line(5, 1, 7.0)])
+    write_log(resumed, [train_line(5, 1, 7.0)], '20240103_000000')
     assert read_run_log(resumed) == ([train_line(5, 1, 7.0)], [])
 
 
@@ -60,22 +45,43 @@ def test_one_file(resumed):
     assert [line['step'] for line in log.train] == [5, 10, 15]
 
 
-def test_training_by_iterations(tmp_path):
-    write_session(
-        tmp_path,
-        '20240101_000000',
-        [dict(loss=1.0, iter=10, step=10), val_line(10, 5.0)],
-    )
-    write_session(
-        tmp_path, '20240101_000001', [dict(loss=2.0, iter=20, step=20)]
-    )
+# MMEngine's log_processor counts training by iterations as epoch 1, unless
+# it is told not to.
+@pytest.mark.parametrize('epoch', [None, 1])
+def test_training_by_iterations(tmp_path, epoch):
+    write_log(tmp_path, [train_line(10, epoch), val_line(10, 5.0)], '2024_1')
+    write_log(tmp_path, [train_line(20, epoch)], '2024_2')
     log = read_run_log(tmp_path)
-    assert [line['step'] for line in log.train] == [10, 20]
-    assert [line['step'] for line in log.val] == [10]
+    assert log.train == [train_line(10), train_line(20)]
+    assert log.val == [val_line(10, 5.0)]
+
+
+@pytest.mark.parametrize('epoch', [None, 1])
+def test_validations_by_iterations_are_read_once(tmp_path, epoch):
+    """Resumed after iteration 20, before training is logged."""
+    write_log(
+        tmp_path,
+        [
+            *(val_line(step, step) for step in (20, 40, 60)),
+            train_line(100, epoch, 1.0),
+            *(val_line(step, step) for step in (100, 120)),
+            train_line(200, epoch, 2.0),
+        ],
+        '2024_1',
+    )
+    second = [val_line(step, step + 0.5) for step in (40, 60)]
+    write_log(tmp_path, second, '2024_2')
+    log = read_run_log(tmp_path)
+    assert log == ([], [val_line(20, 20), *second])
+
+
+def test_evaluation_of_the_teacher_is_no_validation(tmp_path):
+    write_log(tmp_path, [{'teacher/accuracy/top1': 9.0, 'step': 0}])
+    assert read_run_log(tmp_path) == ([], [])
 
 
 def test_cut_line_is_left_out(tmp_path):
-    path = write_session(tmp_path, '20240101_000000', [train_line(5, 1, 1.0)])
+    path = write_log(tmp_path, [train_line(5, 1)])
     with open(path, 'a') as file:
         file.write('{"loss": 0.')
     assert len(read_run_log(tmp_path).train) == 1
@@ -87,7 +93,7 @@ def test_no_log(tmp_path):
 
 def test_training_seconds_are_summed(tmp_path):
     for name, seconds in (('20240101_120000', 30), ('20240102_120000', 12)):
-        path = write_session(tmp_path, name, [train_line(5, 1, 1.0)])
+        path = write_log(tmp_path, [train_line(5, 1)], name)
         end = time.mktime(time.strptime(name, '%Y%m%d_%H%M%S')) + seconds
         os.utime(path, (end, end))
     assert training_seconds(tmp_path) == 42

@@ -5,8 +5,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmdskd.utils import files
 from mmdskd.utils.files import (
     check_new_file,
+    find_project_folder,
     save_checkpoint_atomically,
     save_config_atomically,
     write_atomically,
@@ -122,3 +124,52 @@ def test_new_file(tmp_path, monkeypatch):
         FileNotFoundError, match='in a folder that is there, but .*missing is'
     ):
         check_new_file(tmp_path / 'missing/new.py')
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that is installed somewhere else."""
+    path = tmp_path / 'place' / 'mmdskd'
+    path.mkdir(parents=True)
+    monkeypatch.setattr(files, 'PACKAGE', path)
+    return path
+
+
+def test_folder_of_this_project():
+    assert (find_project_folder('tools') / 'train.py').is_file()
+    assert find_project_folder('configs').parent == (
+        find_project_folder('tools').parent
+    )
+
+
+def test_folder_of_a_wheel(package):
+    (package / '.mim/configs').mkdir(parents=True)
+    # What else lies in site-packages is of other projects.
+    (package.parent / 'configs').mkdir()
+    assert find_project_folder('configs') == package / '.mim/configs'
+
+
+def test_folder_of_an_editable_install(package):
+    """Without the link, so that paths are those that the user sees."""
+    folder = package.parent / 'configs'
+    folder.mkdir()
+    (package / '.mim').mkdir()
+    (package / '.mim/configs').symlink_to(folder)
+    assert find_project_folder('configs') == folder
+
+
+def test_folder_of_a_source_tree(package):
+    folder = package.parent / 'configs'
+    folder.mkdir()
+    (package.parent / 'pyproject.toml').touch()
+    assert find_project_folder('configs') == folder
+
+
+def test_missing_folder_of_the_project(package):
+    (package.parent / 'configs').mkdir()  # of another project
+    with pytest.raises(
+        FileNotFoundError,
+        match="installed with its folder 'configs', but there is none at "
+        f'{package}/.mim/configs. Install it from the repository',
+    ):
+        find_project_folder('configs')

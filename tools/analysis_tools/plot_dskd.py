@@ -10,9 +10,7 @@ import argparse
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib
-
-from mmdskd.experiments.report import draw_report
+from mmdskd.experiments.report import save_report
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,12 +57,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    matplotlib.use('Agg')
     runs = defaultdict(list)
     for legend, run in zip(args.legend, args.runs):
         runs[legend].append(run)
-    figure = draw_report(runs, args.teacher, args.metric)
-    figure.savefig(args.out, dpi=130)
+    save_report(args.out, runs, args.teacher, args.metric)
     print(f'Picture: {args.out}')
 
 

@@ -18,6 +18,8 @@ of two figures: "last", after the last epoch, and "best", of the epoch that is
 best on the test set itself. The latter is chosen on the data that it is
 reported for, and so is optimistic: quote "last".
 
+In training by iterations, read "iteration" for "epoch".
+
 Left out, and listed by name with the reason: runs that have not reached the
 last epoch of their config, or can't be read; and of two runs of the same
 config, settings and seed the one that was started earlier. Runs of a config
@@ -29,13 +31,12 @@ import argparse
 import sys
 
 import mmdskd  # noqa: F401  (lets configs build on those of MMPretrain)
-from mmdskd.experiments.finished_runs import find_runs, read_runs
-from mmdskd.experiments.readme_tables import OURS, fill_readmes
-from mmdskd.experiments.results import (
-    format_table,
-    make_results,
-    write_results,
+from mmdskd.experiments.collection import (
+    collect,
+    format_collection,
+    write_collection,
 )
+from mmdskd.experiments.readme_tables import OURS, fill_readmes
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,41 +72,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def collect(args: argparse.Namespace) -> None:
-    """Collect as the arguments say.
-
-    Args:
-        args (Namespace): Values of :func:`parse_args`.
-
-    Raises:
-        OSError: If there are no runs, or a file can't be read or written.
-        ValueError: If no run is finished, or a README can't be filled.
-    """
-    runs, left_out = read_runs(find_runs(args.folders), args.metric)
-    results, repeats = make_results(runs)
-    left_out.update(repeats)
-    if results:
-        print(format_table(results, args.metric))
-    if left_out:
-        print(f'\nLeft out ({len(left_out)}):')
-        for path, reason in left_out.items():
-            print(f'  {path}: {reason}')
-    if not results:
-        raise ValueError(
-            f'none of the {len(left_out)} runs in '
-            f'{", ".join(args.folders)} can be used'
-        )
-    if args.out:
-        write_results(args.out, args.metric, results, left_out)
-        print(f'\nResults: {args.out}')
-    if args.readme:
-        print(f'\n{fill_readmes(args.readme, results)}')
-
-
 def main() -> None:
     args = parse_args()
     try:
-        collect(args)
+        collection = collect(args.folders, args.metric)
+        print(format_collection(collection))
+        if args.out:
+            write_collection(args.out, collection)
+            print(f'\nResults: {args.out}')
+        if args.readme:
+            print(f'\n{fill_readmes(args.readme, collection.results)}')
     except (OSError, ValueError) as error:
         sys.exit(f'{type(error).__name__}: {error}')
 
