@@ -115,34 +115,16 @@ def test_no_circle():
         graph = {m: t for m, t in graph.items() if m not in leaves}
 
 
-# What does not hold yet. One that does is an error, and leaves the list.
-LONG: tuple[str, ...] = ()
-LOADED_BY_PATH = tuple(
-    f'tests/test_tools/test_{name}.py'
-    for name in ('convert_kd_ckpt_to_student', 'demo', 'plot_dskd')
+@pytest.mark.parametrize(
+    'path', [*FILES, *TOOLS], ids=lambda path: str(path.relative_to(ROOT))
 )
-
-
-def mark(paths: list[Path], unfinished: tuple[str, ...]) -> list:
-    """Parameters that are expected to fail where they are unfinished."""
-    return [
-        pytest.param(
-            path,
-            id=str(path.relative_to(ROOT)),
-            marks=[pytest.mark.xfail(strict=True)]
-            if path.relative_to(ROOT).as_posix() in unfinished
-            else [],
-        )
-        for path in paths
-    ]
-
-
-@pytest.mark.parametrize('path', mark([*FILES, *TOOLS], LONG))
 def test_files_are_short(path):
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 
-@pytest.mark.parametrize('path', mark(TESTS, LOADED_BY_PATH))
+@pytest.mark.parametrize(
+    'path', TESTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_no_test_loads_a_file_by_path(path):
     """What a tool does is in the package, and imported from there."""
     used = {
