@@ -22,7 +22,7 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
     place of ReLU6, widths that are cut to whole numbers, not rounded to
     multiples of 8, no stride in the second group, and a 1x1 convolution
     before the first depthwise one. With a linear head the parameters at
-    width 0.5 are those of the field's network.
+    width 0.5 are those of the KD codebases' network.
 
     The seven groups of the paper make four stages, parted where the size is
     halved:
@@ -133,7 +133,7 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
         )
         width = int(self.FIRST_CHANNELS * widen_factor)
         # The first block does not expand: there MMPretrain's block has no 1x1
-        # convolution, but the field's has.
+        # convolution, but the KD codebases' has.
         layers = [
             ConvModule(channels, channels, 1, **layer_cfg),
             InvertedResidual(channels, width, channels, **layer_cfg),

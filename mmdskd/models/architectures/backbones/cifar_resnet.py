@@ -19,7 +19,7 @@ class CIFARResNet(BaseCIFARBackbone):
     Recognition <https://arxiv.org/abs/1512.03385>`_. Unlike it, and as the
     KD codebases do (RepDistiller, SemCKD, SimKD, mdistiller), the shortcut is
     a 1x1 convolution with BN wherever the shape changes. With a linear head
-    the parameters are those of the field's networks of the same name:
+    the parameters are those of their networks of the same name:
 
     ============ ======= =============== =================
     name         depth   stem_channels   stage_channels

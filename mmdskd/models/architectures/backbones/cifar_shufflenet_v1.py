@@ -14,7 +14,7 @@ from .base_cifar_backbone import TORCH_INIT, BaseCIFARBackbone, check_positive
 
 
 class CIFARShuffleUnit(nn.Module):
-    """A unit of the field's ShuffleNetV1.
+    """A unit of the KD codebases' ShuffleNetV1.
 
     MMPretrain's ``ShuffleUnit`` is another: it shuffles after the depthwise
     convolution and not before it, has no activation there, and gives the
@@ -105,7 +105,7 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
     <https://arxiv.org/abs/1707.01083>`_, with a 1x1 stem without stride.
     Unlike the paper's unit, and as the KD codebases have it, the shuffle
     stands before the depthwise convolution, which has a ReLU. With a linear
-    head the parameters are those of the field's network.
+    head the parameters are those of the KD codebases' network.
 
     The modules ``conv1``, ``bn1``, ``relu``, ``layer1``, ``layer2`` and
     ``layer3`` are public names. A stage ends in its activation.

@@ -20,7 +20,7 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
     <https://arxiv.org/abs/1807.11164>`_, on MMPretrain's blocks. Only the stem
     is another than that of MMPretrain's network: a 1x1 convolution without
     stride, and no pooling. With a linear head the parameters are those of
-    the field's network.
+    the KD codebases' network.
 
     The modules ``conv1``, ``bn1``, ``relu``, ``layer1``, ``layer2``,
     ``layer3``, ``conv2``, ``bn2`` and ``relu2`` are public names. The last

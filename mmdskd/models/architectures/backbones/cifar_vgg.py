@@ -130,7 +130,7 @@ class CIFARVGG(BaseCIFARBackbone):
         ):
             for _ in range(num_convs):
                 with warnings.catch_warnings():
-                    # The field's networks have a bias before BN.
+                    # The KD codebases' networks have a bias before BN.
                     warnings.filterwarnings(
                         'ignore', 'Unnecessary conv bias before'
                     )

@@ -23,7 +23,7 @@ class CIFARWideResNet(BaseCIFARBackbone):
     after `Wide Residual Networks <https://arxiv.org/abs/1605.07146>`_, on
     MMRazor's blocks. MMRazor's own WideResNet is the same network at depths
     10 to 40, but returns its last feature only. With a linear head the
-    parameters are those of the field's ``wrn_{depth}_{widen_factor}``.
+    parameters are those of the KD codebases' ``wrn_{depth}_{widen_factor}``.
 
     The modules ``conv1``, ``layer1``, ``layer2``, ``layer3``, ``bn1`` and
     ``relu`` are public names. A stage ends *before* its activation; the last

@@ -80,7 +80,7 @@ FIELD = {
         1355528,
         [(116, 2), (232, 4), (1024, 8)],
     ),
-    # MMPretrain's own network is the field's.
+    # MMPretrain's own network is that of the KD codebases.
     'ResNet50': (
         ResNet_CIFAR,
         dict(depth=50),
