@@ -13,11 +13,11 @@ from .version import __version__
 
 __all__ = ['__version__']
 
-apply_patches()
-# `python -m mmdskd.doctor` must run where the stack is broken. It imports
-# this package while Python locates the module, with '-m' as `sys.argv[0]`.
-if sys.argv[:1] != ['-m']:
-    try:
+try:
+    apply_patches()
+    # `python -m mmdskd.doctor` must run where the stack is broken. It imports
+    # this package while Python locates the module, with '-m' in `sys.argv`.
+    if sys.argv[:1] != ['-m']:
         check_stack()
-    except ImportError as error:
-        explain_failed_import('mmdskd', error)
+except Exception as error:
+    explain_failed_import('mmdskd', error)

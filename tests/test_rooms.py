@@ -3,8 +3,11 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
+
+from mmdskd.utils import _ELSEWHERE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'mmdskd'
@@ -43,13 +46,15 @@ def name_of(path: Path) -> tuple[str, ...]:
     return parts[:-1] if parts[-1] == '__init__' else parts
 
 
-def find_imports(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+def find_imports(
+    path: Path, name: Optional[tuple[str, ...]] = None
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Modules of the package that a file imports, anywhere in it.
 
     Yields:
         tuple: Line number, and the parts of the module's dotted name.
     """
-    name = name_of(path)
+    name = name or name_of(path)
     package = name if path.name == '__init__.py' else name[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -61,9 +66,19 @@ def find_imports(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
             modules = [(*module, alias.name) for alias in node.names]
         else:
             continue
-        yield from (
-            (node.lineno, parts) for parts in modules if parts[0] == 'mmdskd'
-        )
+        for parts in modules:
+            if parts[:2] == ('mmdskd', 'utils') and parts[-1] in _ELSEWHERE:
+                parts = (*_ELSEWHERE[parts[-1]].split('.'), parts[-1])
+            if parts[0] == 'mmdskd':
+                yield node.lineno, parts
+
+
+def test_aliases_are_where_they_lead(tmp_path):
+    path = PACKAGE / 'models' / 'somewhere.py'
+    copy = tmp_path / 'somewhere.py'
+    copy.write_text('from mmdskd.utils import resolve_auto\n')
+    (found,) = find_imports(copy, name_of(path))
+    assert found == (1, ('mmdskd', 'pairing', 'resolve_auto'))
 
 
 def test_there_are_rooms():

@@ -62,6 +62,16 @@ PATCHES = (
 )
 # Packages that MMRazor uses where they can be imported
 OPTIONAL = ('mmcls', 'mmdet', 'mmseg', 'mmpose')
+# Modules at which a stack that does not fit together breaks
+EXPLAINED = (
+    'torchvision',
+    'mmengine',
+    'mmengine.runner',
+    'mmcv',
+    'mmpretrain',
+    'mmrazor',
+    'mmrazor.models',
+)
 # Modules that components of mmdskd cannot do without
 NEEDED = (
     'torch',
@@ -81,8 +91,8 @@ def apply_patches() -> None:
     hide_missing_attention()
     for package in OPTIONAL:
         when_import_fails(package, raise_import_error)
-    for package in ('mmpretrain', 'mmrazor'):
-        when_import_fails(package, partial(explain_failed_import, package))
+    for module in EXPLAINED:
+        when_import_fails(module, partial(explain_failed_import, module))
     for module, patch in PATCHES:
         when_imported(module, patch)
 
@@ -100,7 +110,9 @@ def check_stack() -> None:
         if name in sys.modules:
             missing = sys.modules[name] is None
         else:
-            missing = find_spec(name) is None
+            spec = find_spec(name)
+            # A folder of that name, such as a clone, is no package.
+            missing = spec is None or spec.origin is None
         if missing:
             raise ModuleNotFoundError(f'No module named {name!r}', name=name)
     check_torch_version()
@@ -122,8 +134,12 @@ def check_torch_version() -> None:
             f'mmdskd was tested on torch {MIN_TORCH} to {MAX_TORCH}, not on '
             f'{version}. If something breaks, try '
             f'`pip install "torch<={MAX_TORCH}.*" torchvision`.',
-            stacklevel=2,
+            stacklevel=4,  # whoever imports mmdskd
         )
+
+
+class StackError(ImportError):
+    """A package cannot be imported; the message says what mends it."""
 
 
 def explain_failed_import(package: str, error: Exception) -> NoReturn:
@@ -134,9 +150,11 @@ def explain_failed_import(package: str, error: Exception) -> NoReturn:
         error (Exception): What its import raised.
 
     Raises:
-        ImportError: Always.
+        StackError: Always. One that is explained already stays as it is.
     """
+    if isinstance(error, StackError):
+        raise error
     # Not before: Python warns if what `python -m` runs is imported already.
     from mmdskd.doctor import explain
 
-    raise ImportError(explain(error, package)) from error
+    raise StackError(explain(error, package)) from error

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 Patch = Callable[[ModuleType], object]
 ErrorHandler = Callable[[Exception], object]
@@ -26,6 +26,12 @@ class _Loader(Loader):
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
+    def __getattr__(self, name: str) -> Any:
+        """Such as ``get_data``, which ``pkgutil`` asks the loader for."""
+        if name == 'loader':  # of a copy that is not filled yet
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
     def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
         return self.loader.create_module(spec)
 
@@ -36,12 +42,12 @@ class _Loader(Loader):
         spec.loader = module.__loader__ = self.loader
         try:
             self.loader.exec_module(module)
+            for patch in _patches.get(name, ()):
+                patch(module)
         except Exception as error:
             if name in _error_handlers:
                 _error_handlers[name](error)
             raise
-        for patch in _patches.get(name, ()):
-            patch(module)
 
 
 class _Finder(MetaPathFinder):

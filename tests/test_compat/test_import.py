@@ -223,7 +223,7 @@ def test_missing_package_is_explained():
     )
     assert result.returncode == 1
     assert (
-        'ImportError: mmdskd cannot be imported: ModuleNotFoundError: '
+        'StackError: mmdskd cannot be imported: ModuleNotFoundError: '
         "No module named 'mmrazor'" in result.stderr
     )
     assert 'python -m mmdskd.doctor' in result.stderr
@@ -242,7 +242,7 @@ def test_broken_package_is_explained(package, tmp_path):
     )
     assert result.returncode == 1
     assert (
-        f'ImportError: {package} cannot be imported: AssertionError: '
+        f'StackError: {package} cannot be imported: AssertionError: '
         'MMCV==2.2.0 is used but incompatible.' in result.stderr
     )
     assert 'python -m mmdskd.doctor' in result.stderr
@@ -294,3 +294,20 @@ def test_patches_may_run_twice():
     assert CheckpointLoader._schemes == before
     assert CRDDataset._parse_fullset_contrast_info is parse
     assert sys.meta_path == finders
+
+
+def test_folder_is_no_package(tmp_path, monkeypatch):
+    (tmp_path / 'mmnew').mkdir()  # such as a clone in the working directory
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(compat, 'NEEDED', ('mmnew',))
+    with pytest.raises(ModuleNotFoundError, match="No module named 'mmnew'"):
+        compat.check_stack()
+
+
+def test_error_is_explained_once():
+    with pytest.raises(compat.StackError) as first:
+        compat.explain_failed_import('mmcv', ValueError('odd'))
+    assert str(first.value).startswith('mmcv cannot be imported: ValueError')
+    with pytest.raises(compat.StackError) as second:
+        compat.explain_failed_import('mmrazor', first.value)
+    assert second.value is first.value

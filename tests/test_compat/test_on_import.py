@@ -1,5 +1,8 @@
+import copy
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import sys
 import threading
 import zipfile
@@ -148,3 +151,28 @@ def test_error_handler(write):
     when_import_fails('house.door', lambda error: None)
     with pytest.raises(ValueError, match='no key'):
         importlib.import_module('house.door')
+
+
+def test_loader_is_the_whole_loader_before_the_import(write):
+    write()
+    when_imported('house.door', add_two)
+    loader = importlib.util.find_spec('house.door').loader
+    assert loader.get_source('house.door') == PLAIN
+    assert not loader.is_package('house.door')
+    assert pkgutil.get_data('house.door', 'door.py').decode() == PLAIN
+    copy.copy(loader)
+
+
+def test_error_of_a_patch_is_handled_like_one_of_the_import(write):
+    write()
+    handled = []
+
+    def fail(module):
+        raise ValueError('no such attribute')
+
+    when_imported('house.door', fail)
+    when_import_fails('house.door', handled.append)
+    with pytest.raises(ValueError, match='no such attribute') as caught:
+        importlib.import_module('house.door')
+    assert handled == [caught.value]
+    assert 'house.door' not in sys.modules
