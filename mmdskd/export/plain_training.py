@@ -22,6 +22,14 @@ from .student_weights import plain_name
 
 # Their hooks and loops work on an algorithm, not on a plain network.
 DISTILLATION_PACKAGES = ('mmdskd', 'mmrazor')
+# MMEngine's Runner takes the first three together or none of them.
+TRAINING_KEYS = (
+    'train_dataloader',
+    'train_cfg',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+)
 
 
 def drop_distillation(student: dict, scope: str) -> None:
@@ -29,7 +37,9 @@ def drop_distillation(student: dict, scope: str) -> None:
 
     Hooks of mmdskd and MMRazor go, and MMEngine's loops take the place of
     theirs. A separate optimizer of the student is the only one, and the names
-    of its parameters are those of the plain network.
+    of its parameters are those of the plain network. Where the loop of
+    MMRazor trains for no number of epochs or iterations, what concerns the
+    training goes.
 
     Args:
         student (dict): Config of a run.
@@ -51,6 +61,10 @@ def drop_distillation(student: dict, scope: str) -> None:
     for key in ('train_cfg', 'val_cfg', 'test_cfg'):
         if _serves_distillation(LOOPS, student.get(key), scope):
             student[key] = _make_plain_loop(key, student[key], scope)
+            if key == 'train_cfg' and not _has_length(student[key]):
+                # Such as a search among subnets: no training to repeat.
+                for name in TRAINING_KEYS:
+                    student.pop(name, None)
     optim_wrapper = student.get('optim_wrapper') or {}
     constructor = dict(type=optim_wrapper.get('constructor'))
     if 'architecture' in optim_wrapper and _serves_distillation(
@@ -106,6 +120,13 @@ def _make_plain_loop(key: str, config: dict, scope: str) -> dict:
     by_iterations = config.get('max_iters') is not None
     loop = IterBasedTrainLoop if by_iterations else EpochBasedTrainLoop
     return dict(type=loop.__name__, **_common(config, loop))
+
+
+def _has_length(train_cfg: dict) -> bool:
+    """Whether a plain loop knows when its training ends."""
+    return any(
+        train_cfg.get(name) is not None for name in ('max_epochs', 'max_iters')
+    )
 
 
 def _common(config: dict, loop: type) -> dict:

@@ -146,3 +146,15 @@ def test_one_optimizer_of_several(kd_config):
         sgd, paramwise_cfg=dict(custom_keys={'head': dict(lr_mult=2)})
     )
     assert student.param_scheduler == [cosine]
+
+
+def test_search_leaves_no_training(kd_config, build_runner):
+    kd_config.train_cfg = dict(
+        type='mmrazor.AutoSlimGreedySearchLoop', target_flops=(1.0,)
+    )
+    student = make_student_config(kd_config)
+    assert not {'train_dataloader', 'train_cfg', 'optim_wrapper'} & set(
+        student
+    )
+    student.work_dir = kd_config.work_dir
+    assert 'accuracy/top1' in build_runner(student).test()
