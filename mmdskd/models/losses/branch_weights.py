@@ -76,23 +76,26 @@ class BranchWeights(nn.Module):
         for name, buffer in self.named_buffers():
             buffer.fill_(1 if name == 'weights' else 0)
 
-    @staticmethod
     @torch.no_grad()
-    def to_row(losses: Tensor) -> Tensor:
+    def to_row(self, losses: Optional[Tensor]) -> Tensor:
         """Make what :meth:`add` takes of the losses of an iteration.
 
         Rows add up over ranks. Losses of which one is not finite count as
         left out.
 
         Args:
-            losses (Tensor): Losses before their ``loss_weight``, (L, ).
+            losses (Tensor, optional): Losses before their ``loss_weight``,
+                (L, ), or None if there was no forward.
 
         Returns:
-            Tensor: A row of ``pending``, (L + 2, ).
+            Tensor: A row of ``pending``, (L + 2, ), zeros for None.
         """
+        if losses is None:
+            return torch.zeros_like(self.pending)
         finite = losses.isfinite().all()
         kept = torch.where(finite, losses, torch.zeros_like(losses))
-        return torch.cat([kept, torch.stack([finite, ~finite])])
+        row = torch.cat([kept, torch.stack([finite, ~finite])])
+        return row.to(self.pending)
 
     def add(self, row: Tensor) -> None:
         """Take in an iteration.
@@ -155,18 +158,22 @@ class BranchWeights(nn.Module):
         self.pending.zero_()
 
 
-def add_over_ranks(collected: Sequence[tuple[BranchWeights, Tensor]]) -> None:
+def add_over_ranks(
+    collected: Sequence[tuple[BranchWeights, Optional[Tensor]]],
+) -> None:
     """Take in the losses of an iteration on all ranks, in one message.
 
     The sum is made at each iteration, not at each update, so that what is
-    pending is the same on every rank: a checkpoint holds that of one.
+    pending is the same on every rank: a checkpoint holds that of one. The
+    message has the same length on each rank, whether or not its loss ran.
 
     Args:
-        collected (Sequence[tuple[BranchWeights, Tensor]]): Weights, and the
-            losses of their branches before their ``loss_weight``, (L, ); on
-            all ranks alike.
+        collected (Sequence[tuple[BranchWeights, Tensor or None]]): Weights,
+            the same ones on all ranks, and the losses of their branches
+            before their ``loss_weight``, (L, ), or None if there was no
+            forward on this rank.
     """
-    rows = [BranchWeights.to_row(losses) for _, losses in collected]
+    rows = [weights.to_row(losses) for weights, losses in collected]
     if rows and get_world_size() > 1:
         lengths = [len(row) for row in rows]
         flat = torch.cat(rows)

@@ -10,6 +10,8 @@ from test_models.test_losses.inputs import CE, KL, MSE, K, L, N, build, data
 from torch import nn
 
 from mmdskd.models import Branch
+from mmdskd.models.losses import branch_weights
+from mmdskd.models.losses.dskd_loss import collect_losses
 from mmdskd.registry import MODELS
 
 
@@ -286,15 +288,37 @@ def test_an_iteration_is_collected_once():
     assert list(loss.collect_losses()) == ['feat']
     assert loss.collect_losses() == {}
     assert loss.allocation['feat'].pending[-2] == 1
-    # A forward in eval mode is not one of the training.
+    # A forward in eval mode is not one of the training, but the last one.
     loss.eval()
-    forward_with(loss, [1.0, 2.0, 3.0])
-    assert loss.take_losses() == {}
+    forward_with(loss, [4.0, 5.0, 6.0])
+    torch.testing.assert_close(
+        loss.last_losses['feat'], torch.tensor([4.0, 5, 6])
+    )
+    assert loss.collect_losses() == {}
+    assert loss.allocation['feat'].pending[-2] == 1
     # What was not collected is forgotten by a reset.
     loss.train()
     forward_with(loss, [1.0, 2.0, 3.0])
     loss.reset()
     assert loss.take_losses() == {}
+
+
+def test_a_loss_that_did_not_run_keeps_its_place(monkeypatch):
+    """With it, the message of this rank is as long as that of the others."""
+    messages = []
+    monkeypatch.setattr(branch_weights, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(branch_weights, 'all_reduce', messages.append)
+    losses = [build(feat_loss=nn.MSELoss()) for _ in range(2)]
+    losses.append(build(logit_loss=KL, feat_loss=MSE))
+    forward_with(losses[1], [1.0, 2.0, 3.0])
+    losses[0].eval()
+    forward_with(losses[0], [1.0, 2.0, 3.0])
+    collected = collect_losses(losses)
+    assert [list(means) for means in collected] == [[], ['feat'], []]
+    (message,) = messages
+    torch.testing.assert_close(
+        message, torch.tensor([*[0.0] * L, 0, 0, 1, 2, 3, 1, 0, *[0.0] * 10])
+    )
 
 
 def test_losses_that_are_not_finite_are_counted():
