@@ -169,3 +169,19 @@ def test_forwards_of_an_iteration_are_averaged():
     # They are not part of the state.
     weights.record(torch.ones(2))
     assert weights.state_dict().keys() == BranchWeights(2).state_dict().keys()
+    names = dict(weights.named_buffers()).keys()
+    assert names == weights.state_dict().keys()
+
+
+def test_recorded_losses_move_with_the_module():
+    weights = BranchWeights(2)
+    weights.record(torch.tensor([1.0, 4.0]))
+    mean = weights.double().take()
+    assert mean.dtype == torch.float64 and mean.tolist() == [1, 4]
+
+    weights.record(torch.tensor([1.0, 4.0]))
+    weights.to('meta')
+    weights.record(torch.ones(2, device='meta'))
+    mean = weights.take()
+    assert mean.is_meta
+    weights.add(weights.to_row(mean))

@@ -321,6 +321,23 @@ def test_a_loss_that_did_not_run_keeps_its_place(monkeypatch):
     )
 
 
+def test_what_nobody_collects_is_one_iteration():
+    """Of any number of forwards it is the mean, and left out by one nan."""
+    loss = build(feat_loss=nn.MSELoss())
+    for value in (0.0, 1.0, 2.0, 5.0):
+        forward_with(loss, [value] * L)
+    loss.collect_losses()
+    torch.testing.assert_close(
+        loss.allocation['feat'].pending, torch.tensor([2.0, 2, 2, 1, 0])
+    )
+    for value in (1.0, float('nan'), 1.0):
+        forward_with(loss, [value] * L)
+    loss.collect_losses()
+    torch.testing.assert_close(
+        loss.allocation['feat'].pending, torch.tensor([2.0, 2, 2, 1, 1])
+    )
+
+
 def test_losses_that_are_not_finite_are_counted():
     loss = build(logit_loss=KL, feat_loss=nn.MSELoss())
     branches, given = data(torch.float32)
