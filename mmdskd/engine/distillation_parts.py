@@ -76,7 +76,7 @@ def log_prefix(name: str) -> str:
 
     MMEngine's ``LogProcessor`` shows keys that contain "loss" as means over a
     window, which would blur the weights. So the name goes without ``loss`` at
-    its begin, at its end, and as a word in between. Of a name that still
+    its start, at its end, and as a word in between. Of a name that still
     contains it, such as ``glossy``, the weights are shown as such means.
 
     Args:

@@ -76,11 +76,11 @@ class LossWeightSchedulerHook(Hook):
             Defaults to 0.
         end (int, optional): When it ends; the weights stay as they are then.
             None means never. Defaults to None.
-        weight_warmup (int, optional): Length of the linear change from weights of 1 to
-            those of the strategy, counted from ``begin``. Defaults to 0.
-        loss_warmup (int, optional): Length of a linear rise of the whole DSKD loss from
-            0, counted from the start of training. Defaults to 0, which is
-            none.
+        weight_warmup (int, optional): Length of the linear change from
+            weights of 1 to those of the strategy, counted from ``begin``.
+            Defaults to 0.
+        loss_warmup (int, optional): Length of a linear rise of the whole DSKD
+            loss from 0, counted from the start of training. Defaults to 0.
         warmup (int, optional): Old name of ``weight_warmup``, deprecated.
         ramp (int, optional): Old name of ``loss_warmup``, deprecated.
 

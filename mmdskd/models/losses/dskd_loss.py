@@ -179,13 +179,10 @@ class DSKDLoss(nn.Module):
         """Collect the losses of an iteration, for the next update of the
         weights.
 
-        An iteration is the mean of all forwards since the last call, so call
-        it after each iteration. If one of them was not finite, the iteration
-        is left out. Forwards in eval mode do not count.
-
-        Call it on all ranks alike, also on one whose loss did not run. For
-        several losses, :func:`collect_losses` needs one message between the
-        ranks.
+        Call it after each iteration, on all ranks alike, also on one whose
+        loss did not run. The mean of all forwards in training mode since the
+        last call counts; if one was not finite, all are left out. For several
+        losses, :func:`collect_losses` needs one message between the ranks.
 
         Returns:
             dict[str, Tensor]: What :meth:`take_losses` returns.
@@ -302,8 +299,6 @@ class DSKDLoss(nn.Module):
 
 def collect_losses(losses: Iterable[DSKDLoss]) -> list[dict[str, Tensor]]:
     """Collect an iteration of several losses, in one message between ranks.
-
-    See :meth:`DSKDLoss.collect_losses`.
 
     Args:
         losses (Iterable[DSKDLoss]): The losses, the same ones on all ranks.
