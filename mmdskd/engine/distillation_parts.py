@@ -74,13 +74,18 @@ def find_recorders(model: nn.Module) -> list[BaseRecorder]:
 def log_prefix(name: str) -> str:
     """Get the name of a loss in the log.
 
+    MMEngine's ``LogProcessor`` shows keys that contain "loss" as means over a
+    window, which would blur the weights. So the name goes without ``loss`` at
+    its start, at its end, and as a word in between. Of a name that still
+    contains it, such as ``glossy``, the weights are shown as such means.
+
     Args:
         name (str): Its name in ``distill_losses``.
 
     Returns:
-        str: The name without the word ``loss``, or "dskd" if nothing is left.
+        str: The name without ``loss``, or "dskd" if nothing is left.
     """
-    return re.sub('(^|_)loss(_|$)', '', name) or 'dskd'
+    return re.sub('^loss_?|_?loss$|_loss(?=_)', '', name) or 'dskd'
 
 
 def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:

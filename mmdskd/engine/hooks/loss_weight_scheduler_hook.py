@@ -76,11 +76,11 @@ class LossWeightSchedulerHook(Hook):
             Defaults to 0.
         end (int, optional): When it ends; the weights stay as they are then.
             None means never. Defaults to None.
-        weight_warmup (int): Length of the linear change from weights of 1 to
-            those of the strategy, counted from ``begin``. Defaults to 0.
-        loss_warmup (int): Length of a linear rise of the whole DSKD loss from
-            0, counted from the start of training. Defaults to 0, which is
-            none.
+        weight_warmup (int, optional): Length of the linear change from
+            weights of 1 to those of the strategy, counted from ``begin``.
+            Defaults to 0.
+        loss_warmup (int, optional): Length of a linear rise of the whole DSKD
+            loss from 0, counted from the start of training. Defaults to 0.
         warmup (int, optional): Old name of ``weight_warmup``, deprecated.
         ramp (int, optional): Old name of ``loss_warmup``, deprecated.
 
@@ -108,8 +108,8 @@ class LossWeightSchedulerHook(Hook):
         by_epoch: bool = False,
         begin: int = 0,
         end: Optional[int] = None,
-        weight_warmup: int = 0,
-        loss_warmup: int = 0,
+        weight_warmup: Optional[int] = None,
+        loss_warmup: Optional[int] = None,
         *,
         warmup: Optional[int] = None,
         ramp: Optional[int] = None,
@@ -299,11 +299,14 @@ class LossWeightSchedulerHook(Hook):
             )
 
 
-def _renamed(old: str, value: Optional[int], new: str, current: int) -> int:
-    """Return the value of an argument that may be given by its old name."""
+def _renamed(
+    old: str, value: Optional[int], new: str, current: Optional[int]
+) -> int:
+    """Return the value of an argument that may be given by its old name, 0 if
+    it is given by neither."""
     if value is None:
-        return current
-    if current:
+        return 0 if current is None else current
+    if current is not None:
         raise ValueError(
             f'{old} is the old name of {new}: give {new} alone, but got both'
         )

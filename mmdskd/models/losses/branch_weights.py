@@ -1,7 +1,7 @@
 """Weights of the branches, and what the allocation remembers."""
 
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -12,9 +12,10 @@ class BranchWeights(nn.Module):
     """The weights of the branches for one term of the loss, with all that the
     loss-based allocation remembers.
 
-    All that outlives an iteration are buffers: it moves with the model, is in
-    checkpoints, and a resumed run goes on where the saved one was. No method
-    waits for the device.
+    All that was collected is in buffers: it is in checkpoints, and a resumed
+    run goes on where the saved one was. Of the forwards since then there is
+    only the sum. It moves with the model, but is neither saved nor sent to
+    other ranks. No method waits for the device.
 
     Args:
         num_branches (int): Number of branches L.
@@ -45,12 +46,22 @@ class BranchWeights(nn.Module):
         self.register_buffer('pending', torch.zeros(num_branches + 2))
         self.register_buffer('num_updates', torch.tensor(0.0))
         self.register_buffer('num_nonfinite', torch.tensor(0.0))
-        # Of the iteration that runs: sum over its forwards, and their number.
+        # Sum over the forwards since the last take, and their number. No
+        # buffer, as distributed training would send it to the other ranks.
         self._sum: Optional[Tensor] = None
         self._num_forwards = 0
 
+    def _apply(
+        self, fn: Callable, *args: Any, **kwargs: Any
+    ) -> 'BranchWeights':
+        """Move the sum, too."""
+        super()._apply(fn, *args, **kwargs)
+        if self._sum is not None:
+            self._sum = fn(self._sum)
+        return self
+
     def record(self, losses: Tensor) -> None:
-        """Record the losses of a forward.
+        """Record the losses of a forward, in constant memory.
 
         Args:
             losses (Tensor): Losses before their ``loss_weight``, detached,
@@ -60,11 +71,12 @@ class BranchWeights(nn.Module):
         self._num_forwards += 1
 
     def take(self) -> Optional[Tensor]:
-        """Return the mean over the recorded forwards, and forget them.
+        """Return the mean over the forwards since the last call, and forget
+        them.
 
         Returns:
             Tensor, optional: The mean losses, (L, ), or None if there was no
-            forward.
+            forward. One loss that is not finite makes its mean so.
         """
         total, count = self._sum, self._num_forwards
         self._sum, self._num_forwards = None, 0
@@ -76,23 +88,26 @@ class BranchWeights(nn.Module):
         for name, buffer in self.named_buffers():
             buffer.fill_(1 if name == 'weights' else 0)
 
-    @staticmethod
     @torch.no_grad()
-    def to_row(losses: Tensor) -> Tensor:
+    def to_row(self, losses: Optional[Tensor]) -> Tensor:
         """Make what :meth:`add` takes of the losses of an iteration.
 
         Rows add up over ranks. Losses of which one is not finite count as
         left out.
 
         Args:
-            losses (Tensor): Losses before their ``loss_weight``, (L, ).
+            losses (Tensor, optional): Losses before their ``loss_weight``,
+                (L, ), or None if there was no forward.
 
         Returns:
-            Tensor: A row of ``pending``, (L + 2, ).
+            Tensor: A row of ``pending``, (L + 2, ), zeros for None.
         """
+        if losses is None:
+            return torch.zeros_like(self.pending)
         finite = losses.isfinite().all()
         kept = torch.where(finite, losses, torch.zeros_like(losses))
-        return torch.cat([kept, torch.stack([finite, ~finite])])
+        row = torch.cat([kept, torch.stack([finite, ~finite])])
+        return row.to(self.pending)
 
     def add(self, row: Tensor) -> None:
         """Take in an iteration.
@@ -155,18 +170,22 @@ class BranchWeights(nn.Module):
         self.pending.zero_()
 
 
-def add_over_ranks(collected: Sequence[tuple[BranchWeights, Tensor]]) -> None:
+def add_over_ranks(
+    collected: Sequence[tuple[BranchWeights, Optional[Tensor]]],
+) -> None:
     """Take in the losses of an iteration on all ranks, in one message.
 
     The sum is made at each iteration, not at each update, so that what is
-    pending is the same on every rank: a checkpoint holds that of one.
+    pending is the same on every rank: a checkpoint holds that of one. The
+    message has the same length on each rank, whether or not its loss ran.
 
     Args:
-        collected (Sequence[tuple[BranchWeights, Tensor]]): Weights, and the
-            losses of their branches before their ``loss_weight``, (L, ); on
-            all ranks alike.
+        collected (Sequence[tuple[BranchWeights, Tensor or None]]): Weights,
+            the same ones on all ranks, and the losses of their branches
+            before their ``loss_weight``, (L, ), or None if there was no
+            forward on this rank.
     """
-    rows = [BranchWeights.to_row(losses) for _, losses in collected]
+    rows = [weights.to_row(losses) for weights, losses in collected]
     if rows and get_world_size() > 1:
         lengths = [len(row) for row in rows]
         flat = torch.cat(rows)

@@ -64,8 +64,8 @@ class DSKDLoss(nn.Module):
             with these terms.
         allocation (nn.ModuleDict): :class:`BranchWeights` per term.
         last_losses (dict[str, Tensor]): Per term the losses of the branches
-            in the last forward, before their ``loss_weight``, detached,
-            (L, ). A fresh dict at each forward.
+            in the last forward, in eval mode as well, before their
+            ``loss_weight``, detached, (L, ). A fresh dict at each forward.
         num_nonfinite (Tensor): Number of losses left out of the weights, as
             they were not finite, over all terms, scalar.
         ramp (Tensor): Factor r on the whole, in [0, 1], a buffer.
@@ -179,9 +179,10 @@ class DSKDLoss(nn.Module):
         """Collect the losses of an iteration, for the next update of the
         weights.
 
-        Call it after each iteration, on all ranks alike. If the iteration
-        ran the loss several times, their mean counts. For several losses,
-        :func:`collect_losses` needs one message between the ranks.
+        Call it after each iteration, on all ranks alike, also on one whose
+        loss did not run. The mean of all forwards in training mode since the
+        last call counts; if one was not finite, all are left out. For several
+        losses, :func:`collect_losses` needs one message between the ranks.
 
         Returns:
             dict[str, Tensor]: What :meth:`take_losses` returns.
@@ -300,7 +301,7 @@ def collect_losses(losses: Iterable[DSKDLoss]) -> list[dict[str, Tensor]]:
     """Collect an iteration of several losses, in one message between ranks.
 
     Args:
-        losses (Iterable[DSKDLoss]): The losses.
+        losses (Iterable[DSKDLoss]): The losses, the same ones on all ranks.
 
     Returns:
         list[dict[str, Tensor]]: What :meth:`DSKDLoss.take_losses` returns,
@@ -310,9 +311,9 @@ def collect_losses(losses: Iterable[DSKDLoss]) -> list[dict[str, Tensor]]:
     taken = [loss.take_losses() for loss in losses]
     add_over_ranks(
         [
-            (loss.allocation[name], values)
+            (weights, means.get(name))
             for loss, means in zip(losses, taken)
-            for name, values in means.items()
+            for name, weights in loss.allocation.items()
         ]
     )
     return taken

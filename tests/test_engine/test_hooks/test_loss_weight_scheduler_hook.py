@@ -105,8 +105,10 @@ def test_old_names(old, new):
     with pytest.warns(FutureWarning, match=f'{old} of .*: write {new}'):
         hook = LossWeightSchedulerHook(**{old: 3})
     assert getattr(hook, new) == 3
-    with pytest.raises(ValueError, match=f'give {new} alone, but got both'):
-        LossWeightSchedulerHook(**{old: 3, new: 5})
+    for values in ((3, 5), (3, 0), (0, 5), (3, 3)):
+        with pytest.raises(ValueError, match=f'{new} alone, but got both'):
+            LossWeightSchedulerHook(**dict(zip((old, new), values)))
+    assert getattr(LossWeightSchedulerHook(), new) == 0
 
 
 def test_strategy_per_term():

@@ -206,11 +206,12 @@ def test_non_finite_loss_leaves_the_weights_and_warns_once(
     to_row = BranchWeights.to_row
     calls = []
 
-    def poisoned(losses):
+    def poisoned(self, losses):
         calls.append(losses)
-        return to_row(losses * float('nan') if len(calls) > 4 else losses)
+        factor = float('nan') if len(calls) > 4 else 1.0
+        return to_row(self, losses * factor)
 
-    monkeypatch.setattr(BranchWeights, 'to_row', staticmethod(poisoned))
+    monkeypatch.setattr(BranchWeights, 'to_row', poisoned)
     caplog.set_level('WARNING')
     runner, spy = train(ema_decay=0)
     for weights in spy.weights[2:]:

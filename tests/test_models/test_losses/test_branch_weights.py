@@ -134,6 +134,31 @@ def test_all_weights_go_over_the_ranks_in_one_message(monkeypatch):
     assert [len(message) for message in messages] == [7]
 
 
+def test_a_rank_without_a_forward_sends_zeros(monkeypatch):
+    """The message has the same length there, so that no rank waits."""
+    messages = []
+    monkeypatch.setattr(branch_weights, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(branch_weights, 'all_reduce', messages.append)
+    for first, second in (
+        (torch.tensor([1.0, 3.0]), torch.tensor([2.0])),
+        (None, torch.tensor([2.0], dtype=torch.float64)),
+        (None, None),
+    ):
+        weights = BranchWeights(2), BranchWeights(1)
+        branch_weights.add_over_ranks(list(zip(weights, (first, second))))
+        for each in weights:
+            each.update(UniformStrategy())
+    assert [message.tolist() for message in messages] == [
+        [1, 3, 1, 0, 2, 1, 0],
+        [0, 0, 0, 0, 2, 1, 0],
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
+    # Ranks can only add up what has one type.
+    assert {message.dtype for message in messages} == {torch.float32}
+    # An iteration without any forward is none.
+    assert weights[0].num_updates == weights[0].num_nonfinite == 0
+
+
 def test_forwards_of_an_iteration_are_averaged():
     weights = BranchWeights(2)
     assert weights.take() is None
@@ -144,3 +169,19 @@ def test_forwards_of_an_iteration_are_averaged():
     # They are not part of the state.
     weights.record(torch.ones(2))
     assert weights.state_dict().keys() == BranchWeights(2).state_dict().keys()
+    names = dict(weights.named_buffers()).keys()
+    assert names == weights.state_dict().keys()
+
+
+def test_recorded_losses_move_with_the_module():
+    weights = BranchWeights(2)
+    weights.record(torch.tensor([1.0, 4.0]))
+    mean = weights.double().take()
+    assert mean.dtype == torch.float64 and mean.tolist() == [1, 4]
+
+    weights.record(torch.tensor([1.0, 4.0]))
+    weights.to('meta')
+    weights.record(torch.ones(2, device='meta'))
+    mean = weights.take()
+    assert mean.is_meta
+    weights.add(weights.to_row(mean))
