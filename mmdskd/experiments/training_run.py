@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -25,7 +24,7 @@ from mmdskd.utils.files import (
     write_json,
 )
 
-from .run_log import read_run_log, training_seconds
+from .run_log import RunLog, read_run_log, training_seconds
 
 ACCURACY = 'accuracy/top1'
 
@@ -104,8 +103,7 @@ class TrainingRun:
         A kill can leave one that is torn, or that has not been validated
         yet; a resume from the last epoch would not make up for it.
         """
-        log = read_run_log(self.work_dir)
-        validated = log.val[-1]['step'] if log.val else 0
+        validated = _last_validated(read_run_log(self.work_dir))
         epochs = [
             epoch
             for epoch in range(1, validated + 1)
@@ -118,9 +116,8 @@ class TrainingRun:
         """int: Finished epochs, as far as the log tells: those that have
         been validated or followed by another one."""
         log = read_run_log(self.work_dir)
-        validated = log.val[-1]['step'] if log.val else 0
         begun = log.train[-1]['epoch'] if log.train else 1
-        return max(validated, begun - 1)
+        return max(_last_validated(log), begun - 1)
 
     def checkpoint_of(self, epoch: int) -> Path:
         """Name the checkpoint that is saved after an epoch."""
@@ -218,6 +215,11 @@ class TrainingRun:
         return dict(result, checkpoint=str(self.work_dir / checkpoint))
 
 
+def _last_validated(log: RunLog) -> int:
+    """Last epoch that has been validated, 0 if there is none."""
+    return log.val[-1]['step'] if log.val else 0
+
+
 def set_aside(folder: Path) -> Path:
     """Rename a folder to the first free one of ``name.1``, ``name.2``..."""
     number = 1
@@ -229,10 +231,7 @@ def set_aside(folder: Path) -> Path:
 def build_network(cfg: Config) -> BaseModel:
     """Build the network of a plain config, without its weights."""
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    with warnings.catch_warnings():
-        # MMPretrain warns of compiled operators that no network here needs.
-        warnings.simplefilter('ignore')
-        return MODELS.build(cfg.model)
+    return MODELS.build(cfg.model)
 
 
 def save_initial_weights(cfg: Config, seed: int, path: Path) -> None:

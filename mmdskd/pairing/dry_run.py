@@ -106,7 +106,7 @@ def try_training(
         warnings.catch_warnings(),
         redirect_stdout(io.StringIO()),
     ):
-        # Of a teacher without weights, and operators that are not needed.
+        # Of a teacher without weights.
         warnings.simplefilter('ignore')
         runner = Runner(
             cfg.model,

@@ -8,7 +8,6 @@ if it trains.
 import argparse
 import logging
 import sys
-import warnings
 from typing import Union
 
 from mmengine.logging import MMLogger
@@ -150,9 +149,7 @@ def make(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    # MMPretrain warns of operators that no network here needs, and logs how
-    # it builds one.
-    warnings.simplefilter('ignore')
+    # MMPretrain logs how it builds a network.
     MMLogger.get_current_instance().setLevel(logging.WARNING)
     try:
         make(args)

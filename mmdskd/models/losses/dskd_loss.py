@@ -18,7 +18,7 @@ from .criterion import (
     find_label_argument,
     unweighted,
 )
-from .terms import TERMS, check_branches, detach_target
+from .terms import TERMS, check_branches, detach_target, need_logits
 
 Strategy = Callable[[Tensor, Tensor], Tensor]
 
@@ -150,7 +150,7 @@ class DSKDLoss(nn.Module):
     @property
     def needs_logits(self) -> bool:
         """bool: Whether the branches must have a classifier."""
-        return any(term.output == 'logits' for term in self.terms)
+        return need_logits(self.terms)
 
     @property
     def num_nonfinite(self) -> Tensor:

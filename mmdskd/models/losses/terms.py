@@ -37,6 +37,18 @@ TERMS = (
 )
 
 
+def need_logits(terms: Sequence[Term]) -> bool:
+    """Tell whether the branches must have a classifier.
+
+    Args:
+        terms (Sequence[Term]): The terms of a loss.
+
+    Returns:
+        bool: Whether one of them reads logits.
+    """
+    return any(term.output == 'logits' for term in terms)
+
+
 def detach_target(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
     """Take what the teacher gives out of its graph.
 
@@ -89,7 +101,7 @@ def check_branches(
             f'DSKDLoss has num_branches={num_branches},'
             f' but got {len(branches)} branches'
         )
-    needs_logits = any(term.output == 'logits' for term in terms)
+    needs_logits = need_logits(terms)
     for index, branch in enumerate(branches):
         if not needs_logits and branch.logits is not None:
             raise ValueError(

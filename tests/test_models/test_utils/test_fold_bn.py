@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmdskd.models.utils.fold_bn import find_foldable, fold
 
 
-def settle(model):
+def with_statistics(model):
     """Give the batch norms statistics and weights that are not trivial."""
     torch.manual_seed(0)
     for norm in model.modules():
@@ -43,7 +43,7 @@ class Shuffled(nn.Module):
 
 
 def test_pairs_are_those_of_the_forward():
-    model = settle(Shuffled())
+    model = with_statistics(Shuffled())
     expected = model(IMAGES)
     pairs = pairs_of(model)
     assert pairs == dict(bn1='conv1', bn2='conv2')
@@ -71,7 +71,7 @@ def test_pairs_are_those_of_the_forward():
     ],
 )
 def test_kinds_of_convolution(conv, norm, shape):
-    model = settle(nn.Sequential(nn.Sequential(conv), norm))
+    model = with_statistics(nn.Sequential(nn.Sequential(conv), norm))
     images = torch.rand(shape)
     expected = model(images)
     pairs = pairs_of(model, images)
@@ -106,7 +106,7 @@ class Used(nn.Module):
     lambda m, x: m.bn(x),
 ])  # yapf: disable
 def test_what_is_not_folded(use):
-    assert pairs_of(settle(Used(use))) == {}
+    assert pairs_of(with_statistics(Used(use))) == {}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_not_folded(use):
     ],
 )
 def test_networks_of_the_field(backbone, norms, folded):
-    model = settle(MODELS.build(backbone))
+    model = with_statistics(MODELS.build(backbone))
     for module in model.modules():
         if hasattr(module, 'inplace'):
             module.inplace = True
@@ -142,7 +142,7 @@ def test_networks_of_the_field(backbone, norms, folded):
 
 
 def test_convolution_that_is_returned_is_not_folded():
-    model = settle(Used(lambda m, x: m.conv(x)))
+    model = with_statistics(Used(lambda m, x: m.conv(x)))
 
     def run():
         output = model(IMAGES)
@@ -162,11 +162,11 @@ def test_convolution_that_is_returned_is_not_folded():
     ],
 )
 def test_recorded_modules_are_not_folded(recorded, expected):
-    assert pairs_of(settle(Shuffled()), recorded=recorded) == expected
+    assert pairs_of(with_statistics(Shuffled()), recorded=recorded) == expected
 
 
 def test_hooks_are_removed():
-    model = settle(Shuffled())
+    model = with_statistics(Shuffled())
     pairs_of(model)
     with pytest.raises(RuntimeError):
         pairs_of(model, torch.rand(2, 4, 8, 8))
