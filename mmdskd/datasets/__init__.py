@@ -1,5 +1,6 @@
 from .cifar import CIFAR10, CIFAR100
 from .digits import Digits
+from .fashion_mnist import FashionMNIST
 from .in_memory_dataset import InMemoryDataset, collate_batch
 from .tiny_imagenet import TinyImageNet
 
@@ -7,6 +8,7 @@ __all__ = [
     'CIFAR10',
     'CIFAR100',
     'Digits',
+    'FashionMNIST',
     'InMemoryDataset',
     'TinyImageNet',
     'collate_batch',

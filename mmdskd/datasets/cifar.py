@@ -2,14 +2,13 @@
 
 import os
 import os.path as osp
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mmpretrain import datasets
 from mmpretrain.datasets.utils import check_md5
 
 from mmdskd.registry import DATASETS
+
+from .download import socket_timeout
 
 
 class _NamesBadFiles(datasets.CIFAR10):
@@ -35,7 +34,7 @@ class _NamesBadFiles(datasets.CIFAR10):
                 can't be downloaded or should not be.
         """
         try:
-            with _socket_timeout(self.timeout):
+            with socket_timeout(self.timeout):
                 return super().load_data_list()
         except (AssertionError, OSError, RuntimeError) as error:
             root = self.data_prefix['root']
@@ -77,14 +76,3 @@ class CIFAR100(_NamesBadFiles, datasets.CIFAR100):
     Args:
         **kwargs: Arguments of :class:`mmpretrain.datasets.CIFAR100`.
     """
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Limit how long new connections wait: MMPretrain sets no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
