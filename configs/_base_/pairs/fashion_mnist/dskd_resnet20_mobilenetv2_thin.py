@@ -1,0 +1,32 @@
+_base_ = [
+    '../../models/fashion_mnist/resnet20.py',
+    '../../models/fashion_mnist/mobilenetv2_thin.py',
+    '../../distillers/dskd.py',
+]
+
+model = dict(
+    architecture=_base_.mobilenetv2_thin,
+    teacher=_base_.resnet20,
+    teacher_ckpt='work_dirs/resnet20_1xb64_fashion-mnist/epoch_6.pth',
+    distiller=dict(
+        student_recorders=dict(
+            shallow=dict(
+                sources=[
+                    'backbone.layer1',
+                    'backbone.layer2',
+                    'backbone.layer3',
+                ]
+            )
+        ),
+        teacher_recorders=dict(feat=dict(source='backbone.layer3')),
+        connectors=dict(
+            heads=dict(
+                in_channels=[6, 8, 24],
+                out_size=7,  # from 14, 7 and 4
+                out_channels=64,
+                num_classes=10,
+            )
+        ),
+        distill_losses=dict(loss_dskd=dict(num_branches=3)),
+    ),
+)
