@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import gzip
 import hashlib
 import os
 import pickle
@@ -27,6 +28,7 @@ from mmengine.runner import Runner, runner
 from mmpretrain import datasets
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
+from mmdskd.datasets import FashionMNIST
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
@@ -361,6 +363,43 @@ def cifar_folder(tmp_path, monkeypatch) -> Callable[..., Path]:
             monkeypatch.setattr(cifar, files, checksums)
         meta = {cifar.meta['key']: list(cifar.METAINFO['classes'])}
         (folder / cifar.meta['filename']).write_bytes(pickle.dumps(meta))
+        return root
+
+    return write
+
+
+@pytest.fixture
+def fashion_mnist_folder(tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Write a small Fashion-MNIST in the original's format, put its checksums
+    in place of the original's, and return the data_root. There is no other
+    folder, and no server."""
+
+    def write(
+        train: int = 16, test: int = 16, size: int = 28, suffix: str = '.gz'
+    ) -> Path:
+        root = tmp_path / 'fashion_mnist'
+        root.mkdir()
+        random = np.random.RandomState(0)
+        for part, images in (('train', train), ('t10k', test)):
+            shape = (images, size, size)
+            for name, values in (
+                ('images-idx3', random.randint(0, 256, shape, np.uint8)),
+                ('labels-idx1', random.randint(0, 10, images, np.uint8)),
+            ):
+                content = bytes([0, 0, 8, values.ndim])
+                content += np.array(values.shape, '>i4').tobytes()
+                content += values.tobytes()
+                name = f'{part}-{name}-ubyte'
+                monkeypatch.setitem(
+                    FashionMNIST.MD5, name, hashlib.md5(content).hexdigest()
+                )
+                (root / f'{name}{suffix}').write_bytes(
+                    gzip.compress(content) if suffix else content
+                )
+        monkeypatch.setattr(
+            FashionMNIST, 'debian_folder', str(tmp_path / 'debian')
+        )
+        monkeypatch.setattr(FashionMNIST, 'url_prefix', 'file:///no/server/')
         return root
 
     return write

@@ -124,16 +124,14 @@ class FashionMNIST(datasets.FashionMNIST):
         contents, bad_files = self._read_files()
         if bad_files:
             root = self.data_prefix['root']
-            outcome = 'The download is switched off (download=False).'
-            if self.download:
-                outcome = f'The attempt to download ended with: {error}'
+            ending = f' The attempt to do so ended with: {error}'
             raise FileNotFoundError(
                 f'Fashion-MNIST should be in "{root}" or '
                 f'"{self.debian_folder}", each file as it is or as .gz, but '
                 f'{"; ".join(bad_files)} (looked from {os.getcwd()}). Run '
                 '"apt install dataset-fashion-mnist" on Debian or Ubuntu, or '
                 f'download the four .gz files of {self.url_prefix} to '
-                f'"{root}". {outcome}'
+                f'"{root}".{ending if error else ""}'
             ) from error
         imgs, gt_labels = map(_parse, contents)
         return [
