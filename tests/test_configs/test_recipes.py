@@ -37,6 +37,11 @@ PAIRS = dict(
         'resnet32x4_shufflenetv2',
     },
     imagenet={'resnet34_resnet18', 'resnet50_mobilenetv2'},
+    fashion_mnist={
+        'resnet20_resnet20-thin',
+        'resnet18_resnet18-thin',
+        'resnet20_mobilenetv2-thin',
+    },
     digits32={'resnet32x4_resnet8x4', 'wrn40-2_shufflenetv1'},
 )
 
@@ -66,15 +71,15 @@ def test_parts_are_those_of_the_plain_configs(config):
     cfg = load(ROOT / 'configs' / config)
     _, teacher, student, *ending = config.stem.split('_')
     folder = ROOT / 'configs/vanilla' / config.parts[1]
-    plain = {
-        name: load(folder / f'{"_".join([name, *ending])}.py')
-        for name in (teacher, student)
-    }
-    assert cfg.model.teacher == plain[teacher].model
-    assert cfg.model.architecture == plain[student].model
-    epochs = plain[teacher].train_cfg.max_epochs
+    # A teacher has seen all images.
+    of_teacher = '_'.join([teacher, *ending]).replace('mnist6k', 'mnist')
+    plain_teacher = load(folder / f'{of_teacher}.py')
+    plain_student = load(folder / f'{"_".join([student, *ending])}.py')
+    assert cfg.model.teacher == plain_teacher.model
+    assert cfg.model.architecture == plain_student.model
+    epochs = plain_teacher.train_cfg.max_epochs
     assert cfg.model.teacher_ckpt == (
-        f'work_dirs/{"_".join([teacher, *ending])}/epoch_{epochs}.pth'
+        f'work_dirs/{of_teacher}/epoch_{epochs}.pth'
     )
     for key in (
         'train_dataloader',
@@ -85,7 +90,7 @@ def test_parts_are_those_of_the_plain_configs(config):
         'train_cfg',
         'auto_scale_lr',
     ):
-        assert cfg[key] == plain[student][key], key
+        assert cfg[key] == plain_student[key], key
 
 
 @pytest.mark.parametrize(
@@ -220,6 +225,30 @@ def test_recipe_of_tiny_imagenet(config):
     assert cfg.train_cfg.max_epochs == 200
     assert cfg.train_dataloader.batch_size == 256
     assert cfg.auto_scale_lr.base_batch_size == 256
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        path
+        for path in CONFIGS
+        if path.stem.endswith('fashion-mnist6k') and path.parts[0] != 'mix'
+    ],
+    ids=lambda path: path.stem,
+)
+def test_budgets_of_fashion_mnist(config):
+    """Number of images and length of training alone differ."""
+    name = config.name.replace('mnist6k', 'mnist')
+    small = load(ROOT / 'configs' / config).to_dict()
+    full = load(ROOT / 'configs' / config.with_name(name)).to_dict()
+    assert (
+        small['train_dataloader']['dataset']['dataset'].pop('indices') == 6000
+    )
+    for cfg in (small, full):
+        assert cfg['param_scheduler'].pop('end') == (
+            cfg['train_cfg'].pop('max_epochs')
+        )
+    assert small == full
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ QUICK = {
     'dskd_wrn40-2_shufflenetv1_1xb64_cifar100',
     'dskd_wrn40-2_wrn16-2_1xb256_tiny-imagenet',
     'dskd_resnet34_resnet18_8xb32_in1k',
+    'resnet18_1xb64_fashion-mnist',
+    'kd_resnet20_resnet20-thin_1xb64_fashion-mnist',
+    'dskd_resnet20_mobilenetv2-thin_1xb64_fashion-mnist',
+    'dskd_resnet18_resnet18-thin_1xb64_fashion-mnist6k',
 }
 BATCH = 4
 
@@ -77,6 +81,9 @@ def data(request):
             return {}
         if name == 'mmdskd.CIFAR100':
             write = request.getfixturevalue('cifar_folder')
+            return dict(data_root=str(write()))
+        if name == 'mmdskd.FashionMNIST':
+            write = request.getfixturevalue('fashion_mnist_folder')
             return dict(data_root=str(write()))
         if name == 'mmdskd.TinyImageNet':
             write = request.getfixturevalue('tiny_imagenet_folder')

@@ -21,7 +21,15 @@ def load(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['cifar100_bs64', 'cifar10_bs64', 'digits_bs64', 'digits32_bs16']
+    'name',
+    [
+        'cifar100_bs64',
+        'cifar10_bs64',
+        'digits_bs64',
+        'digits32_bs16',
+        'fashion_mnist_bs64',
+        'fashion_mnist6k_bs64',
+    ],
 )
 def test_configs_differ_in_the_data_path_only(name):
     """From the one of a config, this makes the other."""

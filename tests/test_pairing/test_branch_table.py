@@ -44,7 +44,9 @@ def test_page_has_every_data_set():
         pytest.param(
             *section,
             id=title,
-            marks=() if title.startswith('Digits') else pytest.mark.slow,
+            marks=()
+            if title.startswith(('Digits', 'Fashion'))
+            else pytest.mark.slow,
         )
         for title, *section in SECTIONS
     ],
