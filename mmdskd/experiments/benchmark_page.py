@@ -13,7 +13,9 @@ from .kept_results import KeptResults, read_kept
 
 PAGE = 'benchmarks.md'
 END = '<!-- end -->'
-MARKER = r'<!-- (?P<kind>results(?=:)|summary)(?:: (?P<pattern>\S+))? -->\n'
+MARKER = (
+    r'<!-- (?P<kind>results(?=:)|summary)(?:: (?P<patterns>[^>\n]+))? -->\n'
+)
 START = re.compile(MARKER)
 BLOCK = re.compile(f'(?P<start>{MARKER})(?P<body>.*?){END}', re.DOTALL)
 
@@ -21,9 +23,9 @@ BLOCK = re.compile(f'(?P<start>{MARKER})(?P<body>.*?){END}', re.DOTALL)
 def fill_tables(text: str, results: dict[str, KeptResults]) -> str:
     """Fill what is between the markers of a page.
 
-    ``<!-- results: PATTERN -->`` begins the comparisons whose names match,
-    ``<!-- summary: PATTERN -->`` a table of them; without a pattern, of all.
-    ``<!-- end -->`` ends both.
+    ``<!-- results: PATTERN ... -->`` begins the comparisons whose names
+    match one of the patterns, ``<!-- summary: PATTERN ... -->`` a table of
+    them; without patterns, of all. ``<!-- end -->`` ends both.
 
     Args:
         text (str): The page.
@@ -47,10 +49,11 @@ def fill_tables(text: str, results: dict[str, KeptResults]) -> str:
     shown = dict.fromkeys(results, 0)
 
     def fill(match: re.Match) -> str:
+        patterns = (match['patterns'] or '*').split()
         chosen = {
             name: results[name]
             for name in sorted(results)
-            if fnmatchcase(name, match['pattern'] or '*')
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
         }
         if match['kind'] == 'summary':
             body = format_summary(chosen)

@@ -3,10 +3,11 @@
     python tools/misc/benchmark_tables.py            # fills them
     python tools/misc/benchmark_tables.py --check    # says if they differ
 
-In the page, the line <!-- results: PATTERN --> begins the comparisons whose
-file names match, such as fashion-mnist_*, and <!-- summary: PATTERN --> one
-table of them (without a pattern: of all). <!-- end --> ends both. What is
-between the two is written by this command. Every file has to be shown once.
+In the page, the line <!-- results: PATTERN ... --> begins the comparisons
+whose file names match a pattern, such as fashion-mnist_*, and the line
+<!-- summary: PATTERN ... --> one table of them (without patterns: of all).
+<!-- end --> ends both.
+This command writes what is between the two. Every file has to be shown once.
 """
 
 import argparse
