@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from mmdskd.utils.text import format_table
+from mmdskd.utils.text import format_header, format_row
 
 from .kept_results import KeptResults
 from .results import Result
@@ -134,6 +134,11 @@ def format_code(items: Sequence[str]) -> str:
     return ', '.join('`{}`'.format(item.replace('|', r'\|')) for item in items)
 
 
+def _format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table without padding: one cell then changes one line."""
+    return '\n'.join([format_header(header), *map(format_row, rows)])
+
+
 def format_methods(kept: KeptResults) -> str:
     """Write the table of the methods of a comparison.
 
@@ -159,9 +164,7 @@ def format_methods(kept: KeptResults) -> str:
     for method, runs in methods.items():
         seeds = sorted(runs)
         run = runs[seeds[0]]
-        epoch = None
-        if method != 'teacher':
-            epoch = epochs_to_reach(runs, methods.get('kd', {}))
+        epoch = epochs_to_reach(runs, methods.get('kd', {}))
         rows.append(
             [
                 f'[{method}](../{run["config"]})',
@@ -177,14 +180,14 @@ def format_methods(kept: KeptResults) -> str:
                     for name in kept.reference
                 ),
                 f'{run["params"]:,}',
-                NONE if epoch is None else f'{epoch}',
+                '' if method == 'teacher' else f'{epoch or NONE}',
             ]
         )
     if not any(row[1] for row in rows):
         header.pop(1)
         for row in rows:
             row.pop(1)
-    return format_table(header, rows)
+    return _format_table(header, rows)
 
 
 def format_comparison(name: str, kept: KeptResults) -> str:
@@ -265,4 +268,4 @@ def format_summary(results: dict[str, KeptResults]) -> str:
                 format_difference(dskd, methods['kd']),
             ]
         )
-    return format_table(SUMMARY, rows) if rows else ''
+    return _format_table(SUMMARY, rows) if rows else ''
