@@ -1,9 +1,13 @@
 """Time, speed and memory of functions that run in this process."""
 
+import os
+import platform
+import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
 import torch
@@ -11,6 +15,8 @@ from mmengine.device import get_device
 from torch.profiler import ProfilerActivity, profile
 
 from mmdskd.utils.text import format_row
+
+CPU_INFO = Path('/proc/cpuinfo')
 
 
 class Quartiles(NamedTuple):
@@ -207,3 +213,19 @@ def describe_device(device: Optional[str] = None) -> str:
     if found.type == 'cuda':
         return torch.cuda.get_device_name(found)
     return str(found)
+
+
+def describe_machine() -> str:
+    """Name the hardware that MMEngine trains on.
+
+    Returns:
+        str: Such as "NVIDIA H100", or without an accelerator "AMD EPYC, 2
+        cores", whatever the number of threads.
+    """
+    if get_device() != 'cpu':
+        return describe_device()
+    name = platform.processor() or platform.machine()
+    if CPU_INFO.is_file():  # Linux, where the above is no more than "x86_64"
+        found = re.search(r'model name\s*: (.+)', CPU_INFO.read_text())
+        name = found[1] if found else name
+    return f'{name}, {os.cpu_count()} cores'

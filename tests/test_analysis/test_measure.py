@@ -10,6 +10,7 @@ from mmdskd.analysis import measure
 from mmdskd.analysis.measure import (
     Quartiles,
     describe_device,
+    describe_machine,
     format_speeds,
     measure_allocations,
     measure_speeds,
@@ -90,6 +91,34 @@ def test_speeds_are_compared_turn_by_turn():
 def test_device():
     threads = torch.get_num_threads()
     assert describe_device('cpu') == f'CPU, {threads} threads'
+
+
+@pytest.mark.parametrize(
+    'info, name',
+    [
+        (
+            'processor\t: 0\nmodel name\t: Abc 1 @ 2GHz\nflags\t: fpu\n',
+            'Abc 1 @ 2GHz',
+        ),
+        ('processor\t: 0\n', 'arm'),
+        (None, 'arm'),
+    ],
+)
+def test_machine(tmp_path, monkeypatch, info, name):
+    path = tmp_path / 'cpuinfo'
+    if info:
+        path.write_text(info)
+    monkeypatch.setattr(measure, 'CPU_INFO', path)
+    monkeypatch.setattr(measure, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('platform.processor', lambda: '')
+    monkeypatch.setattr('platform.machine', lambda: 'arm')
+    monkeypatch.setattr('os.cpu_count', lambda: 3)
+    assert describe_machine() == f'{name}, 3 cores'
+
+
+def test_machine_with_an_accelerator(monkeypatch):
+    monkeypatch.setattr(measure, 'get_device', lambda: 'meta')
+    assert describe_machine() == 'meta'
 
 
 @pytest.mark.skipif(
