@@ -1,5 +1,7 @@
 """One training by ``tools/train.py``: its command, state and result."""
 
+import copy
+import functools
 import hashlib
 import json
 import logging
@@ -43,8 +45,9 @@ class TrainingRun:
         root (Path): Folder of the whole demo.
         options (Sequence[str]): ``KEY=VALUE`` settings that override the
             config. Defaults to none.
-        parents (Sequence[TrainingRun]): The runs that this one needs: teacher
-            and student. Defaults to none.
+        parents (Sequence[TrainingRun]): The teacher, which must be finished
+            before a distillation starts, and the student, from whose initial
+            weights this one starts. Defaults to none.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class TrainingRun:
         self.parents = parents
         self.work_dir = root / f'seed{seed}' / method
         self.student_init = root / f'seed{seed}' / 'student_init.pth'
-        self.cfg = load_config(self.config_path)
+        self.cfg = copy.deepcopy(load_once(os.path.abspath(self.config_path)))
         self.cfg.merge_from_dict(parse_options(self.options))
         self.max_epochs = self.cfg.train_cfg.max_epochs
         self.distilled = 'architecture' in self.cfg.model
@@ -97,6 +100,32 @@ class TrainingRun:
         return dict(result, checkpoint=str(checkpoint))
 
     @property
+    def is_ready(self) -> bool:
+        """bool: Whether all that it needs from other runs is there."""
+        return not self.distilled or self.parents[0].result is not None
+
+    def adopt(self) -> None:
+        """Take a finished run in the folder as it is, whatever its settings.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is one of another config.
+        """
+        path = self.work_dir / 'run.json'
+        state = json.loads(path.read_text()) if path.exists() else {}
+        self.fingerprint = state.get('fingerprint', self.fingerprint)
+        if self.result is None:
+            raise FileNotFoundError(
+                f'{self.work_dir} should hold a finished run of '
+                f'{self.config}, but does not. Train it first.'
+            )
+        if self.result['config'] != self.config:
+            raise ValueError(
+                f'{self.work_dir} should hold a run of {self.config}, but '
+                f'holds one of {self.result["config"]}.'
+            )
+
+    @property
     def last_checkpoint(self) -> Optional[Path]:
         """Path: The newest checkpoint that has been validated, if any.
 
@@ -124,7 +153,12 @@ class TrainingRun:
         return self.work_dir / f'epoch_{epoch}.pth'
 
     def prepare(self) -> None:
-        """Make the folder, and set aside one that another config has left."""
+        """Make the folder, and set aside one that another config has left.
+
+        That of the student is prepared, too: it holds the initial weights.
+        """
+        for student in self.parents[1:]:
+            student.prepare()
         if self.state:
             return
         if self.work_dir.exists():
@@ -213,6 +247,12 @@ class TrainingRun:
             dict(fingerprint=self.fingerprint, result=result),
         )
         return dict(result, checkpoint=str(self.work_dir / checkpoint))
+
+
+@functools.cache
+def load_once(path: str) -> Config:
+    """Load a config that many runs share, which must not be changed."""
+    return load_config(path)
 
 
 def _last_validated(log: RunLog) -> int:
