@@ -151,6 +151,8 @@ class Plan(NamedTuple):
             fit the configs.
         """
         end = len(list(self.work_dir.glob('seed*')))
+        if self.teacher_from and not self.one_teacher:
+            end = min(end, len(list(self.teacher_from.glob('seed*'))))
         return [
             run
             for seed in range(first_seed, end)

@@ -98,16 +98,18 @@ def train(
                     run.command(), run.work_dir / LOG
                 )
                 progress.begin(run)
-            ended = []
-            while not ended:
+            codes: dict[TrainingRun, int] = {}
+            while not codes:
                 time.sleep(interval)
                 progress.show()
-                codes = {run: one.poll() for run, one in running.items()}
-                ended = [run for run in running if codes[run] is not None]
-            for run in ended:
+                for run, process in running.items():
+                    code = process.poll()
+                    if code is not None:
+                        codes[run] = code
+            for run, code in codes.items():
                 del running[run]
-                if codes[run]:
-                    raise TrainingError(describe_failure(run, codes[run]))
+                if code:
+                    raise TrainingError(describe_failure(run, code))
                 result = run.finish()
                 progress.end(run)
                 say_result(progress, run, result)

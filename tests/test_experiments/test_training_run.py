@@ -98,6 +98,26 @@ def test_distillation_needs_the_teacher(plan_runs):
         run.command()
 
 
+def test_distillation_waits_for_the_teacher_only(plan_runs):
+    runs = plan_runs()
+    assert [run.is_ready for run in runs.values()] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    finish(runs['teacher'])
+    assert all(run.is_ready for run in runs.values())
+    assert not runs['student'].student_init.exists()
+    runs['kd'].prepare()
+    # It starts from the weights from which the student will start.
+    init = runs['student'].student_init
+    saved = init.read_bytes()
+    runs['student'].prepare()
+    assert init.read_bytes() == saved
+    assert runs['student'].state and not runs['student'].result
+
+
 def test_half_finished_run_is_resumed(plan_runs):
     run = plan_runs()['teacher']
     run.prepare()
