@@ -5,6 +5,7 @@ process of its own that does nothing but import, so that a script finds what
 it would find in a new process.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -12,9 +13,11 @@ import runpy
 import select
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from types import ModuleType
 from typing import Optional
 
 # What a training imports
@@ -35,6 +38,8 @@ STACK = (
     'mmrazor.models',
     'sklearn.datasets',
 )
+
+done = threading.Event()  # in a fork: its script has come to its end
 
 
 class Server:
@@ -129,6 +134,32 @@ def redirect(log: str) -> None:
         os.close(opened)
 
 
+def lay_out_once(module: ModuleType) -> None:
+    """Let MMEngine lay out each config once, not for each checkpoint anew.
+
+    Args:
+        module (ModuleType): ``mmengine.config.config``.
+    """
+    lay_out = module.FormatCode
+    known = {}
+
+    def lay_out_or_remember(text: str, **options: object) -> tuple[str, bool]:
+        key = text, repr(options)
+        if key not in known:
+            known[key] = lay_out(text, **options)
+        return known[key]
+
+    module.FormatCode = lay_out_or_remember  # type: ignore[attr-defined]
+
+
+def leave() -> None:
+    """Leave a fork that is done without taking all modules apart."""
+    if done.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def main(preload: Sequence[str] = STACK) -> None:
     """Import the stack, then serve.
 
@@ -138,9 +169,14 @@ def main(preload: Sequence[str] = STACK) -> None:
     """
     # Ctrl-C reaches all processes of a terminal: let the parent decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The first that is registered is the last that is called.
+    atexit.register(leave)
     for name in preload:
         with suppress(Exception):
             import_module(name)
+    config = sys.modules.get('mmengine.config.config')
+    if config is not None:
+        lay_out_once(config)
     # The garbage collector of a fork passes over what is there already.
     gc.collect()
     gc.freeze()
@@ -148,3 +184,4 @@ def main(preload: Sequence[str] = STACK) -> None:
     if command is not None:
         sys.argv = command
         runpy.run_path(command[0], run_name='__main__')
+        done.set()

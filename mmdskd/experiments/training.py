@@ -69,7 +69,7 @@ def train(
     progress: Progress,
     launcher: Launcher,
     jobs: int,
-    interval: float = 0.2,
+    interval: float = 0.05,
 ) -> None:
     """Train runs to their end, each as soon as what it needs is there.
 
@@ -81,7 +81,7 @@ def train(
             one fails.
         jobs (int): Number of runs at a time, > 0.
         interval (float): Seconds between two looks at them, > 0. Defaults to
-            0.2.
+            0.05.
 
     Raises:
         TrainingError: If a training fails.

@@ -197,7 +197,11 @@ class TrainingRun:
                     f'{self.work_dir} should be trained after its teacher, '
                     f'but {self.parents[0].work_dir} is not finished.'
                 )
-            options.append(f'model.teacher_ckpt={teacher["checkpoint"]}')
+            options += [
+                f'model.teacher_ckpt={teacher["checkpoint"]}',
+                # How good it is is known.
+                'evaluate_teacher=False',
+            ]
         command = [
             sys.executable,
             str(find_project_folder('tools') / 'train.py'),

@@ -106,6 +106,24 @@ def test_error_of_a_script(kind, script, lock, tmp_path):
 
 
 @LAUNCHERS
+def test_end_of_a_script(kind, script, lock, tmp_path):
+    """What it has registered is called, and its threads are waited for."""
+    log = tmp_path / 'log'
+    command = script(
+        'import atexit, threading, time\n'
+        'def wait():\n'
+        '    time.sleep(0.1)\n'
+        '    print("thread")\n'
+        'atexit.register(print, "atexit")\n'
+        'threading.Thread(target=wait).start()\n'
+        'print("script")\n'
+    )
+    with kind(1, lock) as launcher:
+        assert wait(launcher.start(command, log)) == [0]
+    assert log.read_text() == 'script\nthread\natexit\n'
+
+
+@LAUNCHERS
 def test_scripts_end_with_the_launcher(kind, script, lock, tmp_path):
     pid = tmp_path / 'pid'
     command = script(

@@ -75,7 +75,8 @@ def test_command(plan_runs):
         assert {*TINY, 'randomness.seed=0'} <= set(command)
         assert '--resume' not in command
         teacher = f'model.teacher_ckpt={seed_dir}/teacher/epoch_3.pth'
-        assert (teacher in command) == (method in ('kd', 'dskd'))
+        for option in (teacher, 'evaluate_teacher=False'):
+            assert (option in command) == (method in ('kd', 'dskd'))
     start = [
         'init_cfg.type=Pretrained',
         f'init_cfg.checkpoint={seed_dir}/student_init.pth',
