@@ -33,6 +33,7 @@ class Launcher:
     """
 
     def __init__(self, threads: int, lock: int) -> None:
+        self.threads = threads
         self.env = dict(os.environ, OMP_NUM_THREADS=str(threads))
         self.lock = lock
         self.processes: list[subprocess.Popen] = []

@@ -1,7 +1,7 @@
 """Train the runs of a plan, several at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmdskd.cli import make_work_dir
@@ -48,6 +48,8 @@ def carry_out(
     make_work_dir(str(plan.work_dir))
     with exclusive(plan.work_dir) as lock:
         runs = [run for seed in range(seeds) for run in plan.runs(seed)]
+        # More seeds of an earlier call count, if they fit the configs.
+        all_runs = [*runs, *plan.finished_runs(seeds)]
         progress = Progress(runs, jobs)
         for run in runs:
             if run.result:
@@ -55,13 +57,27 @@ def carry_out(
                 say_result(progress, run, run.result, ' (finished earlier)')
         if any(not run.result for run in runs):
             with make_launcher(threads, lock) as launcher:
-                train(runs, progress, launcher, jobs)
-        # More seeds of an earlier call count, if they fit the configs.
-        runs += plan.finished_runs(seeds)
-        results = [run.result for run in runs if run.result]
-        write_json(plan.results_file, results)
-        draw(runs, plan.report)
+                for _ in train(runs, progress, launcher, jobs):
+                    write_results(all_runs, plan.results_file)
+        results = write_results(all_runs, plan.results_file)
+        draw(all_runs, plan.report)
     return results
+
+
+def write_results(runs: Sequence[TrainingRun], path: Path) -> list[dict]:
+    """Write the results of the runs that are finished.
+
+    Args:
+        runs (Sequence[TrainingRun]): The runs.
+        path (Path): The file, a JSON list.
+
+    Returns:
+        list[dict]: The results.
+    """
+    results = [run.result for run in runs]
+    finished = [result for result in results if result]
+    write_json(path, finished)
+    return finished
 
 
 def train(
@@ -70,7 +86,7 @@ def train(
     launcher: Launcher,
     jobs: int,
     interval: float = 0.05,
-) -> None:
+) -> Iterator[TrainingRun]:
     """Train runs to their end, each as soon as what it needs is there.
 
     Args:
@@ -82,6 +98,9 @@ def train(
         jobs (int): Number of runs at a time, > 0.
         interval (float): Seconds between two looks at them, > 0. Defaults to
             0.05.
+
+    Yields:
+        TrainingRun: Each run at its end.
 
     Raises:
         TrainingError: If a training fails.
@@ -110,9 +129,10 @@ def train(
                 del running[run]
                 if code:
                     raise TrainingError(describe_failure(run, code))
-                result = run.finish()
+                result = run.finish(launcher.threads)
                 progress.end(run)
                 say_result(progress, run, result)
+                yield run
 
 
 def say_result(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
@@ -215,8 +216,11 @@ class TrainingRun:
             command += ['--resume', str(self.last_checkpoint)]
         return command
 
-    def finish(self) -> dict:
+    def finish(self, threads: int) -> dict:
         """Write the result of a training that has come to its end.
+
+        Args:
+            threads (int): Number of threads that computed.
 
         Returns:
             dict: The result, as :attr:`result`.
@@ -224,7 +228,7 @@ class TrainingRun:
         Raises:
             FileNotFoundError: If its last checkpoint is missing.
         """
-        last = read_run_log(self.work_dir).val[-1]
+        val = read_run_log(self.work_dir).val
         path = self.last_checkpoint
         if path is None:
             raise FileNotFoundError(
@@ -240,11 +244,16 @@ class TrainingRun:
         result = dict(
             method=self.method,
             seed=self.seed,
-            accuracy_top1=last[ACCURACY],
+            accuracy_top1=val[-1][ACCURACY],
+            # JSON has no numbers as keys.
+            top1_by_epoch={f'{line["step"]}': line[ACCURACY] for line in val},
             params=sum(p.numel() for p in network.parameters()),
             seconds=round(training_seconds(self.work_dir), 1),
             config=self.config,
+            options=self.options[:-1],  # without the seed
             checkpoint=checkpoint,
+            threads=threads,
+            torch=torch.__version__,
         )
         write_json(
             self.work_dir / 'run.json',

@@ -24,6 +24,7 @@ class FakeLauncher:
     """
 
     def __init__(self, **looks):
+        self.threads = 1
         self.looks = looks
         self.events = []
         self.running = 0
@@ -119,13 +120,33 @@ def test_runs_start_as_soon_as_they_can(plan, fake, jobs, looks, events):
     assert launcher.most == jobs
 
 
+def test_results_are_written_after_each_run(plan, tmp_path, fake, monkeypatch):
+    launcher = fake()
+    written = []
+
+    def start(run, log):
+        path = tmp_path / 'results.json'
+        if path.exists():
+            results = json.loads(path.read_text())
+            written.append([result['method'] for result in results])
+        return FakeLauncher.start(launcher, run, log)
+
+    monkeypatch.setattr(launcher, 'start', start)
+    carry_out(plan(), 1)
+    assert written == [
+        ['teacher'],
+        ['teacher', 'student'],
+        ['teacher', 'student', 'kd'],
+    ]
+
+
 def test_unwritable_work_dir(plan, tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(OSError, match='work_dir.*can be written'):
         carry_out(plan()._replace(work_dir=tmp_path / 'file'), 1)
 
 
-def test_failing_training(plan_runs, monkeypatch, tmp_path, capfd):
+def test_failing_training(plan_runs, monkeypatch, tmp_path):
     """Those beside it are stopped."""
     runs = plan_runs()
     teacher, student = runs['teacher'], runs['student']
@@ -153,9 +174,10 @@ def test_failing_training(plan_runs, monkeypatch, tmp_path, capfd):
         ],
     )
     launcher = Launcher(1, 2)
+    progress = Progress([teacher, student])
     with pytest.raises(TrainingError) as error, launcher:
-        progress = Progress([teacher, student])
-        train([teacher, student], progress, launcher, 2, interval=0.01)
+        for _ in train([teacher, student], progress, launcher, 2):
+            pass
     log = teacher.work_dir / 'train.log'
     message = str(error.value)
     assert message.startswith('\none line\nNonsense\n\n')

@@ -186,14 +186,18 @@ def test_finish(plan_runs, method, params, checkpoint):
     run = plan_runs()[method]
     run.prepare()
     train(run, 70.0)
-    result = run.finish()
+    result = run.finish(threads=2)
     assert result == dict(
         method=method,
         seed=0,
         accuracy_top1=70.0,
+        top1_by_epoch={'1': 10.0, '2': 20.0, '3': 70.0},
         params=params,
         seconds=60.0,
         config=run.config,
+        options=TINY,
+        threads=2,
+        torch=torch.__version__,
         checkpoint=str(run.work_dir / checkpoint),
     )
     assert run.result == result
@@ -207,4 +211,4 @@ def test_finish_without_checkpoint(plan_runs):
         FileNotFoundError,
         match=f'{re.escape(str(run.work_dir))} should hold the checkpoint',
     ):
-        run.finish()
+        run.finish(threads=2)

@@ -204,7 +204,11 @@ def test_interrupted_demo_goes_on(tmp_path):
         'dskd',
     ]
     for result in results:
-        assert set(result) == {*RESULT, 'config', 'checkpoint'}
+        assert set(result) == {
+            *RESULT,
+            *('config', 'options', 'checkpoint', 'top1_by_epoch'),
+            *('threads', 'torch'),
+        }
         assert (TOOLS.parent / result['config']).is_file()
         assert (tmp_path / result['checkpoint']).is_file()
         assert result['seconds'] > 0
