@@ -34,8 +34,8 @@ def parse_args() -> argparse.Namespace:
         '--pair',
         choices=list(PAIRS),
         default=next(iter(PAIRS)),
-        help='teacher and student (default: %(default)s); the others are '
-        'networks of the CIFAR papers, which take some ten minutes per seed',
+        help='teacher and student (default: %(default)s); the others take '
+        'longer',
     )
     parser.add_argument(
         '--one-teacher',

@@ -52,7 +52,9 @@ def compare(results: Sequence[dict]) -> str:
             '95 % confidence interval of the mean):'
         )
         parts.append('\n'.join([title, *differences]))
-    parts += conclude(by_method)
+    sentences = conclude(by_method)
+    if sentences:
+        parts.append('\n'.join(sentences))
     return '\n\n'.join(parts)
 
 

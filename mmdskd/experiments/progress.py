@@ -16,8 +16,8 @@ class Progress:
     """Shows how far the runs are, and how much time they will take.
 
     A terminal shows a bar for each run that is being trained. Elsewhere, a
-    line comes after each tenth of a run. It is a context while runs are being
-    trained.
+    line comes after each tenth of a run, but not at once after another one.
+    It is a context while runs are being trained.
 
     Args:
         runs (Sequence[TrainingRun]): All runs, in order.
@@ -26,6 +26,7 @@ class Progress:
             output. Defaults to None.
         interval (float): Seconds between two readings of the logs.
             Defaults to 1.
+        pause (float): Seconds between two lines at least. Defaults to 10.
     """
 
     def __init__(
@@ -34,14 +35,16 @@ class Progress:
         jobs: int = 1,
         console: Optional[Console] = None,
         interval: float = 1.0,
+        pause: float = 10.0,
     ) -> None:
         self.runs = list(runs)
         self.jobs = jobs
         self.console = console or Console()
         self.interval = interval
+        self.pause = pause
         # Seconds per epoch of each method, as far as they are known.
         self.rates: dict[str, float] = {}
-        self.shown_at = 0.0
+        self.shown_at = self.said_at = float('-inf')
         self.running: dict[TrainingRun, Watch] = {}
         self.bar = progress.Progress(
             progress.TextColumn('{task.description}', markup=False),
@@ -123,8 +126,13 @@ class Progress:
             status = self.status(run)
             self.bar.update(watch.task, completed=watch.epoch, status=status)
             step = max(run.max_epochs // 10, 1)
-            if self.bar.disable and watch.epoch >= watch.shown + step:
+            if (
+                self.bar.disable
+                and watch.epoch >= watch.shown + step
+                and now >= self.said_at + self.pause
+            ):
                 watch.shown = watch.epoch
+                self.said_at = now
                 self.say(run, status)
         self.bar.refresh()
 

@@ -4,7 +4,6 @@ import copy
 import functools
 import hashlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,20 +12,13 @@ from typing import Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import set_random_seed
 
 from mmdskd.cli import parse_options
 from mmdskd.export.student_weights import CONFIG_NAME, student_path
 from mmdskd.utils.config import load_config
-from mmdskd.utils.files import (
-    find_project_folder,
-    save_checkpoint_atomically,
-    write_json,
-)
+from mmdskd.utils.files import find_project_folder, write_json
 
+from .network import build_network, save_initial_weights
 from .run_log import RunLog, read_run_log, training_seconds
 
 ACCURACY = 'accuracy/top1'
@@ -279,27 +271,3 @@ def set_aside(folder: Path) -> Path:
     while folder.with_name(f'{folder.name}.{number}').exists():
         number += 1
     return folder.rename(folder.with_name(f'{folder.name}.{number}'))
-
-
-def build_network(cfg: Config) -> BaseModel:
-    """Build the network of a plain config, without its weights."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    return MODELS.build(cfg.model)
-
-
-def save_initial_weights(cfg: Config, seed: int, path: Path) -> None:
-    """Save the weights from which all students of a seed start.
-
-    Args:
-        cfg (Config): Config of the plain student.
-        seed (int): Random seed.
-        path (Path): The file.
-    """
-    set_random_seed(seed)
-    network = build_network(cfg)
-    # It would log each initialised parameter.
-    MMLogger.get_current_instance().setLevel(logging.WARNING)
-    network.init_weights()
-    save_checkpoint_atomically(
-        dict(state_dict=network.state_dict()), str(path)
-    )

@@ -42,7 +42,7 @@ def make_results(top1, curves=None):
 def conclusion(top1, curves=None):
     """What comes after the paired differences."""
     _, _, text = compare(make_results(top1, curves)).partition('mean):\n')
-    return text.split('\n\n')[1:]
+    return text.split('\n\n')[1].splitlines()
 
 
 def test_compare():
@@ -189,6 +189,6 @@ def test_only_seeds_in_common_are_compared():
     ]
     _, _, text = compare(results).partition('mean):\n')
     assert text == (
-        f'  dskd - kd: +2.00, 1 seed\n\n{ONE_SEED}\n\nDSKD reaches the final '
+        f'  dskd - kd: +2.00, 1 seed\n\n{ONE_SEED}\nDSKD reaches the final '
         'accuracy of KD, 90.00 %, after 1 of 1 epochs.'
     )

@@ -77,7 +77,7 @@ class Training:
         write_log(self.run.work_dir, self.lines)
 
 
-def watch(plan_runs, epochs, interval=0, **kwargs):
+def watch(plan_runs, epochs, interval=0, pause=0, **kwargs):
     """Watch a teacher and its student, and return what is shown."""
     out = io.StringIO()
     runs = plan_runs(f'train_cfg.max_epochs={epochs}')
@@ -86,6 +86,7 @@ def watch(plan_runs, epochs, interval=0, **kwargs):
         2,
         Console(file=out, width=100, **kwargs),
         interval,
+        pause,
     )
     teacher, student = (
         Training(runs[method]) for method in ('teacher', 'student')
@@ -111,6 +112,11 @@ def test_a_line_comes_after_each_tenth(plan_runs):
         for epoch in range(2, 21, 2)
         for number, method, top1 in ((1, 'teacher', 50), (2, 'student', 30))
     ]
+
+
+def test_lines_are_few(plan_runs):
+    (line,) = watch(plan_runs, 20, pause=600).splitlines()
+    assert line.startswith('[1/4] seed 0 teacher: epoch 2/20')
 
 
 def test_logs_are_not_read_all_the_time(plan_runs):
