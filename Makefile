@@ -3,7 +3,12 @@
 .PHONY: help demo test test-all lint wheel clean install
 
 VENV ?= .venv
-SEEDS ?= 1
+# Of the demo: as many seeds as take some 4 minutes on two cores.
+SEEDS ?= 12
+# How many trainings run at a time (default: as the cores allow), and how many
+# threads each of them has.
+JOBS ?=
+THREADS ?= 1
 # The versions that a new environment takes.
 CONSTRAINTS ?= requirements/constraints.txt
 # Test processes; each computes on one core.
@@ -22,7 +27,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 STAMP := $(ENV)/.mmdskd-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 help:
-	@echo 'make demo [SEEDS=1]  train teacher, student, KD and DSKD, compare'
+	@echo 'make demo            train teacher, student, KD and DSKD, compare'
 	@echo 'make test            run the quick tests'
 	@echo 'make test-all        run all tests'
 	@echo 'make lint            run ruff and mypy'
@@ -32,11 +37,17 @@ help:
 	@echo 'The first one installs what is needed into .venv. To choose:'
 	@echo '  VENV=/path    another folder'
 	@echo '  VENV=active   the environment that is active, as it is'
+	@echo '  SEEDS=20      how often the demo trains each (default: $(SEEDS))'
+	@echo '  JOBS=2        how many trainings of the demo run at a time'
+	@echo '                (default: as the cores allow)'
+	@echo '  THREADS=2     threads of each of these trainings (default: 1)'
 	@echo '  WORKERS=2     how many processes run tests (default: cores)'
 	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.12)'
 
 demo: install
-	@$(PY) tools/demo.py --seeds $(SEEDS) --work-dir work_dirs/demo
+	@$(PY) tools/demo.py --one-teacher --seeds $(SEEDS) \
+		$(if $(JOBS),--jobs $(JOBS)) --threads $(THREADS) \
+		--work-dir work_dirs/demo
 
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
 

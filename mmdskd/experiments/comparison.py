@@ -1,23 +1,33 @@
 """Compare methods by the results of their runs."""
 
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+import numpy as np
+
 from mmdskd.utils.text import format_columns
 
 from .progress import format_time
 from .statistics import format_mean_std, paired_difference
 
 HEADER = ('method', 'top-1 (%)', 'parameters', 'time per run', 'seeds')
+TITLES = dict(dskd='DSKD', kd='KD', student='the plain student')
+# What the sentence is about: the first pair that has seeds in common
+MAIN_PAIRS = (('dskd', 'kd'), ('dskd', 'student'), ('kd', 'student'))
+
+Results = Mapping[str, Sequence[dict]]
 
 
-def compare(results: list[dict]) -> str:
-    """Write the table of methods, and their paired differences.
+def compare(results: Sequence[dict]) -> str:
+    """Write the table of methods, their paired differences, and what follows.
 
     Args:
-        results (list[dict]): The results of all runs, see
+        results (Sequence[dict]): The results of all runs, see
             :attr:`mmdskd.experiments.training_run.TrainingRun.result`.
 
     Returns:
         str: The table, with standard deviations and differences (with their
-        95 % confidence interval) if there are several seeds.
+        95 % confidence interval) if there are several seeds, and sentences.
     """
     by_method: dict[str, list[dict]] = {}
     for result in results:
@@ -34,46 +44,173 @@ def compare(results: list[dict]) -> str:
                 f'{len(runs)}',
             )
         )
-    return '\n'.join(
-        [
-            format_columns(rows, '<>>>>'),
-            '',
+    parts = [format_columns(rows, '<>>>>')]
+    differences = compare_pairs(by_method)
+    if differences:
+        title = (
             'Paired differences in top-1 (percentage points; with the '
-            '95 % confidence interval of the mean):',
-            *compare_pairs(by_method),
-        ]
-    )
+            '95 % confidence interval of the mean):'
+        )
+        parts.append('\n'.join([title, *differences]))
+    sentences = conclude(by_method)
+    if sentences:
+        parts.append('\n'.join(sentences))
+    return '\n\n'.join(parts)
 
 
-def compare_pairs(by_method: dict[str, list[dict]]) -> list[str]:
-    """Write how KD differs from the student, and other methods from KD.
+def compare_pairs(by_method: Results) -> list[str]:
+    """Write how methods differ.
 
     Args:
-        by_method (dict[str, list[dict]]): The results of each method.
+        by_method (Mapping[str, Sequence[dict]]): The results of each method.
 
     Returns:
-        list[str]: A line for each pair that has seeds in common.
+        list[str]: A line for each pair that has seeds in common: KD and the
+        student, each other method and KD, and each but DSKD and DSKD.
     """
-    top1 = {
-        method: {run['seed']: run['accuracy_top1'] for run in runs}
-        for method, runs in by_method.items()
-    }
     others = [
-        method for method in top1 if method not in ('teacher', 'student', 'kd')
+        method
+        for method in by_method
+        if method not in ('teacher', 'student', 'kd')
     ]
+    pairs = [('kd', 'student'), *((method, 'kd') for method in others)]
+    pairs += [(method, 'dskd') for method in others if method != 'dskd']
     lines = []
-    for first, second in [('kd', 'student'), *((m, 'kd') for m in others)]:
-        seeds = sorted(top1.get(first, {}).keys() & top1.get(second, {}))
-        if not seeds:
+    for first, second in pairs:
+        mine, theirs = pair_top1(by_method, first, second)
+        if not mine:
             continue
-        mean, low, high = paired_difference(
-            [top1[first][seed] for seed in seeds],
-            [top1[second][seed] for seed in seeds],
-        )
+        mean, low, high = paired_difference(mine, theirs)
         interval = (
-            f'  [{low:+.2f}, {high:+.2f}], {len(seeds)} seeds'
-            if len(seeds) > 1
+            f'  [{low:+.2f}, {high:+.2f}], {len(mine)} seeds'
+            if len(mine) > 1
             else ', 1 seed'
         )
         lines.append(f'  {first} - {second}: {mean:+.2f}{interval}')
     return lines
+
+
+def conclude(by_method: Results) -> list[str]:
+    """Say in words what the results show.
+
+    Args:
+        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+
+    Returns:
+        list[str]: The sentences, none if no methods can be compared.
+    """
+    for first, second in MAIN_PAIRS:
+        mine, theirs = pair_top1(by_method, first, second)
+        if mine:
+            sentences = [describe_difference(first, second, mine, theirs)]
+            epochs = describe_epochs(by_method, first, second)
+            return [*sentences, epochs] if epochs else sentences
+    return []
+
+
+def pair_top1(
+    by_method: Results, first: str, second: str
+) -> tuple[list[float], list[float]]:
+    """Find the accuracies of two methods in the seeds that both have.
+
+    Args:
+        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        first (str): A method.
+        second (str): Another one.
+
+    Returns:
+        tuple: The accuracies of both in percent, by seed.
+    """
+    mine, theirs = (
+        {run['seed']: run['accuracy_top1'] for run in by_method.get(name, ())}
+        for name in (first, second)
+    )
+    seeds = sorted(mine.keys() & theirs)
+    return [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+
+
+def describe_difference(
+    first: str, second: str, mine: Sequence[float], theirs: Sequence[float]
+) -> str:
+    """Say in words whether a method is better than another one.
+
+    Args:
+        first (str): The method.
+        second (str): The other one.
+        mine (Sequence[float]): Accuracies of the first one in n seeds, n > 0.
+        theirs (Sequence[float]): Those of the second one.
+
+    Returns:
+        str: The sentence.
+    """
+    seeds = len(mine)
+    first, second = TITLES[first], TITLES[second]
+    if seeds == 1:
+        return (
+            'One seed says little: run more, such as with "make demo '
+            'SEEDS=8" or "--seeds 8".'
+        )
+    mean, low, high = paired_difference(mine, theirs)
+    interval = f'95 % interval {low:+.2f} to {high:+.2f}'
+    better = sum(a > b for a, b in zip(mine, theirs))
+    worse = sum(a < b for a, b in zip(mine, theirs))
+    if low > 0:
+        return (
+            f'{first} is better than {second} by {mean:.2f} points on average '
+            f'({interval}, better in {better} of {seeds} seeds).'
+        )
+    if high < 0:
+        return (
+            f'{first} is worse than {second} by {-mean:.2f} points on average '
+            f'({interval}, worse in {worse} of {seeds} seeds).'
+        )
+    return (
+        f"These seeds don't show a difference between {first} and {second}: "
+        f'{mean:+.2f} points on average ({interval}, better in {better} of '
+        f'{seeds} seeds).'
+    )
+
+
+def describe_epochs(
+    by_method: Results, first: str, second: str
+) -> Optional[str]:
+    """Say after how many epochs a method is as good as another one at its
+    end.
+
+    Args:
+        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        first (str): The method.
+        second (str): The other one.
+
+    Returns:
+        str: The sentence, about the means over the seeds that both have.
+        None for results that have no accuracies by epoch.
+    """
+    target = float(np.mean(pair_top1(by_method, first, second)[1]))
+    seeds = {run['seed'] for run in by_method[second]}
+    curves = [
+        {int(epoch): top1 for epoch, top1 in run['top1_by_epoch'].items()}
+        for run in by_method[first]
+        if run['seed'] in seeds and 'top1_by_epoch' in run
+    ]
+    epochs = sorted(set.intersection(*map(set, curves))) if curves else []
+    if not epochs:
+        return None
+    reached = next(
+        (
+            epoch
+            for epoch in epochs
+            if np.mean([curve[epoch] for curve in curves]) >= target
+        ),
+        None,
+    )
+    first, second = TITLES[first], TITLES[second]
+    if reached is None:
+        return (
+            f'In {epochs[-1]} epochs, {first} does not reach the final '
+            f'accuracy of {second}, {target:.2f} %.'
+        )
+    return (
+        f'{first} reaches the final accuracy of {second}, {target:.2f} %, '
+        f'after {reached} of {epochs[-1]} epochs.'
+    )

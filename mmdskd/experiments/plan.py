@@ -1,44 +1,32 @@
 """Which runs compare vanilla training, KD and DSKD within a seed."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from mmdskd.utils.files import find_project_folder
 
+from .pairs import PAIRS
 from .training_run import TrainingRun
 
-# Teacher and student, and how the names of their configs end.
-PAIRS = {
-    'resnet20_resnet8-thin': '1xb64_digits',
-    'resnet32x4_resnet8x4': '1xb16_digits32',
-    'wrn40-2_shufflenetv1': '1xb16_digits32',
-}
+METHODS = ('teacher', 'student', 'kd', 'dskd')
+NAME = re.compile(r'\w[\w.+-]*')
 
 
-def find_methods(pair: str) -> dict[str, str]:
-    """Find the configs of the four methods.
+class Variant(NamedTuple):
+    """A method that is another one with other settings.
 
-    Args:
-        pair (str): One of ``PAIRS``.
-
-    Returns:
-        dict[str, str]: Path of the config by method, from the root of the
-        project.
+    Attributes:
+        config (str): A method of the pair, such as "dskd", or the path of a
+            config.
+        options (Sequence[str]): ``KEY=VALUE`` settings that override it.
+            Defaults to none.
     """
-    ending = PAIRS[pair]
-    folder = ending.rpartition('_')[2]
-    teacher, student = pair.split('_')
-    names = dict(
-        teacher=f'vanilla/{folder}/{teacher}',
-        student=f'vanilla/{folder}/{student}',
-        kd=f'kd/{folder}/kd_{pair}',
-        dskd=f'dskd/{folder}/dskd_{pair}',
-    )
-    return {
-        method: f'configs/{name}_{ending}.py' for method, name in names.items()
-    }
+
+    config: str
+    options: Sequence[str] = ()
 
 
 class Plan(NamedTuple):
@@ -53,6 +41,12 @@ class Plan(NamedTuple):
             all configs. Defaults to none.
         one_teacher (bool): Whether the teacher of seed 0 teaches in all
             seeds. Defaults to False.
+        methods (Sequence[str]): Those of ``METHODS`` to run. A distillation
+            needs the teacher, which is run in any case.
+        variants (Mapping[str, Variant]): More methods by name. Defaults to
+            none.
+        teacher_from (Path, optional): Folder of another comparison whose
+            finished teachers are used as they are. Defaults to None.
     """
 
     work_dir: Path
@@ -60,6 +54,9 @@ class Plan(NamedTuple):
     extra: Sequence[str] = ()
     options: Sequence[str] = ()
     one_teacher: bool = False
+    methods: Sequence[str] = METHODS
+    variants: Mapping[str, Variant] = {}
+    teacher_from: Optional[Path] = None
 
     @property
     def results_file(self) -> Path:
@@ -70,6 +67,34 @@ class Plan(NamedTuple):
     def report(self) -> Path:
         """Path: A picture of all runs."""
         return self.work_dir / 'report.png'
+
+    def all_methods(self) -> dict[str, Variant]:
+        """Find config and settings of each method.
+
+        Returns:
+            dict[str, Variant]: Path of the config, from the root of the
+            project, and its settings, by method.
+
+        Raises:
+            ValueError: If a variant has a name that can't be used.
+        """
+        project = find_project_folder('configs').parent
+        configs = PAIRS[self.pair].configs
+        methods = {name: Variant(path) for name, path in configs.items()}
+        for config in self.extra:
+            path = os.path.relpath(config, project)
+            if path not in configs.values():
+                methods[Path(path).stem] = Variant(path)
+        for name, (config, options) in self.variants.items():
+            if name in methods or not NAME.fullmatch(name):
+                raise ValueError(
+                    'the name of a variant should be new, and of letters, '
+                    f'digits and "-_.+", but got {name!r} beside '
+                    f'{", ".join(methods)}.'
+                )
+            path = configs.get(config) or os.path.relpath(config, project)
+            methods[name] = Variant(path, options)
+        return methods
 
     def runs(self, seed: int) -> list[TrainingRun]:
         """List the runs of a seed, each after those that it needs.
@@ -82,28 +107,38 @@ class Plan(NamedTuple):
             another seed.
 
         Raises:
-            FileNotFoundError: If there is no such config.
+            FileNotFoundError: If there is no such config, or no finished
+                teacher in ``teacher_from``.
+            ValueError: If a variant has a name that can't be used, or if
+                ``teacher_from`` has another teacher.
         """
-        project = find_project_folder('configs').parent
-        configs = find_methods(self.pair)
-        for config in self.extra:
-            config = os.path.relpath(config, project)
-            if config not in configs.values():
-                configs[Path(config).stem] = config
         runs: dict[str, TrainingRun] = {}
-        for method, config in configs.items():
-            is_shared = method == 'teacher' and self.one_teacher
+        for method, (config, options) in self.all_methods().items():
+            is_teacher = method == 'teacher'
             runs[method] = TrainingRun(
                 method,
-                0 if is_shared else seed,
+                0 if is_teacher and self.one_teacher else seed,
                 config,
-                self.work_dir,
-                self.options,
+                self.teacher_from or self.work_dir
+                if is_teacher
+                else self.work_dir,
+                [*self.options, *options],
                 ()
                 if method in ('teacher', 'student')
                 else (runs['teacher'], runs['student']),
             )
-        return [run for run in runs.values() if run.seed == seed]
+        if self.teacher_from:
+            runs['teacher'].adopt()
+        left_out = {*METHODS} - {*self.methods}
+        if any(
+            run.distilled for name, run in runs.items() if name not in left_out
+        ):
+            left_out -= {'teacher'}
+        return [
+            run
+            for name, run in runs.items()
+            if run.seed == seed and name not in left_out
+        ]
 
     def finished_runs(self, first_seed: int) -> list[TrainingRun]:
         """List the finished runs of a seed and all later ones.
@@ -116,6 +151,8 @@ class Plan(NamedTuple):
             fit the configs.
         """
         end = len(list(self.work_dir.glob('seed*')))
+        if self.teacher_from and not self.one_teacher:
+            end = min(end, len(list(self.teacher_from.glob('seed*'))))
         return [
             run
             for seed in range(first_seed, end)

@@ -1,8 +1,8 @@
 """Show how far a series of trainings is."""
 
-import subprocess
 import time
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Optional
 
 from rich import progress
@@ -15,21 +15,58 @@ from .training_run import ACCURACY, TrainingRun
 class Progress:
     """Shows how far the runs are, and how much time they will take.
 
-    A terminal shows a bar. Elsewhere, a line comes after each tenth of a run.
+    A terminal shows a bar for each run that is being trained. Elsewhere, a
+    line comes after each tenth of a run, but not at once after another one.
+    It is a context while runs are being trained.
 
     Args:
         runs (Sequence[TrainingRun]): All runs, in order.
+        jobs (int): Number of runs at a time, > 0. Defaults to 1.
         console (Console, optional): Where to show it. None means the standard
             output. Defaults to None.
+        interval (float): Seconds between two readings of the logs.
+            Defaults to 1.
+        pause (float): Seconds between two lines at least. Defaults to 10.
     """
 
     def __init__(
-        self, runs: Sequence[TrainingRun], console: Optional[Console] = None
+        self,
+        runs: Sequence[TrainingRun],
+        jobs: int = 1,
+        console: Optional[Console] = None,
+        interval: float = 1.0,
+        pause: float = 10.0,
     ) -> None:
         self.runs = list(runs)
+        self.jobs = jobs
         self.console = console or Console()
+        self.interval = interval
+        self.pause = pause
         # Seconds per epoch of each method, as far as they are known.
         self.rates: dict[str, float] = {}
+        self.shown_at = self.said_at = float('-inf')
+        self.running: dict[TrainingRun, Watch] = {}
+        self.bar = progress.Progress(
+            progress.TextColumn('{task.description}', markup=False),
+            progress.BarColumn(bar_width=10),
+            progress.TextColumn('{task.fields[status]}', markup=False),
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            disable=not self.console.is_interactive,
+        )
+
+    def __enter__(self) -> 'Progress':
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.bar.stop()
 
     def name(self, run: TrainingRun) -> str:
         """Name a run by its place among all, such as "[1/4] seed 0 kd"."""
@@ -61,12 +98,49 @@ class Progress:
         if epochs > 0:
             self.rates[run.method] = seconds / epochs
 
-    def time_left(self, run: TrainingRun, epoch: int) -> tuple[str, str]:
+    def begin(self, run: TrainingRun) -> None:
+        """Watch a run that has been started."""
+        self.running[run] = Watch(
+            run,
+            self.bar.add_task(
+                self.name(run), total=run.max_epochs, status='starting'
+            ),
+        )
+
+    def end(self, run: TrainingRun) -> None:
+        """Watch a run no longer."""
+        watch = self.running.pop(run)
+        self.learn(run, watch.seconds, run.finished_epochs - watch.first)
+        self.bar.remove_task(watch.task)
+
+    def show(self) -> None:
+        """Show how far the runs are, unless they have just been shown."""
+        now = time.monotonic()
+        if now < self.shown_at + self.interval:
+            return
+        self.shown_at = now
+        for watch in self.running.values():
+            watch.epoch = watch.run.finished_epochs
+            self.learn(watch.run, watch.seconds, watch.epoch - watch.first)
+        for run, watch in self.running.items():
+            status = self.status(run)
+            self.bar.update(watch.task, completed=watch.epoch, status=status)
+            step = max(run.max_epochs // 10, 1)
+            if (
+                self.bar.disable
+                and watch.epoch >= watch.shown + step
+                and now >= self.said_at + self.pause
+            ):
+                watch.shown = watch.epoch
+                self.said_at = now
+                self.say(run, status)
+        self.bar.refresh()
+
+    def time_left(self, run: TrainingRun) -> tuple[str, str]:
         """Estimate how long it will take.
 
         Args:
-            run (TrainingRun): The run that is being trained.
-            epoch (int): Its finished epochs.
+            run (TrainingRun): A run that is being trained.
 
         Returns:
             tuple[str, str]: Time left for this run, and for all runs. A
@@ -77,69 +151,56 @@ class Progress:
             return '?', '?'
         average = sum(self.rates.values()) / len(self.rates)
 
-        def seconds(run: TrainingRun, epoch: int) -> float:
+        def seconds(run: TrainingRun) -> float:
+            epoch = self.running[run].epoch if run in self.running else 0
             rate = self.rates.get(run.method, average)
             return rate * (run.max_epochs - epoch)
 
-        later = self.runs[self.runs.index(run) + 1 :]
-        this = seconds(run, epoch)
-        others = sum(seconds(other, 0) for other in later if not other.result)
-        return format_time(this), format_time(this + others)
+        each = [
+            seconds(other)
+            for other in self.runs
+            if other in self.running or not other.result
+        ]
+        # No run is shared among jobs.
+        total = max(sum(each) / self.jobs, *each)
+        return format_time(seconds(run)), format_time(total)
 
-    def status(self, run: TrainingRun, epoch: int) -> str:
+    def status(self, run: TrainingRun) -> str:
         """Write how far a run is.
 
         Args:
-            run (TrainingRun): The run that is being trained.
-            epoch (int): Its finished epochs.
+            run (TrainingRun): A run that is being trained.
 
         Returns:
             str: Epoch, accuracy and time left.
         """
         val = read_run_log(run.work_dir).val
         top1 = f'{val[-1][ACCURACY]:.2f} %' if val else '-'
-        this, total = self.time_left(run, epoch)
+        this, total = self.time_left(run)
         return (
-            f'epoch {epoch}/{run.max_epochs}, top-1 {top1}, '
-            f'{this} left (all runs: {total})'
+            f'epoch {self.running[run].epoch}/{run.max_epochs}, top-1 '
+            f'{top1}, {this} left (all runs: {total})'
         )
 
-    def watch(
-        self, run: TrainingRun, child: subprocess.Popen, interval: float = 0.5
-    ) -> None:
-        """Show the progress of a training until it ends.
 
-        Args:
-            run (TrainingRun): The run.
-            child (Popen): Its process.
-            interval (float): Seconds between two looks at it, > 0.
-                Defaults to 0.5.
-        """
-        first = shown = run.finished_epochs
-        start = time.monotonic()
-        step = max(run.max_epochs // 10, 1)
-        bar = progress.Progress(
-            progress.TextColumn('{task.description}', markup=False),
-            progress.BarColumn(bar_width=10),
-            progress.TextColumn('{task.fields[status]}', markup=False),
-            console=self.console,
-            auto_refresh=False,
-            transient=True,
-            disable=not self.console.is_interactive,
-        )
-        with bar:
-            task = bar.add_task(
-                self.name(run), total=run.max_epochs, status='starting'
-            )
-            while child.poll() is None:
-                time.sleep(interval)
-                epoch = run.finished_epochs
-                self.learn(run, time.monotonic() - start, epoch - first)
-                status = self.status(run, epoch)
-                bar.update(task, completed=epoch, status=status, refresh=True)
-                if bar.disable and epoch >= shown + step:
-                    shown = epoch
-                    self.say(run, status)
+class Watch:
+    """A run that is being watched.
+
+    Args:
+        run (TrainingRun): The run.
+        task (TaskID): Its bar.
+    """
+
+    def __init__(self, run: TrainingRun, task: progress.TaskID) -> None:
+        self.run = run
+        self.task = task
+        self.first = self.shown = self.epoch = run.finished_epochs
+        self.start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """float: Time since it was started."""
+        return time.monotonic() - self.start
 
 
 def format_time(seconds: float) -> str:

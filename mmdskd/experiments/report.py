@@ -101,7 +101,12 @@ def draw_accuracy(
     axes.set_title('Accuracy on the validation data')
     axes.set_xlabel(unit)
     axes.set_ylabel('top-1 (%)' if metric.endswith('top1') else metric)
-    axes.legend(loc='lower right', title='after the last epoch')
+    title = 'after the last epoch'
+    counts = [len(methods[name]) for name in curves]
+    if max(counts, default=1) > 1:
+        least = f'{min(counts)} to ' if min(counts) < max(counts) else ''
+        title += f';\nmean and range of {least}{max(counts)} runs'
+    axes.legend(loc='lower right', title=title)
 
 
 def colors_of(methods: Mapping[str, object]) -> list[str]:

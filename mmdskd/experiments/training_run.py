@@ -1,29 +1,24 @@
 """One training by ``tools/train.py``: its command, state and result."""
 
+import copy
+import functools
 import hashlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import set_random_seed
 
 from mmdskd.cli import parse_options
 from mmdskd.export.student_weights import CONFIG_NAME, student_path
 from mmdskd.utils.config import load_config
-from mmdskd.utils.files import (
-    find_project_folder,
-    save_checkpoint_atomically,
-    write_json,
-)
+from mmdskd.utils.files import find_project_folder, write_json
 
+from .network import build_network, save_initial_weights
 from .run_log import RunLog, read_run_log, training_seconds
 
 ACCURACY = 'accuracy/top1'
@@ -43,8 +38,9 @@ class TrainingRun:
         root (Path): Folder of the whole demo.
         options (Sequence[str]): ``KEY=VALUE`` settings that override the
             config. Defaults to none.
-        parents (Sequence[TrainingRun]): The runs that this one needs: teacher
-            and student. Defaults to none.
+        parents (Sequence[TrainingRun]): The teacher, which must be finished
+            before a distillation starts, and the student, from whose initial
+            weights this one starts. Defaults to none.
     """
 
     def __init__(
@@ -63,7 +59,7 @@ class TrainingRun:
         self.parents = parents
         self.work_dir = root / f'seed{seed}' / method
         self.student_init = root / f'seed{seed}' / 'student_init.pth'
-        self.cfg = load_config(self.config_path)
+        self.cfg = copy.deepcopy(load_once(os.path.abspath(self.config_path)))
         self.cfg.merge_from_dict(parse_options(self.options))
         self.max_epochs = self.cfg.train_cfg.max_epochs
         self.distilled = 'architecture' in self.cfg.model
@@ -97,6 +93,32 @@ class TrainingRun:
         return dict(result, checkpoint=str(checkpoint))
 
     @property
+    def is_ready(self) -> bool:
+        """bool: Whether all that it needs from other runs is there."""
+        return not self.distilled or self.parents[0].result is not None
+
+    def adopt(self) -> None:
+        """Take a finished run in the folder as it is, whatever its settings.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is one of another config.
+        """
+        path = self.work_dir / 'run.json'
+        state = json.loads(path.read_text()) if path.exists() else {}
+        self.fingerprint = state.get('fingerprint', self.fingerprint)
+        if self.result is None:
+            raise FileNotFoundError(
+                f'{self.work_dir} should hold a finished run of '
+                f'{self.config}, but does not. Train it first.'
+            )
+        if self.result['config'] != self.config:
+            raise ValueError(
+                f'{self.work_dir} should hold a run of {self.config}, but '
+                f'holds one of {self.result["config"]}.'
+            )
+
+    @property
     def last_checkpoint(self) -> Optional[Path]:
         """Path: The newest checkpoint that has been validated, if any.
 
@@ -124,7 +146,12 @@ class TrainingRun:
         return self.work_dir / f'epoch_{epoch}.pth'
 
     def prepare(self) -> None:
-        """Make the folder, and set aside one that another config has left."""
+        """Make the folder, and set aside one that another config has left.
+
+        That of the student is prepared, too: it holds the initial weights.
+        """
+        for student in self.parents[1:]:
+            student.prepare()
         if self.state:
             return
         if self.work_dir.exists():
@@ -163,7 +190,11 @@ class TrainingRun:
                     f'{self.work_dir} should be trained after its teacher, '
                     f'but {self.parents[0].work_dir} is not finished.'
                 )
-            options.append(f'model.teacher_ckpt={teacher["checkpoint"]}')
+            options += [
+                f'model.teacher_ckpt={teacher["checkpoint"]}',
+                # How good it is is known.
+                'evaluate_teacher=False',
+            ]
         command = [
             sys.executable,
             str(find_project_folder('tools') / 'train.py'),
@@ -177,8 +208,11 @@ class TrainingRun:
             command += ['--resume', str(self.last_checkpoint)]
         return command
 
-    def finish(self) -> dict:
+    def finish(self, threads: int) -> dict:
         """Write the result of a training that has come to its end.
+
+        Args:
+            threads (int): Number of threads that computed.
 
         Returns:
             dict: The result, as :attr:`result`.
@@ -186,7 +220,7 @@ class TrainingRun:
         Raises:
             FileNotFoundError: If its last checkpoint is missing.
         """
-        last = read_run_log(self.work_dir).val[-1]
+        val = read_run_log(self.work_dir).val
         path = self.last_checkpoint
         if path is None:
             raise FileNotFoundError(
@@ -202,17 +236,28 @@ class TrainingRun:
         result = dict(
             method=self.method,
             seed=self.seed,
-            accuracy_top1=last[ACCURACY],
+            accuracy_top1=val[-1][ACCURACY],
+            # JSON has no numbers as keys.
+            top1_by_epoch={f'{line["step"]}': line[ACCURACY] for line in val},
             params=sum(p.numel() for p in network.parameters()),
             seconds=round(training_seconds(self.work_dir), 1),
             config=self.config,
+            options=self.options[:-1],  # without the seed
             checkpoint=checkpoint,
+            threads=threads,
+            torch=torch.__version__,
         )
         write_json(
             self.work_dir / 'run.json',
             dict(fingerprint=self.fingerprint, result=result),
         )
         return dict(result, checkpoint=str(self.work_dir / checkpoint))
+
+
+@functools.cache
+def load_once(path: str) -> Config:
+    """Load a config that many runs share, which must not be changed."""
+    return load_config(path)
 
 
 def _last_validated(log: RunLog) -> int:
@@ -226,27 +271,3 @@ def set_aside(folder: Path) -> Path:
     while folder.with_name(f'{folder.name}.{number}').exists():
         number += 1
     return folder.rename(folder.with_name(f'{folder.name}.{number}'))
-
-
-def build_network(cfg: Config) -> BaseModel:
-    """Build the network of a plain config, without its weights."""
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    return MODELS.build(cfg.model)
-
-
-def save_initial_weights(cfg: Config, seed: int, path: Path) -> None:
-    """Save the weights from which all students of a seed start.
-
-    Args:
-        cfg (Config): Config of the plain student.
-        seed (int): Random seed.
-        path (Path): The file.
-    """
-    set_random_seed(seed)
-    network = build_network(cfg)
-    # It would log each initialised parameter.
-    MMLogger.get_current_instance().setLevel(logging.WARNING)
-    network.init_weights()
-    save_checkpoint_atomically(
-        dict(state_dict=network.state_dict()), str(path)
-    )

@@ -74,6 +74,20 @@ def test_runs_of_one_method_are_averaged(tmp_path):
     (accuracy,) = panels(figure, 'top-1 (%)')
     assert 'dskd: 55.00 %' in lines_of(accuracy)
     assert len(accuracy.collections) == 1  # the range
+    legend = accuracy.get_legend().get_title().get_text()
+    assert legend == 'after the last epoch;\nmean and range of 2 runs'
+
+
+def test_number_of_runs(tmp_path):
+    runs = [write_dskd_run(tmp_path / f'{i}', 50 + i) for i in range(3)]
+    for methods, text in (
+        (dict(a=runs[:1], b=runs[1:2]), ''),
+        (dict(a=runs, b=runs), ';\nmean and range of 3 runs'),
+        (dict(a=runs, b=runs[:2]), ';\nmean and range of 2 to 3 runs'),
+    ):
+        (axes,) = draw_report(methods, []).axes
+        title = axes.get_legend().get_title().get_text()
+        assert title == f'after the last epoch{text}'
 
 
 def test_each_dskd_loss_has_its_panels(tmp_path):

@@ -75,7 +75,8 @@ def test_command(plan_runs):
         assert {*TINY, 'randomness.seed=0'} <= set(command)
         assert '--resume' not in command
         teacher = f'model.teacher_ckpt={seed_dir}/teacher/epoch_3.pth'
-        assert (teacher in command) == (method in ('kd', 'dskd'))
+        for option in (teacher, 'evaluate_teacher=False'):
+            assert (option in command) == (method in ('kd', 'dskd'))
     start = [
         'init_cfg.type=Pretrained',
         f'init_cfg.checkpoint={seed_dir}/student_init.pth',
@@ -96,6 +97,26 @@ def test_distillation_needs_the_teacher(plan_runs):
         '.*seed0/teacher is not finished',
     ):
         run.command()
+
+
+def test_distillation_waits_for_the_teacher_only(plan_runs):
+    runs = plan_runs()
+    assert [run.is_ready for run in runs.values()] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    finish(runs['teacher'])
+    assert all(run.is_ready for run in runs.values())
+    assert not runs['student'].student_init.exists()
+    runs['kd'].prepare()
+    # It starts from the weights from which the student will start.
+    init = runs['student'].student_init
+    saved = init.read_bytes()
+    runs['student'].prepare()
+    assert init.read_bytes() == saved
+    assert runs['student'].state and not runs['student'].result
 
 
 def test_half_finished_run_is_resumed(plan_runs):
@@ -165,14 +186,18 @@ def test_finish(plan_runs, method, params, checkpoint):
     run = plan_runs()[method]
     run.prepare()
     train(run, 70.0)
-    result = run.finish()
+    result = run.finish(threads=2)
     assert result == dict(
         method=method,
         seed=0,
         accuracy_top1=70.0,
+        top1_by_epoch={'1': 10.0, '2': 20.0, '3': 70.0},
         params=params,
         seconds=60.0,
         config=run.config,
+        options=TINY,
+        threads=2,
+        torch=torch.__version__,
         checkpoint=str(run.work_dir / checkpoint),
     )
     assert run.result == result
@@ -186,4 +211,4 @@ def test_finish_without_checkpoint(plan_runs):
         FileNotFoundError,
         match=f'{re.escape(str(run.work_dir))} should hold the checkpoint',
     ):
-        run.finish()
+        run.finish(threads=2)

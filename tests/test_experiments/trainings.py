@@ -50,6 +50,10 @@ def finish(run: TrainingRun, top1: float = 50.0) -> None:
         run.work_dir / 'run.json',
         dict(
             fingerprint=run.fingerprint,
-            result=dict(checkpoint=checkpoint.name, accuracy_top1=top1),
+            result=dict(
+                checkpoint=checkpoint.name,
+                accuracy_top1=top1,
+                config=run.config,
+            ),
         ),
     )

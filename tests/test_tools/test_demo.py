@@ -11,6 +11,8 @@ import pytest
 from mmengine.config import Config
 from test_experiments.trainings import TINY
 
+from mmdskd.experiments.launchers import count_cores
+from mmdskd.experiments.plan import METHODS, Variant
 from mmdskd.experiments.training import TrainingError
 from mmdskd.utils.files import find_project_folder
 
@@ -25,8 +27,8 @@ def plans(monkeypatch) -> list:
     """What the demo would carry out."""
     calls = []
 
-    def carry_out(plan, seeds):
-        calls.append((plan, seeds))
+    def carry_out(plan, seeds, jobs, threads):
+        calls.append((plan, seeds, jobs, threads))
         return [RESULT]
 
     monkeypatch.setattr('mmdskd.experiments.training.carry_out', carry_out)
@@ -38,7 +40,7 @@ def fail(monkeypatch):
     """Let the demo end by an error."""
 
     def carry_out_with(error):
-        def carry_out(plan, seeds):
+        def carry_out(plan, seeds, jobs, threads):
             raise error
 
         monkeypatch.setattr('mmdskd.experiments.training.carry_out', carry_out)
@@ -67,11 +69,14 @@ def restore_signals():
 )
 def test_work_dir_is_that_of_the_pair(run_tool, plans, options, work_dir):
     run_tool('demo.py', *options)
-    ((plan, seeds),) = plans
+    ((plan, seeds, jobs, threads),) = plans
+    assert (jobs, threads) == (count_cores(), 1)
     assert str(plan.work_dir) == work_dir
     pair = options[1] if options else 'resnet20_resnet8-thin'
     assert (plan.pair, seeds) == (pair, 1)
     assert (plan.extra, plan.options, plan.one_teacher) == ([], [], False)
+    assert (plan.methods, plan.variants) == (METHODS, {})
+    assert plan.teacher_from is None
 
 
 def test_options(run_tool, plans, capsys):
@@ -79,10 +84,14 @@ def test_options(run_tool, plans, capsys):
         'demo.py',
         *('--seeds', 3, '--one-teacher', '--extra', 'a.py', 'b.py'),
         *('--cfg-options', 'c=1', 'd=2'),
+        *('--methods', 'kd', 'dskd', '--teacher-from', 'there'),
+        *('--jobs', 4, '--threads', 3),
     )
-    ((plan, seeds),) = plans
-    assert seeds == 3
+    ((plan, *numbers),) = plans
+    assert numbers == [3, 4, 3]
     assert plan.one_teacher
+    assert plan.methods == ['kd', 'dskd']
+    assert plan.teacher_from == Path('there')
     assert (plan.extra, plan.options) == (['a.py', 'b.py'], ['c=1', 'd=2'])
     out = capsys.readouterr().out
     assert re.search(r'^kd +90\.00 +5,142 +1:00 +1$', out, re.MULTILINE)
@@ -92,10 +101,35 @@ def test_options(run_tool, plans, capsys):
     )
 
 
-def test_no_seeds(run_tool, plans, capsys):
+def test_variants(run_tool, plans):
+    run_tool(
+        'demo.py',
+        *('--variant', 'a', 'x=1', 'y=[1, 2]', '--variant', 'b', 'kd', 'z=3'),
+        *('--variant', 'c', 'd.py', '--variant', 'same'),
+    )
+    ((plan, *_),) = plans
+    assert plan.variants == dict(
+        a=Variant('dskd', ['x=1', 'y=[1, 2]']),
+        b=Variant('kd', ['z=3']),
+        c=Variant('d.py', []),
+        same=Variant('dskd', []),
+    )
+
+
+@pytest.mark.parametrize('threads, jobs', [(2, 2), (3, 1), (9, 1)])
+def test_jobs_by_threads(run_tool, plans, monkeypatch, threads, jobs):
+    monkeypatch.setattr('mmdskd.experiments.launchers.count_cores', lambda: 5)
+    run_tool('demo.py', '--threads', threads)
+    assert plans[0][2:] == (jobs, threads)
+
+
+@pytest.mark.parametrize('option', ['--seeds', '--jobs', '--threads'])
+def test_none_at_all(run_tool, plans, capsys, option):
     with pytest.raises(SystemExit):
-        run_tool('demo.py', '--seeds', 0)
-    assert '--seeds should be at least 1, but got 0' in capsys.readouterr().err
+        run_tool('demo.py', option, 0)
+    assert (
+        f"argument {option}: should be a whole number >= 1, but got '0'"
+    ) in capsys.readouterr().err
     assert plans == []
 
 
@@ -104,6 +138,7 @@ def test_no_seeds(run_tool, plans, capsys):
     [
         (TrainingError('exit code 1'), 'exit code 1'),
         (OSError('no place'), 'demo.py: no place'),
+        (ValueError('bad name'), 'demo.py: bad name'),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -140,7 +175,7 @@ def wait_for(path, process):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # nine processes, on a machine that may be busy
 def test_interrupted_demo_goes_on(tmp_path):
-    first = call(tmp_path)
+    first = call(tmp_path, '--jobs', '1')
     seed_dir = tmp_path / 'demo/seed0'
     wait_for(seed_dir / 'student/epoch_1.pth', first)
     first.send_signal(signal.SIGTERM)
@@ -169,7 +204,11 @@ def test_interrupted_demo_goes_on(tmp_path):
         'dskd',
     ]
     for result in results:
-        assert set(result) == {*RESULT, 'config', 'checkpoint'}
+        assert set(result) == {
+            *RESULT,
+            *('config', 'options', 'checkpoint', 'top1_by_epoch'),
+            *('threads', 'torch'),
+        }
         assert (TOOLS.parent / result['config']).is_file()
         assert (tmp_path / result['checkpoint']).is_file()
         assert result['seconds'] > 0
