@@ -8,6 +8,7 @@ resnet18_thin = dict(
         in_channels=1,
         stem_channels=4,
         base_channels=4,
+        strides=(2, 2, 2, 1),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(

@@ -8,6 +8,7 @@ resnet20_thin = dict(
         in_channels=1,
         stem_channels=4,
         stage_channels=(4, 8, 16),
+        strides=(2, 2, 2),
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(

@@ -22,7 +22,7 @@ model = dict(
         connectors=dict(
             heads=dict(
                 in_channels=[4, 8, 16],
-                strides=[8, 4, 2],
+                strides=[4, 2, 1],
                 out_channels=128,
                 num_classes=10,
             )

@@ -22,7 +22,7 @@ model = dict(
         connectors=dict(
             heads=dict(
                 in_channels=[6, 8, 24],
-                out_size=7,  # from 14, 7 and 4
+                strides=[4, 2, 1],
                 out_channels=64,
                 num_classes=10,
             )
