@@ -1,6 +1,6 @@
 """What the log says of the losses and weights of the branches."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -17,12 +17,15 @@ class LossLog:
 
     Args:
         losses (dict[str, DSKDLoss]): The losses by name.
-        with_ramp (bool): Whether the factor on the whole is logged, too.
+        scaled (Collection[str]): Those whose factor on the whole is logged,
+            too.
     """
 
-    def __init__(self, losses: Mapping[str, DSKDLoss], with_ramp: bool):
+    def __init__(
+        self, losses: Mapping[str, DSKDLoss], scaled: Collection[str]
+    ) -> None:
         self._losses = losses
-        self._with_ramp = with_ramp
+        self._scaled = scaled
         # Per loss and term: sum over the iterations, and their number.
         self._sums: dict[tuple[str, str], tuple[Tensor, int]] = dict()
 
@@ -55,7 +58,7 @@ class LossLog:
                         scalars[f'{prefix}.{term}_{i}'] = mean
                 for i, weight in enumerate(allocation.weights):
                     scalars[f'{prefix}.weight_{term}_{i}'] = weight
-            if self._with_ramp:
+            if name in self._scaled:
                 scalars[f'{prefix}.ramp'] = loss.ramp
         self._sums.clear()
         counts = [loss.num_nonfinite for loss in self._losses.values()]

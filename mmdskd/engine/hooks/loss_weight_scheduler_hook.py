@@ -11,7 +11,7 @@ from mmrazor.engine import StopDistillHook
 from torch import nn
 
 from mmdskd.engine.distillation_parts import find_dskd_losses, find_recorders
-from mmdskd.models.losses.dskd_loss import collect_losses
+from mmdskd.models.losses.allocated_loss import collect_losses
 from mmdskd.models.task_modules.loss_weight_strategies.build import (
     StrategyConfig,
     build_strategies,
@@ -21,6 +21,7 @@ from mmdskd.utils.model import unwrap_model
 
 from ..distillation_check import check_distillation_once
 from ..loss_log import LossLog
+from ..loss_ramps import LossRamps
 
 
 @HOOKS.register_module()
@@ -46,7 +47,9 @@ class LossWeightSchedulerHook(Hook):
 
     - ``dskd.logit_0``: loss before weights, mean since the last log;
     - ``dskd.weight_logit_0``: weight;
-    - ``dskd.ramp``: factor on the whole, if there is a ``loss_warmup``.
+    - ``dskd.ramp``: factor on the whole, if there is a ``loss_warmup`` or a
+      ``schedule`` of the loss, which this hook tells the progress of the
+      training.
 
     It waits for the device only then. Before training, it checks that
     recorder, connector and loss fit, and after each iteration it lets go of
@@ -156,7 +159,7 @@ class LossWeightSchedulerHook(Hook):
                 hook writes the weights of the same loss, ``by_epoch`` is set
                 in training by iterations, or ``StopDistillHook`` serves an
                 algorithm that does not know it, or would break distributed
-                training.
+                training, or warm-up and schedule leave nothing of a loss.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
@@ -189,19 +192,18 @@ class LossWeightSchedulerHook(Hook):
             if runner.iter == 0:
                 loss.reset()
             loss.take_losses()  # of what ran before the training
-            # A resumed run may have another loss_warmup.
+            # A resumed run may have another warm-up or schedule.
             loss.ramp.fill_(1)
-        self._loss_log = LossLog(self._losses, bool(self.loss_warmup))
+        self._ramps = LossRamps(self._losses, self.loss_warmup, self.by_epoch)
+        self._ramps.check(runner)
+        self._loss_log = LossLog(self._losses, self._ramps.scaled)
         _, self._num_nonfinite = self._loss_log.read()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
     ) -> None:
-        """Set the factor on the whole loss."""
-        step = self._step(runner)
-        if self.loss_warmup and step <= self.loss_warmup:
-            for loss in self._losses.values():
-                loss.ramp.fill_(step / self.loss_warmup)
+        """Set the factor on the whole of each loss."""
+        self._ramps.set(runner)
 
     def after_train_iter(
         self,

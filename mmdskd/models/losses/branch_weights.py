@@ -1,11 +1,13 @@
 """Weights of the branches, and what the allocation remembers."""
 
-from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
+
+Strategy = Callable[[Tensor, Tensor], Tensor]
 
 
 class BranchWeights(nn.Module):
@@ -119,10 +121,7 @@ class BranchWeights(nn.Module):
 
     @torch.no_grad()
     def update(
-        self,
-        strategy: Callable[[Tensor, Tensor], Tensor],
-        ema_decay: float = 0.0,
-        strength: float = 1.0,
+        self, strategy: Strategy, ema_decay: float = 0.0, strength: float = 1.0
     ) -> None:
         """Compute the weights from the losses since the last update.
 
@@ -168,6 +167,40 @@ class BranchWeights(nn.Module):
         self.num_updates += valid
         self.num_nonfinite += num_nonfinite
         self.pending.zero_()
+
+
+def rule_by_term(
+    strategy: Union[Strategy, Mapping[str, Strategy]], terms: Sequence[str]
+) -> dict[str, Strategy]:
+    """Find the rule of each term.
+
+    Args:
+        strategy (Callable or dict[str, Callable]): One for all terms, or one
+            for each.
+        terms (Sequence[str]): Names of the terms.
+
+    Returns:
+        dict[str, Callable]: The rules by term.
+
+    Raises:
+        TypeError: If ``strategy`` is neither.
+        KeyError: If a term has no rule.
+    """
+    if callable(strategy):
+        return dict.fromkeys(terms, strategy)
+    if not isinstance(strategy, Mapping):
+        raise TypeError(
+            'strategy should be a function of losses and previous losses, '
+            f'such as SoftmaxStrategy(), or a dict of them by term, but '
+            f'got {strategy!r}'
+        )
+    for term in terms:
+        if term not in strategy:
+            raise KeyError(
+                'strategy should be one, or one for each of the terms '
+                f'{terms}, but has none for {term!r}'
+            )
+    return dict(strategy)
 
 
 def add_over_ranks(

@@ -1,16 +1,15 @@
 """The loss of deeply-supervised knowledge distillation."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Callable, Optional, Union, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union, cast
 
-import torch
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 from mmdskd.utils.config import AUTO, check_resolved
 
 from ..architectures.heads import Branch
-from .branch_weights import BranchWeights, add_over_ranks
+from .allocated_loss import AllocatedLoss
 from .criterion import (
     LossConfig,
     build_criteria,
@@ -18,13 +17,12 @@ from .criterion import (
     find_label_argument,
     unweighted,
 )
+from .loss_schedule import LossSchedule
 from .terms import TERMS, check_branches, detach_target, need_logits
-
-Strategy = Callable[[Tensor, Tensor], Tensor]
 
 
 @MODELS.register_module()
-class DSKDLoss(nn.Module):
+class DSKDLoss(AllocatedLoss):
     """Loss of deeply-supervised knowledge distillation.
 
     .. math::
@@ -58,6 +56,10 @@ class DSKDLoss(nn.Module):
         label_loss (dict or list[dict], optional): Loss between the logits of
             a branch and the labels. Defaults to None.
         loss_weight (float): Weight of the whole. Defaults to 1.0.
+        schedule (str or dict): How the weight of the whole changes over the
+            training, see :class:`LossSchedule`: "constant", "linear",
+            "cosine", or ``dict(type='cosine', floor=0.1)``. It follows the
+            hook, or :meth:`set_progress`. Defaults to "constant".
 
     Attributes:
         needs (list[str]): The arguments of ``forward`` that are not optional
@@ -68,13 +70,14 @@ class DSKDLoss(nn.Module):
             ``loss_weight``, detached, (L, ). A fresh dict at each forward.
         num_nonfinite (Tensor): Number of losses left out of the weights, as
             they were not finite, over all terms, scalar.
-        ramp (Tensor): Factor r on the whole, in [0, 1], a buffer.
+        ramp (Tensor): Factor r on the whole, in [0, 1], a buffer: warm-up
+            times ``schedule``.
 
     Raises:
         TypeError: If a loss is neither a config nor a module.
         ValueError: If there is no term, a list is not one per branch,
-            ``tau`` of a loss is not positive, or a loss needs more than
-            student, teacher and labels.
+            ``tau`` of a loss is not positive, a loss needs more than
+            student, teacher and labels, or ``schedule`` is not one.
 
     Examples:
         >>> import torch
@@ -92,8 +95,6 @@ class DSKDLoss(nn.Module):
     """
 
     criteria: Mapping[str, Sequence[nn.Module]]
-    allocation: Mapping[str, BranchWeights]
-    ramp: Tensor
 
     def __init__(
         self,
@@ -102,27 +103,27 @@ class DSKDLoss(nn.Module):
         feat_loss: Optional[LossConfig] = None,
         label_loss: Optional[LossConfig] = None,
         loss_weight: float = 1.0,
+        schedule: Union[str, dict, LossSchedule] = 'constant',
     ) -> None:
-        super().__init__()
         check_resolved('DSKDLoss', num_branches=num_branches)
         if type(num_branches) is not int or num_branches < 1:
             raise ValueError(
                 'num_branches should be a whole number >= 1, '
                 f'but got {num_branches}'
             )
-        self.num_branches = num_branches
-        self.loss_weight = loss_weight
         cfgs: dict[str, Any] = dict(
             logit_loss=logit_loss, feat_loss=feat_loss, label_loss=label_loss
         )
-        self.terms = [
-            term for term in TERMS if cfgs[term.argument] is not None
-        ]
-        if not self.terms:
+        terms = [term for term in TERMS if cfgs[term.argument] is not None]
+        if not terms:
             raise ValueError(
                 'DSKDLoss needs at least one of logit_loss, feat_loss and '
                 'label_loss, but got none'
             )
+        super().__init__([term.name for term in terms], num_branches, schedule)
+        self.terms = terms
+        self.num_branches = num_branches
+        self.loss_weight = loss_weight
         criteria = {
             term.name: build_criteria(
                 term.argument, cfgs[term.argument], num_branches
@@ -140,91 +141,12 @@ class DSKDLoss(nn.Module):
             for term in self.terms
         }
         self.needs = self._find_needs()
-        allocation = {
-            term.name: BranchWeights(num_branches) for term in self.terms
-        }
-        self.allocation = cast(Any, nn.ModuleDict(allocation))
         self.last_losses: dict[str, Tensor] = dict()
-        self.register_buffer('ramp', torch.tensor(1.0))
 
     @property
     def needs_logits(self) -> bool:
         """bool: Whether the branches must have a classifier."""
         return need_logits(self.terms)
-
-    @property
-    def num_nonfinite(self) -> Tensor:
-        """Tensor: Number of losses left out of the weights, scalar."""
-        counts = [w.num_nonfinite for w in self.allocation.values()]
-        return torch.stack(counts).sum()
-
-    def reset(self) -> None:
-        """Start anew with equal weights and without ramp."""
-        for weights in self.allocation.values():
-            weights.reset()
-        self.ramp.fill_(1)
-
-    def take_losses(self) -> dict[str, Tensor]:
-        """Hand over the losses since the last call, and forget them.
-
-        Returns:
-            dict[str, Tensor]: Per term the mean over the forwards in training
-            mode, before their ``loss_weight``, detached, (L, ). Empty if
-            there was none.
-        """
-        means = {name: w.take() for name, w in self.allocation.items()}
-        return {n: mean for n, mean in means.items() if mean is not None}
-
-    def collect_losses(self) -> dict[str, Tensor]:
-        """Collect the losses of an iteration, for the next update of the
-        weights.
-
-        Call it after each iteration, on all ranks alike, also on one whose
-        loss did not run. The mean of all forwards in training mode since the
-        last call counts; if one was not finite, all are left out. For several
-        losses, :func:`collect_losses` needs one message between the ranks.
-
-        Returns:
-            dict[str, Tensor]: What :meth:`take_losses` returns.
-        """
-        return collect_losses([self])[0]
-
-    def update_weights(
-        self,
-        strategy: Union[Strategy, Mapping[str, Strategy]],
-        ema_decay: float = 0.9,
-        strength: float = 1.0,
-    ) -> None:
-        """Write the weights, from the losses collected since the last update.
-
-        Args:
-            strategy (Callable or dict[str, Callable]): The rule, such as
-                :class:`~mmdskd.models.SoftmaxStrategy`, or one for each term,
-                by its name.
-            ema_decay (float): Share of the old losses in the smoothed ones,
-                in [0, 1). Defaults to 0.9.
-            strength (float): Share of the rule in the weights, in [0, 1]; the
-                rest is 1 for each branch. Defaults to 1.
-
-        Raises:
-            TypeError: If ``strategy`` is none of these.
-            KeyError: If a term has no rule.
-            ValueError: If ``ema_decay`` or ``strength`` is out of its range.
-        """
-        if not callable(strategy) and not isinstance(strategy, Mapping):
-            raise TypeError(
-                'strategy should be a function of losses and previous losses, '
-                f'such as SoftmaxStrategy(), or a dict of them by term, but '
-                f'got {strategy!r}'
-            )
-        for term, weights in self.allocation.items():
-            if not callable(strategy) and term not in strategy:
-                raise KeyError(
-                    'strategy should be one, or one for each of the terms '
-                    f'{list(self.allocation)}, but has none for {term!r}'
-                )
-            rule = strategy if callable(strategy) else strategy[term]
-            weights.update(rule, ema_decay, strength)
 
     def forward(
         self,
@@ -252,6 +174,7 @@ class DSKDLoss(nn.Module):
                 what the teacher gives is not a tensor.
             ValueError: If an argument that a term needs is missing, or
                 branches and teacher do not agree in number or shape.
+            RuntimeError: If there is a ``schedule``, and no progress.
         """
         given: dict[str, Any] = dict(
             branches=branches,
@@ -266,6 +189,7 @@ class DSKDLoss(nn.Module):
                 f'{", ".join(self.needs)}, but got no {", ".join(missing)}'
             )
         check_branches(branches, self.num_branches, self.terms, given)
+        self.check_progress()
         last_losses = dict()
         total: Any = 0
         for term in self.terms:
@@ -295,25 +219,3 @@ class DSKDLoss(nn.Module):
             name for names in self._label_arguments.values() for name in names
         )
         return needs + ['gt_labels'] * (labels and 'gt_labels' not in needs)
-
-
-def collect_losses(losses: Iterable[DSKDLoss]) -> list[dict[str, Tensor]]:
-    """Collect an iteration of several losses, in one message between ranks.
-
-    Args:
-        losses (Iterable[DSKDLoss]): The losses, the same ones on all ranks.
-
-    Returns:
-        list[dict[str, Tensor]]: What :meth:`DSKDLoss.take_losses` returns,
-        of each.
-    """
-    losses = list(losses)
-    taken = [loss.take_losses() for loss in losses]
-    add_over_ranks(
-        [
-            (weights, means.get(name))
-            for loss, means in zip(losses, taken)
-            for name, weights in loss.allocation.items()
-        ]
-    )
-    return taken

@@ -29,6 +29,7 @@ def make_runner(model, *hooks):
         hooks=hooks,
         iter=0,
         epoch=0,
+        max_iters=100,
         train_loop=None,
         train_dataloader=range(EPOCH),
         message_hub=MessageHub.get_instance(f'test_{id(model)}'),

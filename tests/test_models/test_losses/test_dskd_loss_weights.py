@@ -8,7 +8,7 @@ from torch import nn
 
 from mmdskd.models import Branch
 from mmdskd.models.losses import branch_weights
-from mmdskd.models.losses.dskd_loss import collect_losses
+from mmdskd.models.losses.allocated_loss import collect_losses
 
 
 def proportional(losses, previous):
