@@ -37,6 +37,9 @@ class Pair(NamedTuple):
 # The first one is that of the demo. On a part of Fashion-MNIST, the teacher
 # has seen all of it.
 PAIRS = {
+    'resnet18_resnet18-thin': Pair(
+        'resnet18_resnet18-thin', 'digits', '1xb64_digits'
+    ),
     'resnet20_resnet8-thin': Pair(
         'resnet20_resnet8-thin', 'digits', '1xb64_digits'
     ),

@@ -20,7 +20,7 @@ model = dict(
                     type='L2Loss',
                     normalize=False,
                     div_element=True,
-                    loss_weight=1.0,
+                    loss_weight=30.0,
                 ),
             )
         ),  # = MSE

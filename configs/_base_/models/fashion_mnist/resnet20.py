@@ -4,10 +4,7 @@ resnet20 = dict(
     _scope_='mmpretrain',
     type='ImageClassifier',
     backbone=dict(
-        type='mmdskd.CIFARResNet',
-        depth=20,
-        in_channels=1,
-        strides=(2, 2, 2),
+        type='mmdskd.CIFARResNet', depth=20, in_channels=1, strides=(2, 2, 2)
     ),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(

@@ -1,0 +1,8 @@
+_base_ = [
+    '../../_base_/datasets/digits_bs64_strong.py',
+    '../../_base_/models/digits/resnet18.py',
+    '../../_base_/schedules/digits_40e.py',
+    '../../_base_/default_runtime.py',
+]
+
+model = _base_.resnet18
