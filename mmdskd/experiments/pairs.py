@@ -56,6 +56,7 @@ PAIRS = {
         for data in ('fashion-mnist', 'fashion-mnist6k')
         for networks in (
             'resnet20_resnet20-thin',
+            'resnet20_resnet56-thin',
             'resnet18_resnet18-thin',
             'resnet20_mobilenetv2-thin',
         )

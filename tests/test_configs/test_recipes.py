@@ -39,6 +39,7 @@ PAIRS = dict(
     imagenet={'resnet34_resnet18', 'resnet50_mobilenetv2'},
     fashion_mnist={
         'resnet20_resnet20-thin',
+        'resnet20_resnet56-thin',
         'resnet18_resnet18-thin',
         'resnet20_mobilenetv2-thin',
     },

@@ -72,7 +72,7 @@ def test_work_dir_is_that_of_the_pair(run_tool, plans, options, work_dir):
     ((plan, seeds, jobs, threads),) = plans
     assert (jobs, threads) == (count_cores(), 1)
     assert str(plan.work_dir) == work_dir
-    pair = options[1] if options else 'resnet20_resnet8-thin'
+    pair = options[1] if options else 'resnet18_resnet18-thin'
     assert (plan.pair, seeds) == (pair, 1)
     assert (plan.extra, plan.options, plan.one_teacher) == ([], [], False)
     assert (plan.methods, plan.variants) == (METHODS, {})
