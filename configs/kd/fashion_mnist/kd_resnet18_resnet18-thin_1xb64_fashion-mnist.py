@@ -1,6 +1,6 @@
 _base_ = [
     '../../_base_/datasets/fashion_mnist_bs64.py',
     '../../_base_/pairs/fashion_mnist/kd_resnet18_resnet18_thin.py',
-    '../../_base_/schedules/fashion_mnist_2e.py',
+    '../../_base_/schedules/fashion_mnist_1e.py',
     '../../_base_/default_runtime.py',
 ]

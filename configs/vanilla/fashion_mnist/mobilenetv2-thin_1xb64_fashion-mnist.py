@@ -1,7 +1,7 @@
 _base_ = [
     '../../_base_/datasets/fashion_mnist_bs64.py',
     '../../_base_/models/fashion_mnist/mobilenetv2_thin.py',
-    '../../_base_/schedules/fashion_mnist_2e.py',
+    '../../_base_/schedules/fashion_mnist_1e.py',
     '../../_base_/default_runtime.py',
 ]
 
