@@ -1,11 +1,13 @@
 """Weights of the branches, and what the allocation remembers."""
 
-from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
+
+Strategy = Callable[[Tensor, Tensor], Tensor]
 
 
 class BranchWeights(nn.Module):
@@ -168,6 +170,41 @@ class BranchWeights(nn.Module):
         self.num_updates += valid
         self.num_nonfinite += num_nonfinite
         self.pending.zero_()
+
+
+def choose_rules(
+    strategy: Union[Strategy, Mapping[str, Strategy]], terms: Iterable[str]
+) -> dict[str, Strategy]:
+    """Choose the rule of each term.
+
+    Args:
+        strategy (Callable or dict[str, Callable]): The rule, or one for each
+            term, by its name.
+        terms (Iterable[str]): Names of the terms.
+
+    Returns:
+        dict[str, Callable]: The rules by term.
+
+    Raises:
+        TypeError: If ``strategy`` is none of these.
+        KeyError: If a term has no rule.
+    """
+    terms = list(terms)
+    if callable(strategy):
+        return dict.fromkeys(terms, strategy)
+    if not isinstance(strategy, Mapping):
+        raise TypeError(
+            'strategy should be a function of losses and previous losses, '
+            f'such as SoftmaxStrategy(), or a dict of them by term, but '
+            f'got {strategy!r}'
+        )
+    for term in terms:
+        if term not in strategy:
+            raise KeyError(
+                'strategy should be one, or one for each of the terms '
+                f'{terms}, but has none for {term!r}'
+            )
+    return {term: strategy[term] for term in terms}
 
 
 def add_over_ranks(
