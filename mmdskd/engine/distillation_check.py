@@ -12,6 +12,7 @@ from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.criterion import check_tau
 
 from .distillation_parts import get_num_classes
+from .last_layer_check import check_last_layer
 
 _checked: 'WeakSet[nn.Module]' = WeakSet()
 
@@ -42,8 +43,9 @@ def check_distillation(model: nn.Module) -> None:
     Raises:
         ValueError: If numbers of branches or classes disagree, a loss is not
             given what it needs, there is a classifier too many or too few, a
-            ``tau`` is not positive, or the algorithm varies the width of a
-            layer that a head is on.
+            ``tau`` is not positive, the last layer of the student is
+            distilled twice, or the algorithm varies the width of a layer that
+            a head is on.
     """
     _checked.discard(model)
     distiller = getattr(model, 'distiller', None)
@@ -58,6 +60,7 @@ def check_distillation(model: nn.Module) -> None:
         check_tau(name, loss)
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
+            check_last_layer(name, loss, model)
             _check_widths(name, recorder.sources, model)
     _checked.add(model)
 

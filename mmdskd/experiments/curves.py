@@ -21,6 +21,8 @@ TERMS = dict(
     feat='Feature loss of each branch',
     label='Label loss of each branch',
 )
+# The branch of a loss with last_layer=True that has no head.
+LAST_LAYER = 'last layer'
 
 
 class Curve(NamedTuple):
@@ -139,8 +141,9 @@ def read_sources(run: Union[str, Path], loss: str, number: int) -> list[str]:
         number (int): Number of branches.
 
     Returns:
-        list[str]: The modules, or "stage 0", "stage 1"... if there is no
-        config beside the log, or if it doesn't tell them.
+        list[str]: The modules, and "last layer" if that is a branch, too; or
+        "stage 0", "stage 1"... if there is no config beside the log, or if it
+        doesn't tell them.
     """
     sources = []
     config = find_sessions(run)[-1].with_name('config.py')
@@ -151,10 +154,14 @@ def read_sources(run: Union[str, Path], loss: str, number: int) -> list[str]:
         mapping = mappings.get(f'loss_{loss}', mappings.get(loss, {}))
         recorder = mapping.get('branches', {}).get('recorder')
         recorders = distiller.get('student_recorders', {})
-        sources = recorders.get(recorder, {}).get('sources', [])
+        sources = list(recorders.get(recorder, {}).get('sources', []))
+        losses = distiller.get('distill_losses', {})
+        config_of_loss = losses.get(f'loss_{loss}', losses.get(loss, {}))
+        if config_of_loss.get('last_layer'):
+            sources.append(LAST_LAYER)
     if len(sources) != number:
         return [f'stage {i}' for i in range(number)]
-    return list(sources)
+    return sources
 
 
 def read_nonempty(run: Union[str, Path]) -> RunLog:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .curves import (
+    LAST_LAYER,
     TERMS,
     Branch,
     Curve,
@@ -214,7 +215,8 @@ def draw_report(
         number = 1 + max(max(branches) for branches in terms.values())
         sources = read_sources(runs[name][0], loss, number)
         if row == 1:
-            draw_schematic(figure.add_subplot(top[0]), sources)
+            shallow = [name for name in sources if name != LAST_LAYER]
+            draw_schematic(figure.add_subplot(top[0]), shallow)
         cells = grid[row].subgridspec(2, len(terms), height_ratios=[2.6, 2.2])
         for column, (term, branches) in enumerate(terms.items()):
             title = TERMS[term]

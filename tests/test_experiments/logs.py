@@ -82,12 +82,13 @@ def write_dskd_run(run, top1, losses=(), offset=0.0):
     return run
 
 
-def write_recorder_config(run):
+def write_recorder_config(run, **loss_dskd):
     """Leave a config beside the log that tells where the branches attach."""
     distiller = dict(
         student_recorders=dict(
             shallow=dict(sources=['backbone.layer1', 'backbone.layer2'])
         ),
+        distill_losses=dict(loss_dskd=loss_dskd),
         loss_forward_mappings=dict(
             loss_dskd=dict(
                 branches=dict(from_student=True, recorder='shallow')

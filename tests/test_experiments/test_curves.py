@@ -94,6 +94,18 @@ def test_sources(tmp_path):
     assert read_sources(run, 'dskd', 3) == [*stages, 'stage 2']
 
 
+def test_the_last_layer_may_be_a_branch(tmp_path):
+    run = write_dskd_run(tmp_path, 50, [('dskd', ['logit'])])
+    write_recorder_config(run, last_layer=True)
+    assert read_sources(run, 'dskd', 3) == [
+        'backbone.layer1',
+        'backbone.layer2',
+        'last layer',
+    ]
+    # Such as of a log from before it was one.
+    assert read_sources(run, 'dskd', 2) == ['stage 0', 'stage 1']
+
+
 def test_no_log(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'scalars\.json'):
         read_nonempty(tmp_path)

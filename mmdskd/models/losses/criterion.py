@@ -1,7 +1,7 @@
 """Losses of MMRazor and MMPretrain within DSKD: built, checked, called."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional, Union
 
 import torch
@@ -184,10 +184,13 @@ def _extra_parameters(criterion: Criterion) -> list[inspect.Parameter]:
     ]
 
 
-def find_label_argument(criterion: nn.Module) -> Optional[str]:
-    """Name by which ``forward`` takes the labels, if it does."""
-    names = [p.name for p in _extra_parameters(criterion)]
-    return next((n for n in LABEL_ARGUMENTS if n in names), None)
+def find_label_arguments(criteria: Iterable[nn.Module]) -> list[Optional[str]]:
+    """Names by which ``forward`` of losses takes the labels, if it does."""
+    names = [[p.name for p in _extra_parameters(c)] for c in criteria]
+    return [
+        next((n for n in LABEL_ARGUMENTS if n in taken), None)
+        for taken in names
+    ]
 
 
 def _fits(criterion: Criterion) -> bool:

@@ -14,11 +14,20 @@ from .criterion import (
     LossConfig,
     build_criteria,
     call_criteria,
-    find_label_argument,
+    find_label_arguments,
     unweighted,
 )
+from .last_layer import LAST_LAYER, add_last_branch, find_last_needs
 from .loss_schedule import LossSchedule
-from .terms import TERMS, check_branches, detach_target, need_logits
+from .terms import (
+    check_branches,
+    check_given,
+    check_options,
+    choose_terms,
+    detach_target,
+    find_needs,
+    need_logits,
+)
 
 
 @MODELS.register_module()
@@ -60,6 +69,11 @@ class DSKDLoss(AllocatedLoss):
             training, see :class:`LossSchedule`: "constant", "linear",
             "cosine", or ``dict(type='cosine', floor=0.1)``. It follows the
             hook, or :meth:`set_progress`. Defaults to "constant".
+        last_layer (bool): Whether the last layer of the student is one more
+            branch, the last one: L is then ``num_branches`` + 1. So a public
+            port by readers of the paper does it. Defaults to False.
+        reduction (str): "sum" over the branches, or "mean", which is a sum
+            with weights that add up to 1. Defaults to "sum".
 
     Attributes:
         needs (list[str]): The arguments of ``forward`` that are not optional
@@ -76,8 +90,9 @@ class DSKDLoss(AllocatedLoss):
     Raises:
         TypeError: If a loss is neither a config nor a module.
         ValueError: If there is no term, a list is not one per branch,
-            ``tau`` of a loss is not positive, a loss needs more than
-            student, teacher and labels, or ``schedule`` is not one.
+            ``tau`` of a loss is not positive, a loss needs more than student,
+            teacher and labels, there is a label loss with ``last_layer``, or
+            ``schedule`` or ``reduction`` is none.
 
     Examples:
         >>> import torch
@@ -104,29 +119,26 @@ class DSKDLoss(AllocatedLoss):
         label_loss: Optional[LossConfig] = None,
         loss_weight: float = 1.0,
         schedule: Union[str, dict, LossSchedule] = 'constant',
+        last_layer: bool = False,
+        reduction: str = 'sum',
     ) -> None:
         check_resolved('DSKDLoss', num_branches=num_branches)
-        if type(num_branches) is not int or num_branches < 1:
-            raise ValueError(
-                'num_branches should be a whole number >= 1, '
-                f'but got {num_branches}'
-            )
+        num_branches = check_options(num_branches, reduction)
         cfgs: dict[str, Any] = dict(
             logit_loss=logit_loss, feat_loss=feat_loss, label_loss=label_loss
         )
-        terms = [term for term in TERMS if cfgs[term.argument] is not None]
-        if not terms:
-            raise ValueError(
-                'DSKDLoss needs at least one of logit_loss, feat_loss and '
-                'label_loss, but got none'
-            )
-        super().__init__([term.name for term in terms], num_branches, schedule)
+        terms = choose_terms(cfgs)
+        last_needs = find_last_needs(terms) if last_layer else []
+        num_weights = num_branches + bool(last_layer)
+        super().__init__([term.name for term in terms], num_weights, schedule)
         self.terms = terms
         self.num_branches = num_branches
         self.loss_weight = loss_weight
+        self.last_layer = last_layer
+        self.reduction = reduction
         criteria = {
             term.name: build_criteria(
-                term.argument, cfgs[term.argument], num_branches
+                term.argument, cfgs[term.argument], num_weights
             )
             for term in self.terms
         }
@@ -134,13 +146,12 @@ class DSKDLoss(AllocatedLoss):
         # Looked up once: to read a signature takes longer than a loss of
         # logits does. Where the labels are the target, they go by position.
         self._label_arguments = {
-            term.name: [
-                find_label_argument(criterion) if term.from_teacher else None
-                for criterion in self.criteria[term.name]
-            ]
+            term.name: find_label_arguments(criteria[term.name])
+            if term.from_teacher
+            else [None] * num_weights
             for term in self.terms
         }
-        self.needs = self._find_needs()
+        self.needs = find_needs(self.terms, last_needs, self._label_arguments)
         self.last_losses: dict[str, Tensor] = dict()
 
     @property
@@ -154,6 +165,8 @@ class DSKDLoss(AllocatedLoss):
         preds_T: Optional[Tensor] = None,
         feat_T: Optional[Tensor] = None,
         gt_labels: Optional[Tensor] = None,
+        preds_S: Optional[Tensor] = None,
+        feat_S: Optional[Tensor] = None,
     ) -> Tensor:
         """Compute the weighted sum over branches and terms.
 
@@ -165,15 +178,20 @@ class DSKDLoss(AllocatedLoss):
             feat_T (Tensor, optional): Teacher feature, (N, C, H, W).
             gt_labels (Tensor, optional): Class indices, (N, ), or, after
                 mixup, class probabilities, (N, K).
+            preds_S (Tensor, optional): With ``last_layer``, the student's
+                own logits, (N, K).
+            feat_S (Tensor, optional): With ``last_layer``, its last feature
+                in the shape of the teacher's, (N, C, H, W).
 
         Returns:
             Tensor: The loss, scalar.
 
         Raises:
             TypeError: If ``branches`` is not a list of :class:`Branch`, or
-                what the teacher gives is not a tensor.
-            ValueError: If an argument that a term needs is missing, or
-                branches and teacher do not agree in number or shape.
+                what teacher or last layer give is not a tensor.
+            ValueError: If an argument that a term needs is missing, the last
+                layer gives what none needs, or branches and teacher do not
+                agree in number or shape.
             RuntimeError: If there is a ``schedule``, and no progress.
         """
         given: dict[str, Any] = dict(
@@ -181,15 +199,14 @@ class DSKDLoss(AllocatedLoss):
             preds_T=detach_target('preds_T', preds_T),
             feat_T=detach_target('feat_T', feat_T),
             gt_labels=gt_labels,
+            preds_S=preds_S,
+            feat_S=feat_S,
         )
-        missing = [name for name in self.needs if given[name] is None]
-        if missing:
-            raise ValueError(
-                f'DSKDLoss with the terms {list(self.criteria)} needs '
-                f'{", ".join(self.needs)}, but got no {", ".join(missing)}'
-            )
+        check_given(given, self.needs, self.terms, LAST_LAYER.values())
         check_branches(branches, self.num_branches, self.terms, given)
         self.check_progress()
+        if self.last_layer:
+            branches = add_last_branch(branches, self.needs, given)
         last_losses = dict()
         total: Any = 0
         for term in self.terms:
@@ -210,12 +227,6 @@ class DSKDLoss(AllocatedLoss):
             # Copies, so that a backward after the next update is right.
             total = total + (allocation.weights.clone() * losses).sum()
         self.last_losses = last_losses
+        if self.reduction == 'mean':
+            total = total / len(branches)
         return self.loss_weight * self.ramp.clone() * total
-
-    def _find_needs(self) -> list[str]:
-        """List the arguments of ``forward`` that the terms need."""
-        needs = ['branches', *(term.target for term in self.terms)]
-        labels = any(
-            name for names in self._label_arguments.values() for name in names
-        )
-        return needs + ['gt_labels'] * (labels and 'gt_labels' not in needs)

@@ -1,7 +1,7 @@
 """The terms of the DSKD loss, and what each of them compares."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
 
 from torch import Tensor
 
@@ -37,6 +37,50 @@ TERMS = (
 )
 
 
+def check_options(num_branches: Any, reduction: str) -> int:
+    """Check options of ``DSKDLoss``, and return ``num_branches``.
+
+    Args:
+        num_branches (int): Number of branches.
+        reduction (str): How the branches are put together.
+
+    Raises:
+        ValueError: If ``num_branches`` is not a whole number >= 1, or
+            ``reduction`` is neither "sum" nor "mean".
+    """
+    if type(num_branches) is not int or num_branches < 1:
+        raise ValueError(
+            'num_branches should be a whole number >= 1, '
+            f'but got {num_branches}'
+        )
+    if reduction not in ('sum', 'mean'):
+        raise ValueError(
+            f'reduction should be "sum" or "mean", but got {reduction!r}'
+        )
+    return num_branches
+
+
+def choose_terms(cfgs: Mapping[str, Any]) -> list[Term]:
+    """Choose the terms that are configured.
+
+    Args:
+        cfgs (Mapping): Per argument of ``DSKDLoss`` its value, or None.
+
+    Returns:
+        list[Term]: The terms, in the order of ``TERMS``.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    terms = [term for term in TERMS if cfgs[term.argument] is not None]
+    if not terms:
+        raise ValueError(
+            'DSKDLoss needs at least one of logit_loss, feat_loss and '
+            'label_loss, but got none'
+        )
+    return terms
+
+
 def need_logits(terms: Sequence[Term]) -> bool:
     """Tell whether the branches must have a classifier.
 
@@ -68,6 +112,62 @@ def detach_target(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
             'several outputs, data_idx in loss_forward_mappings takes one'
         )
     return None if value is None else value.detach()
+
+
+def find_needs(
+    terms: Sequence[Term],
+    of_last_layer: Sequence[str],
+    label_arguments: Mapping[str, Sequence[Optional[str]]],
+) -> list[str]:
+    """List the arguments of ``forward`` that are not optional.
+
+    Args:
+        terms (Sequence[Term]): The terms of the loss.
+        of_last_layer (Sequence[str]): What the last layer must give.
+        label_arguments (Mapping): Per term the names by which its losses
+            take the labels, or None.
+
+    Returns:
+        list[str]: Their names.
+    """
+    targets = [term.target for term in terms]
+    needs = ['branches', *targets, *of_last_layer]
+    labels = any(name for names in label_arguments.values() for name in names)
+    return needs + ['gt_labels'] * (labels and 'gt_labels' not in needs)
+
+
+def check_given(
+    given: Mapping[str, Any],
+    needs: Sequence[str],
+    terms: Sequence[Term],
+    strict: Iterable[str],
+) -> None:
+    """Check that ``forward`` has got what the terms need.
+
+    Args:
+        given (Mapping): The arguments of ``forward`` by name.
+        needs (Sequence[str]): Names of those that should not be None.
+        terms (Sequence[Term]): The terms of the loss.
+        strict (Iterable[str]): Names of those that should be None unless
+            they are in ``needs``.
+
+    Raises:
+        ValueError: If they are not so.
+    """
+    loss = f'DSKDLoss with the terms {[term.name for term in terms]}'
+    missing = [name for name in needs if given[name] is None]
+    if missing:
+        raise ValueError(
+            f'{loss} needs {", ".join(needs)}, but got no {", ".join(missing)}'
+        )
+    unused = [name for name in strict if name not in needs]
+    unused = [name for name in unused if given[name] is not None]
+    if unused:
+        raise ValueError(
+            f'{loss} needs {", ".join(needs)} only, but got '
+            f'{", ".join(unused)}, which are for last_layer=True with a '
+            'logit_loss (preds_S) or a feat_loss (feat_S)'
+        )
 
 
 def check_branches(
