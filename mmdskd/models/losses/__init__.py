@@ -1,4 +1,5 @@
 from .branch_weights import BranchWeights
 from .dskd_loss import DSKDLoss
+from .standardized_kl_divergence import StandardizedKLDivergence
 
-__all__ = ['BranchWeights', 'DSKDLoss']
+__all__ = ['BranchWeights', 'DSKDLoss', 'StandardizedKLDivergence']
