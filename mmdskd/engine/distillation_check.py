@@ -8,7 +8,12 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.mutators import ChannelMutator
 from torch import nn
 
-from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
+from mmdskd.models import (
+    DSKDConnector,
+    DSKDLoss,
+    MultiModuleOutputsRecorder,
+    StandardizedKLDivergence,
+)
 from mmdskd.models.losses.criterion import check_tau
 
 from .distillation_parts import get_num_classes
@@ -43,9 +48,9 @@ def check_distillation(model: nn.Module) -> None:
     Raises:
         ValueError: If numbers of branches or classes disagree, a loss is not
             given what it needs, there is a classifier too many or too few, a
-            ``tau`` is not positive, the last layer of the student is
-            distilled twice, or the algorithm varies the width of a layer that
-            a head is on.
+            ``tau`` is not positive, logits of one class would be
+            standardised, the last layer of the student is distilled twice, or
+            the algorithm varies the width of a layer that a head is on.
     """
     _checked.discard(model)
     distiller = getattr(model, 'distiller', None)
@@ -58,6 +63,7 @@ def check_distillation(model: nn.Module) -> None:
     _check_num_classes(num_classes)
     for name, loss in distiller.distill_losses.items():
         check_tau(name, loss)
+        _check_standardized(name, loss, num_classes)
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
             check_last_layer(name, loss, model)
@@ -166,6 +172,19 @@ def _check_widths(name: str, sources: list[str], model: Any) -> None:
             "candidate_choices=[1.0], choice_mode='ratio'))}. Or distil "
             'when the search is over: see docs/mixing.md'
         )
+
+
+def _check_standardized(name: str, loss: nn.Module, num_classes: dict) -> None:
+    """Raise if logits of one class would be standardised."""
+    if any(isinstance(m, StandardizedKLDivergence) for m in loss.modules()):
+        for part, number in num_classes.items():
+            if number is not None and number < 2:
+                raise ValueError(
+                    f'{name}: StandardizedKLDivergence should get logits of '
+                    f'at least 2 classes, but the {part} has {number}: the '
+                    'deviation of one logit is 0. Take another loss, or 2 '
+                    'classes'
+                )
 
 
 def _check_num_classes(num_classes: dict) -> None:

@@ -153,6 +153,36 @@ def test_kd_without_dskd_is_checked_too(kd_config):
         check_distillation(MODELS.build(kd_config.model))
 
 
+STANDARDIZED = dict(type='mmdskd.StandardizedKLDivergence')
+
+
+@pytest.mark.parametrize(
+    'name, changes',
+    [
+        ('loss_kd', dict(distill_losses__loss_kd=STANDARDIZED)),
+        (
+            'loss_dskd',
+            dict(distill_losses__loss_dskd__logit_loss=STANDARDIZED),
+        ),
+    ],
+)
+def test_one_class_is_not_standardised(check, dskd_config, name, changes):
+    check(**changes)
+    model = dskd_config.model
+    for part in (
+        model.architecture.head,
+        model.teacher.head,
+        model.distiller.connectors.heads,
+    ):
+        part.num_classes = 1
+    with pytest.raises(
+        ValueError,
+        match=f'{name}: StandardizedKLDivergence should get logits of at '
+        'least 2 classes, but the student has 1: the deviation',
+    ):
+        check()
+
+
 ONE_WIDTH = dict(init_args=dict(candidate_choices=[1.0], choice_mode='ratio'))
 STAGES = ('backbone.conv1_(0, 4)_4', 'backbone.layer2.0.conv2_(0, 8)_8')
 

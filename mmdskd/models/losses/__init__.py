@@ -1,5 +1,11 @@
 from .branch_weights import BranchWeights
 from .dskd_loss import DSKDLoss
 from .loss_schedule import LossSchedule
+from .standardized_kl_divergence import StandardizedKLDivergence
 
-__all__ = ['BranchWeights', 'DSKDLoss', 'LossSchedule']
+__all__ = [
+    'BranchWeights',
+    'DSKDLoss',
+    'LossSchedule',
+    'StandardizedKLDivergence',
+]

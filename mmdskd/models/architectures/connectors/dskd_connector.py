@@ -55,7 +55,8 @@ class DSKDConnector(BaseConnector):
             The heads work on maps, whatever the layout. Defaults to "NCHW".
         head (dict): Config of the design of the heads, a subclass of
             :class:`BaseBranchHead`: ``dict(type='mmdskd.SepConvHead')`` or
-            ``dict(type='mmdskd.ConvHead')``. Defaults to None, which means
+            ``dict(type='mmdskd.ConvHead')`` or
+            ``dict(type='mmdskd.LinearHead')``. Defaults to None, which means
             the former.
         init_cfg (dict, optional): Kept for the signature of MMRazor's
             connectors. The heads initialise themselves. Defaults to None.

@@ -1,10 +1,17 @@
 """What the heads of branches cost, and where they stride."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mmdskd.models import CIFARResNet, ConvHead, DSKDConnector, SepConvHead
+from mmdskd.models import (
+    CIFARResNet,
+    ConvHead,
+    DSKDConnector,
+    LinearHead,
+    SepConvHead,
+)
 
 
 def macs(model, *inputs):
@@ -133,3 +140,39 @@ def test_separable_convolutions_begin_with_the_halving(stride, edges):
 def test_wrong_sizes_of_a_head(kwargs, message):
     with pytest.raises(ValueError, match=message):
         ConvHead(4, 4, **kwargs)
+
+
+def test_linear_head_against_numpy():
+    torch.manual_seed(0)
+    head = LinearHead(2, 3, num_classes=4, stride=2)
+    feature = torch.rand(1, 2, 4, 4)
+    feat, logits = head(feature)
+    convolution = head.projector[1]
+    pooled = feature.numpy().reshape(2, 2, 2, 2, 2).mean(axis=(2, 4))
+    matrix = convolution.weight.detach().numpy()[:, :, 0, 0]
+    bias = convolution.bias.detach().numpy()[:, None, None]
+    expected = np.einsum('oc,chw->ohw', matrix, pooled) + bias
+    np.testing.assert_allclose(feat.detach().numpy()[0], expected, rtol=1e-5)
+    linear = head.classifier
+    torch.testing.assert_close(logits, linear(feat.mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize('stride, size', [(4, 2), (3, 3), (0.5, 16)])
+def test_linear_head_is_linear(stride, size):
+    head = LinearHead(4, 6, num_classes=5, stride=stride).double()
+    x, y = torch.rand(2, 2, 4, 8, 8, dtype=torch.double)
+    assert head(x).feat.shape == (2, 6, size, size)
+    for out in range(2):
+        zero = head(torch.zeros_like(x))[out]
+        torch.testing.assert_close(
+            head(2 * x - 3 * y)[out] - zero,
+            2 * (head(x)[out] - zero) - 3 * (head(y)[out] - zero),
+        )
+
+
+def test_linear_head_is_chosen_by_its_name():
+    heads = heads_of_resnet8x4('LinearHead').heads
+    assert [type(head) for head in heads] == [LinearHead, LinearHead]
+    assert sum(p.numel() for p in heads[0].parameters()) == (
+        64 * 256 + 256 + 256 * 100 + 100
+    )
