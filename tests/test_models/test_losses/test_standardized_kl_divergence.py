@@ -94,8 +94,9 @@ def test_gradient_is_divided_by_the_deviation():
         logits = (scale * student).requires_grad_()
         StandardizedKLDivergence(tau=2)(logits, teacher).backward()
         gradients.append(logits.grad)
+    # But for eps, which is 1e-5 of a deviation of 0.01.
     torch.testing.assert_close(
-        gradients[1], 100 * gradients[0], rtol=1e-4, atol=0
+        gradients[1], 100 * gradients[0], rtol=1e-3, atol=1e-3
     )
 
 
