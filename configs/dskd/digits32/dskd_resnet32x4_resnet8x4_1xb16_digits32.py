@@ -24,6 +24,12 @@ model = dict(
                 num_classes=10,
             )
         ),
-        distill_losses=dict(loss_dskd=dict(num_branches=2)),
+        distill_losses=dict(
+            loss_dskd=dict(
+                num_branches=2,
+                # The figures of the README are of this weight.
+                feat_loss=dict(loss_weight=1.0),
+            )
+        ),
     ),
 )
