@@ -71,8 +71,8 @@ class DSKDLoss(nn.Module):
             a branch and the labels. Defaults to None.
         loss_weight (float): Weight of the whole. Defaults to 1.0.
         last_layer (bool): Whether the last layer of the student is one more
-            branch, the last one: L is then ``num_branches`` + 1. So a public
-            port by readers of the paper does it. Defaults to False.
+            branch, the last one: L is then ``num_branches`` + 1. A public
+            port by readers of the paper does so. Defaults to False.
         reduction (str): "sum" over the branches, or "mean", which is a sum
             with weights that add up to 1. Defaults to "sum".
 
@@ -152,9 +152,7 @@ class DSKDLoss(nn.Module):
             for term in self.terms
         }
         self.needs = find_needs(self.terms, last_needs, self._label_arguments)
-        allocation = {
-            term.name: BranchWeights(num_weights) for term in self.terms
-        }
+        allocation = {t.name: BranchWeights(num_weights) for t in self.terms}
         self.allocation = cast(Any, nn.ModuleDict(allocation))
         self.last_losses: dict[str, Tensor] = dict()
         self.register_buffer('ramp', torch.tensor(1.0))
@@ -223,8 +221,7 @@ class DSKDLoss(nn.Module):
             KeyError: If a term has no rule.
             ValueError: If ``ema_decay`` or ``strength`` is out of its range.
         """
-        rules = choose_rules(strategy, self.allocation)
-        for term, rule in rules.items():
+        for term, rule in choose_rules(strategy, self.allocation).items():
             self.allocation[term].update(rule, ema_decay, strength)
 
     def forward(
