@@ -65,15 +65,15 @@ def write_run_of_project(run, seed, last, **options):
     cfg.dump(run / f'{KD}.py')
 
 
-def write_dskd_run(run, top1, losses=(), offset=0.0):
+def write_dskd_run(run, top1, losses=(), offset=0.0, branches=2):
     """Write a log of 4 epochs of 6 iterations, logged after the fifth, with
-    losses and weights of 2 branches in the given terms of each DSKDLoss."""
+    losses and weights of branches in the given terms of each DSKDLoss."""
     lines = []
     for epoch in range(1, 5):
         line = train_line(6 * epoch - 1, epoch)
         for loss, terms in losses:
             for i, term in enumerate(terms):
-                for j in range(2):
+                for j in range(branches):
                     value = 1 + epoch + 10 * i + 100 * j + offset
                     line[f'{loss}.{term}_{j}'] = value
                     line[f'{loss}.weight_{term}_{j}'] = value / 1000

@@ -116,6 +116,19 @@ def test_branches_are_named_by_the_config(tmp_path):
     assert {'layer1', 'layer2', 'head 0', 'head 1'} <= texts
 
 
+def test_the_last_layer_is_a_branch_without_a_head(tmp_path):
+    run = write_dskd_run(tmp_path, 50, [('dskd', ['feat'])], branches=3)
+    write_recorder_config(run, last_layer=True)
+    figure = draw_report(dict(dskd=[run]), [])
+    (losses,) = panels(figure, 'loss before weighting')
+    assert [label for label in lines_of(losses) if 'last layer' in label] == [
+        'branch 2 (last layer)'
+    ]
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {'head 0', 'head 1'} <= texts
+    assert 'head 2' not in texts
+
+
 def test_training_by_iterations(tmp_path):
     write_log(tmp_path, [train_line(10, 1), val_line(10, 50.0)])
     (axes,) = draw_report(dict(mine=[tmp_path]), []).axes

@@ -34,7 +34,7 @@ def find_last_needs(terms: Sequence[Term]) -> list[str]:
 def add_last_branch(
     branches: Sequence[Branch], needs: Sequence[str], given: Mapping[str, Any]
 ) -> list[Branch]:
-    """Put the last layer behind the shallow branches.
+    """Append the last layer to the shallow branches.
 
     Args:
         branches (Sequence[Branch]): The shallow branches, L - 1 of them.
