@@ -21,7 +21,7 @@ class LossSchedule:
         floor (float, optional): The last value of "linear" and "cosine", in
             [0, 1). Defaults to None, which means 0.
         end (float, optional): When it is reached, in (0, 1]. Defaults to
-            None, which means 1, the end of the training.
+            None, which means ``stop``, or else 1, the end of the training.
         stop (float, optional): From when on the factor is 0, in (0, 1].
             Defaults to None, which means never.
 
@@ -69,7 +69,7 @@ class LossSchedule:
                 )
         self.type = type
         self.floor = floor or 0.0
-        self.end = 1.0 if end is None else end
+        self.end = (stop or 1.0) if end is None else end
         self.stop = stop
         if type != 'constant' and stop is not None and self.end > stop:
             raise ValueError(

@@ -28,6 +28,8 @@ def values(cfg, *progress):
         ('linear', [1, 0.75, 0.5, 0.25, 0]),
         (dict(type='linear', floor=0.2), [1, 0.8, 0.6, 0.4, 0.2]),
         (dict(type='linear', end=0.5), [1, 0.5, 0, 0, 0]),
+        (dict(type='linear', stop=0.5), [1, 0.5, 0, 0, 0]),
+        (dict(type='linear', floor=0.5, stop=0.75), [1, 5 / 6, 4 / 6, 0, 0]),
         (
             dict(type='linear', floor=0.5, end=0.25, stop=0.75),
             [1, 0.5, 0.5, 0, 0],
@@ -82,7 +84,10 @@ def test_is_constant(cfg, constant):
         (dict(type='cosine', floor=-0.1), r'\[0, 1\), but got -0.1'),
         (dict(floor=0.5), 'constant has none, but got floor=0.5'),
         (dict(end=0.5), 'constant has none, but got end=0.5'),
-        (dict(type='linear', stop=0.5), 'end should be <= stop=0.5'),
+        (
+            dict(type='linear', end=1, stop=0.5),
+            'end should be <= stop=0.5, but got 1',
+        ),
         (dict(type='cosine', end=0.6, stop=0.5), 'but got 0.6'),
     ],
 )
