@@ -27,7 +27,7 @@ def test_runs_come_after_those_that_they_need(plan_runs, tmp_path):
 def test_extra_configs(plan_runs, monkeypatch):
     monkeypatch.chdir(PROJECT)
     (extra,) = Path('configs/dskd/digits').glob('dskd-uniform_*.py')
-    (main,) = Path('configs/dskd/digits').glob('dskd_*.py')
+    (main,) = Path('configs/dskd/digits').glob('dskd_resnet20_*.py')
     runs = plan_runs(extra=[str(extra), str(main)])
     assert list(runs) == [*METHODS, extra.stem]
     assert runs[extra.stem].parents == (runs['teacher'], runs['student'])

@@ -1,5 +1,6 @@
 """docs/mixing.md: hooks."""
 
+import math
 import re
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_another_rule_for_the_weights(start):
         ".loss='loss_dskd', strategy='softmax'.",
     ):
         start(both).train()
+
+
+def test_a_schedule_of_the_whole_loss(start):
+    [block] = section('A schedule of the whole loss')
+    runner = start(block)
+    runner.train()
+    loss = runner.model.distiller.distill_losses['loss_dskd']
+    last = (runner.max_iters - 1) / runner.max_iters
+    expected = 0.1 + 0.9 * (1 + math.cos(math.pi * last)) / 2
+    assert loss.ramp.item() == pytest.approx(expected)
 
 
 def test_stopped_distillation(start):

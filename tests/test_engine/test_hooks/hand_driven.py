@@ -1,5 +1,6 @@
 """The hook driven by hand, with losses that are known: without a training."""
 
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from mmdskd.engine import LossWeightSchedulerHook
 from mmdskd.models import Branch, DSKDLoss
 
 EPOCH = 3  # iterations
+NUMBERS = count()  # of message hubs, which outlive a test
 
 
 def make_model(*names):
@@ -32,7 +34,7 @@ def make_runner(model, *hooks):
         max_iters=100,
         train_loop=None,
         train_dataloader=range(EPOCH),
-        message_hub=MessageHub.get_instance(f'test_{id(model)}'),
+        message_hub=MessageHub.get_instance(f'test_{next(NUMBERS)}'),
     )
 
 
