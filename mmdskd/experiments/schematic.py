@@ -77,7 +77,7 @@ def draw_schematic(axes: Axes, sources: list[str]) -> None:
 
     # The student, as it is deployed
     box(52, 8, 95, 15, '', fc='#eef4fb', ec='#b8cfe6')
-    for x, name in zip(centers, [*sources, 'last stage']):
+    for x, name in zip(centers, [*sources, 'last\nstage']):
         box(x, 9.5, width, 8, name.rpartition('.')[2])
     for left, right in zip(centers, [*centers[1:], 89]):
         arrow(
