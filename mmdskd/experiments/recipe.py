@@ -1,6 +1,7 @@
 """The settings of a config that a result depends on."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -32,6 +33,9 @@ INCIDENTAL = (
     'pin_memory',
     'prefetch_factor',
 )
+# The file of random weights from which all students of a seed start, in
+# `tools/demo.py`: an initialisation like any other.
+INITIAL_WEIGHTS = 'student_init.pth'
 
 
 def read_recipe(cfg: Config, name: str) -> dict[str, Any]:
@@ -50,14 +54,23 @@ def read_recipe(cfg: Config, name: str) -> dict[str, Any]:
         content['launcher'] = 'none'  # as many devices as it says
     if content.get('resume'):
         content['load_from'] = None  # its own checkpoint
+    settings = dict(flatten(content))
+    fresh = [
+        key.rpartition('.')[0] + '.'
+        for key, value in settings.items()
+        if key.endswith('init_cfg.checkpoint')
+        and Path(str(value)).name == INITIAL_WEIGHTS
+    ]
     recipe = {}
-    for key, value in flatten(content):
+    for key, value in settings.items():
         last = key.rpartition('.')[2]
         if last == 'type':
             # A pure-Python config names the module, another one the scope.
             value = str(value).rpartition('.')[2]
         if last == 'teacher_ckpt':
             value = value and 'given'  # without it, noise is distilled
+        if key.startswith(tuple(fresh)):
+            continue
         if key.startswith(RECIPE) and last not in INCIDENTAL:
             recipe[key] = value
     return recipe

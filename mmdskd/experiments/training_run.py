@@ -19,6 +19,7 @@ from mmdskd.utils.config import load_config
 from mmdskd.utils.files import find_project_folder, write_json
 
 from .network import build_network, save_initial_weights
+from .recipe import INITIAL_WEIGHTS
 from .run_log import RunLog, read_run_log, training_seconds
 
 ACCURACY = 'accuracy/top1'
@@ -58,7 +59,7 @@ class TrainingRun:
         self.options = [*options, f'randomness.seed={seed}']
         self.parents = parents
         self.work_dir = root / f'seed{seed}' / method
-        self.student_init = root / f'seed{seed}' / 'student_init.pth'
+        self.student_init = root / f'seed{seed}' / INITIAL_WEIGHTS
         self.cfg = copy.deepcopy(load_once(os.path.abspath(self.config_path)))
         self.cfg.merge_from_dict(parse_options(self.options))
         self.max_epochs = self.cfg.train_cfg.max_epochs

@@ -38,6 +38,20 @@ def test_settings_that_change_no_result(recipe):
     )
 
 
+@pytest.mark.parametrize(
+    'checkpoint, changes',
+    [('runs/seed1/student_init.pth', False), ('runs/pretrained.pth', True)],
+)
+def test_random_weights_of_a_file_are_no_setting(recipe, checkpoint, changes):
+    """As the students of the demo start from."""
+    options = {
+        'model.architecture.init_cfg': dict(
+            type='Pretrained', checkpoint=checkpoint
+        )
+    }
+    assert (recipe(**options) != recipe()) == changes
+
+
 # A config for one device has another batch size on several.
 @pytest.mark.parametrize(
     'option, value',
