@@ -134,12 +134,12 @@ def _check_dskd(
             'gradient: set num_classes=None'
         )
     if connector.num_classes is not None:
-        _check_num_classes(
-            {
-                **num_classes,
-                f'connector {source["connector"]!r}': connector.num_classes,
-            }
-        )
+        num_classes = {
+            **num_classes,
+            f'connector {source["connector"]!r}': connector.num_classes,
+        }
+        _check_num_classes(num_classes)
+        _check_standardized(name, loss, num_classes)
     return recorder
 
 

@@ -183,6 +183,22 @@ def test_one_class_is_not_standardised(check, dskd_config, name, changes):
         check()
 
 
+def test_one_class_of_the_heads_alone_is_not_standardised(dskd_config):
+    """Not every classifier has the attribute num_classes."""
+    distiller = dskd_config.model.distiller
+    distiller.distill_losses.loss_dskd.logit_loss = STANDARDIZED
+    distiller.connectors.heads.num_classes = 1
+    model = MODELS.build(dskd_config.model)
+    for part in (model.architecture, model.teacher):
+        del part.head.num_classes
+    with pytest.raises(
+        ValueError,
+        match='loss_dskd: StandardizedKLDivergence should get logits of at '
+        "least 2 classes, but the connector 'heads' has 1",
+    ):
+        check_distillation(model)
+
+
 ONE_WIDTH = dict(init_args=dict(candidate_choices=[1.0], choice_mode='ratio'))
 STAGES = ('backbone.conv1_(0, 4)_4', 'backbone.layer2.0.conv2_(0, 8)_8')
 
