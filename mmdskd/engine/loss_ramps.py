@@ -30,6 +30,7 @@ class LossRamps:
             for name, loss in losses.items()
             if warmup or not loss.schedule.is_constant
         }
+        self._written: dict[str, float] = dict()
 
     def check(self, runner: Runner) -> None:
         """Check that each loss acts at some time of the training.
@@ -52,12 +53,20 @@ class LossRamps:
                 )
 
     def set(self, runner: Runner) -> None:
-        """Write the factors, before an iteration."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        for loss in self.scaled.values():
-            loss.set_progress(
-                runner.iter / runner.max_iters, self._warmup_factor(step)
-            )
+        """Write the factors that change, before an iteration.
+
+        Beyond the end of the training, where a benchmark may go on, they stay
+        as they are at the end.
+        """
+        warmup = self._warmup_factor(
+            runner.epoch if self.by_epoch else runner.iter
+        )
+        progress = min(runner.iter / runner.max_iters, 1.0)
+        for name, loss in self.scaled.items():
+            factor = warmup * loss.schedule(progress)
+            if factor != self._written.get(name):
+                loss.set_progress(progress, warmup)
+                self._written[name] = factor
 
     def _warmup_factor(self, step: int) -> float:
         """Factor of the warm-up after finished epochs or iterations."""

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdskd.engine import LossWeightSchedulerHook
+from mmdskd.models import DSKDLoss, LossSchedule
 
 from .test_hooks.hand_driven import EPOCH, drive, make_model, make_runner
 
@@ -67,6 +68,33 @@ def test_a_schedule_that_leaves_nothing_is_refused(by_epoch):
         )
 
 
+def test_stays_as_at_the_end_beyond_it():
+    """As for a benchmark that runs more steps than the training has."""
+    hook = LossWeightSchedulerHook()
+    model = make_model()
+    model['loss_dskd'].schedule = LossSchedule('linear', floor=0.25)
+    runner = make_runner(model, hook)
+    runner.max_iters = 2
+    _, ramp = drive(runner, *[(1.0, 3.0)] * 4)
+    assert ramp == [1, 0.625, 0.25, 0.25]
+
+
+def test_is_written_only_where_it_changes(monkeypatch):
+    written = []
+    set_progress = DSKDLoss.set_progress
+
+    def note(self, progress, warmup):
+        set_progress(self, progress, warmup)
+        written.append(self.ramp.item())
+
+    monkeypatch.setattr(DSKDLoss, 'set_progress', note)
+    schedule(dict(stop=0.5), loss_warmup=2)
+    assert written == [0, 0.5, 1, 0]
+    written.clear()
+    schedule('constant')
+    assert written == []
+
+
 @HOOKS.register_module(force=True)
 class RampSpy(Hook):
     """Writes down the factor of each iteration."""
@@ -81,8 +109,10 @@ class RampSpy(Hook):
 
 @pytest.fixture
 def train(dskd_config, build_runner):
-    def run(epochs=2, by_iterations=False, resume=None):
+    def run(epochs=2, by_iterations=False, resume=None, with_hook=True):
         cfg = copy.deepcopy(dskd_config)
+        if not with_hook:
+            cfg.custom_hooks = []
         cfg.model.distiller.distill_losses.loss_dskd.schedule = 'linear'
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
         cfg.custom_hooks.append(dict(type='RampSpy'))
@@ -121,3 +151,9 @@ def test_in_a_run(train):
 
 def test_in_a_run_by_iterations(train):
     assert train(by_iterations=True)[0] == [1, 0.75, 0.5, 0.25]
+
+
+def test_a_run_without_the_hook_ends_at_once(train):
+    with pytest.raises(RuntimeError, match='add mmdskd.LossWeightScheduler'):
+        train(with_hook=False)
+    assert RampSpy.ramp == []

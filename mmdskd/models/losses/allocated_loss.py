@@ -71,8 +71,10 @@ class AllocatedLoss(nn.Module):
             warmup (float): Factor of a warm-up, in [0, 1]. Defaults to 1.
 
         Raises:
-            ValueError: If ``progress`` is out of its range.
+            ValueError: If a number is out of its range.
         """
+        if not 0 <= warmup <= 1:
+            raise ValueError(f'warmup should be in [0, 1], but got {warmup!r}')
         self.ramp.fill_(warmup * self.schedule(progress))
         self._has_progress = True
 

@@ -108,6 +108,14 @@ def test_progress_out_of_range(progress):
         LossSchedule('linear')(progress)
 
 
+@pytest.mark.parametrize('warmup', [-0.1, 1.1, NAN])
+def test_warmup_out_of_range(warmup):
+    loss = feat_loss(schedule='linear')
+    with pytest.raises(ValueError, match=r'warmup .* in \[0, 1\], but got'):
+        loss.set_progress(0.5, warmup)
+    assert loss.ramp == 1
+
+
 def feat_loss(**kwargs):
     return DSKDLoss(1, feat_loss=nn.MSELoss(), **kwargs)
 
