@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
-
-import numpy as np
 
 from mmdskd.utils.text import format_header, format_row
 
 from .kept_results import KeptResults
+from .paired_runs import Runs, common_seeds, epochs_to_reach, mean_curve, top1
 from .results import Result
 from .statistics import format_mean_std, paired_difference
 
@@ -27,17 +25,6 @@ SUMMARY = (
     'DSKD - KD',
 )
 NONE = '-'
-Runs = dict[int, dict]  # of a method, by seed
-
-
-def top1(runs: Runs, seeds: Sequence[int]) -> list[float]:
-    """Take the accuracies after the last epoch, by seed, in percent."""
-    return [runs[seed]['accuracy_top1'] for seed in seeds]
-
-
-def common_seeds(*methods: Runs) -> list[int]:
-    """Find the seeds that all methods have, in order."""
-    return sorted(set.intersection(*map(set, methods)))
 
 
 def format_seeds(seeds: Sequence[int]) -> str:
@@ -77,46 +64,6 @@ def format_difference(first: Runs, second: Runs) -> str:
         f'{mean:+.2f} [{low:+.2f}, {high:+.2f}], '
         f'better in {better} of {len(seeds)}'
     )
-
-
-def mean_curve(runs: Runs, seeds: Sequence[int]) -> dict[int, float]:
-    """Average the accuracy over seeds, for each epoch that all have.
-
-    Args:
-        runs (Runs): The runs of a method.
-        seeds (Sequence[int]): The seeds.
-
-    Returns:
-        dict[int, float]: Mean by validated epoch, in percent.
-    """
-    curves = [runs[seed].get('top1_by_epoch', {}) for seed in seeds]
-    epochs = set.intersection(*map(set, curves)) if curves else set()
-    return {
-        int(epoch): float(np.mean([curve[epoch] for curve in curves]))
-        for epoch in sorted(epochs, key=int)
-    }
-
-
-def epochs_to_reach(runs: Runs, target: Runs) -> Optional[int]:
-    """Find the epoch from which on a method is as good as another one's end.
-
-    Args:
-        runs (Runs): The runs of the method.
-        target (Runs): The runs of the other one.
-
-    Returns:
-        int: The first validated epoch at which the mean over their common
-        seeds is at or above the mean of the other one after its last epoch.
-        None if there is none.
-    """
-    seeds = common_seeds(runs, target)
-    goal = list(mean_curve(target, seeds).values())[-1:]
-    reached = [
-        epoch
-        for epoch, mean in mean_curve(runs, seeds).items()
-        if goal and mean >= goal[0]
-    ]
-    return reached[0] if reached else None
 
 
 def shared_options(kept: KeptResults) -> list[str]:

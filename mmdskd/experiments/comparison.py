@@ -1,12 +1,19 @@
 """Compare methods by the results of their runs."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Optional
-
-import numpy as np
 
 from mmdskd.utils.text import format_columns
 
+from .paired_runs import (
+    Runs,
+    common_seeds,
+    epochs_to_reach,
+    group_runs,
+    mean_curve,
+    top1,
+)
 from .progress import format_time
 from .statistics import format_mean_std, paired_difference
 
@@ -15,7 +22,7 @@ TITLES = dict(dskd='DSKD', kd='KD', student='the plain student')
 # What the sentence is about: the first pair that has seeds in common
 MAIN_PAIRS = (('dskd', 'kd'), ('dskd', 'student'), ('kd', 'student'))
 
-Results = Mapping[str, Sequence[dict]]
+Results = Mapping[str, Runs]
 
 
 def compare(results: Sequence[dict]) -> str:
@@ -29,11 +36,10 @@ def compare(results: Sequence[dict]) -> str:
         str: The table, with standard deviations and differences (with their
         95 % confidence interval) if there are several seeds, and sentences.
     """
-    by_method: dict[str, list[dict]] = {}
-    for result in results:
-        by_method.setdefault(result['method'], []).append(result)
+    by_method = group_runs(results)
     rows = [HEADER]
-    for method, runs in by_method.items():
+    for method, by_seed in by_method.items():
+        runs = list(by_seed.values())
         seconds = sum(run['seconds'] for run in runs) / len(runs)
         rows.append(
             (
@@ -62,7 +68,7 @@ def compare_pairs(by_method: Results) -> list[str]:
     """Write how methods differ.
 
     Args:
-        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        by_method (Mapping[str, Runs]): The results of each method.
 
     Returns:
         list[str]: A line for each pair that has seeds in common: KD and the
@@ -94,7 +100,7 @@ def conclude(by_method: Results) -> list[str]:
     """Say in words what the results show.
 
     Args:
-        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        by_method (Mapping[str, Runs]): The results of each method.
 
     Returns:
         list[str]: The sentences, none if no methods can be compared.
@@ -114,19 +120,16 @@ def pair_top1(
     """Find the accuracies of two methods in the seeds that both have.
 
     Args:
-        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        by_method (Mapping[str, Runs]): The results of each method.
         first (str): A method.
         second (str): Another one.
 
     Returns:
         tuple: The accuracies of both in percent, by seed.
     """
-    mine, theirs = (
-        {run['seed']: run['accuracy_top1'] for run in by_method.get(name, ())}
-        for name in (first, second)
-    )
-    seeds = sorted(mine.keys() & theirs)
-    return [mine[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+    mine, theirs = by_method.get(first, {}), by_method.get(second, {})
+    seeds = common_seeds(mine, theirs)
+    return top1(mine, seeds), top1(theirs, seeds)
 
 
 def describe_difference(
@@ -178,7 +181,7 @@ def describe_epochs(
     end.
 
     Args:
-        by_method (Mapping[str, Sequence[dict]]): The results of each method.
+        by_method (Mapping[str, Runs]): The results of each method.
         first (str): The method.
         second (str): The other one.
 
@@ -186,24 +189,13 @@ def describe_epochs(
         str: The sentence, about the means over the seeds that both have.
         None for results that have no accuracies by epoch.
     """
-    target = float(np.mean(pair_top1(by_method, first, second)[1]))
-    seeds = {run['seed'] for run in by_method[second]}
-    curves = [
-        {int(epoch): top1 for epoch, top1 in run['top1_by_epoch'].items()}
-        for run in by_method[first]
-        if run['seed'] in seeds and 'top1_by_epoch' in run
-    ]
-    epochs = sorted(set.intersection(*map(set, curves))) if curves else []
+    mine, theirs = by_method[first], by_method[second]
+    seeds = common_seeds(mine, theirs)
+    epochs = list(mean_curve(mine, seeds))
     if not epochs:
         return None
-    reached = next(
-        (
-            epoch
-            for epoch in epochs
-            if np.mean([curve[epoch] for curve in curves]) >= target
-        ),
-        None,
-    )
+    target = fmean(top1(theirs, seeds))
+    reached = epochs_to_reach(mine, theirs)
     first, second = TITLES[first], TITLES[second]
     if reached is None:
         return (

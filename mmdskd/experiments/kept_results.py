@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Optional
 
 from mmdskd.utils.files import write_atomically
 
+from .paired_runs import group_runs
+
 # What every run has, and of which type.
 TYPES: dict[str, Any] = dict(
     method=str,
@@ -48,10 +50,7 @@ class KeptResults(NamedTuple):
     @property
     def by_method(self) -> dict[str, dict[int, dict]]:
         """dict[str, dict[int, dict]]: The runs by method and seed."""
-        methods: dict[str, dict[int, dict]] = {}
-        for run in self.runs:
-            methods.setdefault(run['method'], {})[run['seed']] = run
-        return methods
+        return group_runs(self.runs)
 
 
 def read_json(path: Path) -> Any:

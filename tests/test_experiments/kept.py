@@ -50,6 +50,13 @@ def make_runs():
     return [teacher, *runs]
 
 
+def by_seed(method, *curves):
+    return {
+        seed: make_run(method, seed, curve)
+        for seed, curve in enumerate(curves)
+    }
+
+
 def write_results(path: Path, runs) -> Path:
     path.write_text(json.dumps(runs))
     return path
