@@ -1,21 +1,4 @@
-# MMPretrain's network of four stages, at a quarter of its channels. The maps
-# are 14, 7, 4 and 4 pixels wide, for training on a processor.
-resnet18 = dict(
-    _scope_='mmpretrain',
-    type='ImageClassifier',
-    backbone=dict(
-        type='ResNet_CIFAR',
-        depth=18,
-        in_channels=1,
-        stem_channels=16,
-        base_channels=16,
-        strides=(2, 2, 2, 1),
-    ),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=10,
-        in_channels=128,
-        loss=dict(type='CrossEntropyLoss'),
-    ),
-)
+# The maps are 14, 7, 4 and 4 pixels wide, for training on a processor.
+_base_ = '../digits/resnet18.py'
+
+resnet18 = dict(backbone=dict(strides=(2, 2, 2, 1)))
