@@ -119,9 +119,13 @@ class FashionMNIST(datasets.FashionMNIST):
             FileNotFoundError: If a file of the split is missing or broken,
                 and the files can't be downloaded or should not be.
         """
-        error = self._download_missing() if dist.is_main_process() else None
-        dist.barrier()
         contents, bad_files = self._read_files()
+        error = None
+        if bad_files and self.download and dist.is_main_process():
+            error = self._try_download()
+        dist.barrier()
+        if bad_files:
+            contents, bad_files = self._read_files()
         if bad_files:
             root = self.data_prefix['root']
             ending = f' The attempt to do so ended with: {error}'
@@ -147,15 +151,13 @@ class FashionMNIST(datasets.FashionMNIST):
         """
         return [f'Split: \t{self.split}', *super().extra_repr()]
 
-    def _download_missing(self) -> Optional[Exception]:
-        """Download the files if one is missing, and return what failed."""
-        _, bad_files = self._read_files()
-        if bad_files and self.download:
-            try:
-                with socket_timeout(self.timeout):
-                    self._download()
-            except (OSError, RuntimeError) as error:
-                return error
+    def _try_download(self) -> Optional[Exception]:
+        """Download the files, and return what failed."""
+        try:
+            with socket_timeout(self.timeout):
+                self._download()
+        except (OSError, RuntimeError) as error:
+            return error
         return None
 
     def _read_files(self) -> tuple[list[bytes], list[str]]:
