@@ -78,8 +78,7 @@ class TrainingRun:
     @property
     def state(self) -> dict:
         """dict: What ``run.json`` says, if it is about this very config."""
-        path = self.work_dir / 'run.json'
-        state = json.loads(path.read_text()) if path.exists() else {}
+        state = self._read_state()
         return state if state.get('fingerprint') == self.fingerprint else {}
 
     @property
@@ -105,9 +104,9 @@ class TrainingRun:
             FileNotFoundError: If there is none.
             ValueError: If it is one of another config.
         """
-        path = self.work_dir / 'run.json'
-        state = json.loads(path.read_text()) if path.exists() else {}
-        self.fingerprint = state.get('fingerprint', self.fingerprint)
+        self.fingerprint = self._read_state().get(
+            'fingerprint', self.fingerprint
+        )
         if self.result is None:
             raise FileNotFoundError(
                 f'{self.work_dir} should hold a finished run of '
@@ -141,6 +140,11 @@ class TrainingRun:
         log = read_run_log(self.work_dir)
         begun = log.train[-1]['epoch'] if log.train else 1
         return max(_last_validated(log), begun - 1)
+
+    def _read_state(self) -> dict:
+        """Read what ``run.json`` says, nothing if there is none."""
+        path = self.work_dir / 'run.json'
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def checkpoint_of(self, epoch: int) -> Path:
         """Name the checkpoint that is saved after an epoch."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..architectures.heads import Branch
-from .terms import Term
+from .terms import Term, check_tensor
 
 # What the last layer gives, by the field of a branch.
 LAST_LAYER = dict(logits='preds_S', feat='feat_S')
@@ -64,12 +64,7 @@ def add_last_branch(
         if name not in needs:
             continue
         value, wanted = given[name], given[target]
-        if not hasattr(value, 'shape'):
-            raise TypeError(
-                f'{name} should be a tensor, but got a '
-                f'{type(value).__name__}; of several outputs, data_idx in '
-                'loss_forward_mappings takes one'
-            )
+        check_tensor(name, value)
         if value.shape != wanted.shape:
             raise ValueError(
                 f'{name} should have the shape of {target}, '

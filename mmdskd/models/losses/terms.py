@@ -93,6 +93,23 @@ def need_logits(terms: Sequence[Term]) -> bool:
     return any(term.output == 'logits' for term in terms)
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """Check an argument of ``forward`` that a network gives.
+
+    Args:
+        name (str): The argument, for messages.
+        value: What the network gives.
+
+    Raises:
+        TypeError: If it is not a tensor.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f'{name} should be a tensor, but got a {type(value).__name__}; of '
+            'several outputs, data_idx in loss_forward_mappings takes one'
+        )
+
+
 def detach_target(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
     """Take what the teacher gives out of its graph.
 
@@ -106,12 +123,10 @@ def detach_target(name: str, value: Optional[Tensor]) -> Optional[Tensor]:
     Raises:
         TypeError: If it is not a tensor.
     """
-    if value is not None and not isinstance(value, Tensor):
-        raise TypeError(
-            f'{name} should be a tensor, but got a {type(value).__name__}; of '
-            'several outputs, data_idx in loss_forward_mappings takes one'
-        )
-    return None if value is None else value.detach()
+    if value is None:
+        return None
+    check_tensor(name, value)
+    return value.detach()
 
 
 def find_needs(
