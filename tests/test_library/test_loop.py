@@ -159,6 +159,8 @@ torch.save(dict(seen=seen, loss=dskd_loss.state_dict(),
                 student=dict(student.named_parameters()),
                 heads=dict(heads.named_parameters())),
            f'{{sys.argv[2]}}/rank{{rank}}.pth')
+# Else its threads may abort the process at its end.
+torch.distributed.destroy_process_group()
 """
 
 

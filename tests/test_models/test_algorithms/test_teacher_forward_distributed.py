@@ -61,6 +61,8 @@ torch.save(
     ),
     f'{sys.argv[2]}/rank{rank}.pth',
 )
+# Else its threads may abort the process at its end.
+torch.distributed.destroy_process_group()
 """
 
 
