@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
+from mmdskd.engine.default_hooks import add_default_hooks
 from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.config import load_config, type_name
 
@@ -78,6 +79,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     resolve_auto(cfg)
+    add_default_hooks(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

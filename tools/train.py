@@ -12,9 +12,7 @@ from mmdskd.cli import (
     load_run_config,
     resume_from,
 )
-from mmdskd.engine.augmentation_check import check_augmentation
-from mmdskd.engine.distillation_check import check_distillation
-from mmdskd.utils.model import unwrap_model
+from mmdskd.engine.checks.run_check import check_run
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,8 +50,7 @@ def main() -> None:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     runner = Runner.from_cfg(cfg)
-    check_distillation(unwrap_model(runner.model))
-    check_augmentation(runner)
+    check_run(runner)
     runner.train()
 
 

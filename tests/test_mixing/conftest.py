@@ -3,8 +3,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from test_mixing.page import ROOT, shorten
 
-from mmdskd.engine.augmentation_check import check_augmentation
-from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.engine.checks.augmentation_check import check_augmentation
+from mmdskd.engine.checks.distillation_check import check_distillation
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from test_mixing.page import BATCH_SIZE, ROOT, scalars, section, shorten
 
-from mmdskd.engine.augmentation_check import check_augmentation
-from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.engine.checks.augmentation_check import check_augmentation
+from mmdskd.engine.checks.distillation_check import check_distillation
 from mmdskd.utils import resolve_auto
 
 PRUNED = 'work_dirs/prune-l1_resnet20_1xb64_digits'

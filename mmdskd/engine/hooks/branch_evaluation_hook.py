@@ -14,7 +14,7 @@ from mmdskd.models import DSKDConnector, MultiModuleOutputsRecorder
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
-from ..distillation_check import check_distillation_once
+from ..checks.distillation_check import check_distillation_once
 
 
 class BranchClassifiers(NamedTuple):

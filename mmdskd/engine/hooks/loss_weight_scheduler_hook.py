@@ -19,7 +19,7 @@ from mmdskd.models.task_modules.loss_weight_strategies.build import (
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
-from ..distillation_check import check_distillation_once
+from ..checks.distillation_check import check_distillation_once
 from ..loss_log import LossLog
 from ..loss_ramps import LossRamps
 

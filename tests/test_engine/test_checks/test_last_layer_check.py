@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmrazor.registry import MODELS
 
-from mmdskd.engine.distillation_check import check_distillation
+from mmdskd.engine.checks.distillation_check import check_distillation
 from mmdskd.pairing.auto import resolve_auto
 
 LOGITS = dict(from_student=True, recorder='logits')

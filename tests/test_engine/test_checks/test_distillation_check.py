@@ -5,12 +5,9 @@ import pytest
 import torch
 from mmrazor.registry import MODELS
 
-from mmdskd.engine import (
-    BranchEvaluationHook,
-    LossWeightSchedulerHook,
-    distillation_check,
-)
-from mmdskd.engine.distillation_check import (
+from mmdskd.engine import BranchEvaluationHook, LossWeightSchedulerHook
+from mmdskd.engine.checks import distillation_check
+from mmdskd.engine.checks.distillation_check import (
     check_distillation,
     check_distillation_once,
 )

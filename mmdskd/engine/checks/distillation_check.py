@@ -16,7 +16,7 @@ from mmdskd.models import (
 )
 from mmdskd.models.losses.criterion import check_tau
 
-from .distillation_parts import get_num_classes
+from ..distillation_parts import get_num_classes
 from .last_layer_check import check_last_layer
 
 _checked: 'WeakSet[nn.Module]' = WeakSet()

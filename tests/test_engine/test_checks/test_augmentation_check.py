@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmrazor.registry import sub_model
 
-from mmdskd.engine.augmentation_check import check_augmentation
+from mmdskd.engine.checks.augmentation_check import check_augmentation
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+CONFIGS = Path(__file__).parents[3] / 'configs'
 CONFIG = CONFIGS / 'vanilla/digits/resnet8-thin_1xb64_digits.py'
 
 

@@ -1,0 +1,19 @@
+"""Hooks that guard every run of the tools."""
+
+from mmengine.config import Config
+
+#: Name among ``default_hooks`` and config of each.
+DEFAULT_HOOKS: dict[str, dict] = {}
+
+
+def add_default_hooks(cfg: Config) -> None:
+    """Add the hooks to those that a config has, by their names.
+
+    A config that sets one of them, be it to None, is left as it is.
+
+    Args:
+        cfg (Config): Config of a run, changed in place.
+    """
+    hooks = {**DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
+    if hooks:
+        cfg.default_hooks = hooks
