@@ -35,6 +35,7 @@ from .mmrazor import (
     replace_soft_cross_entropy,
 )
 from .on_import import when_import_fails, when_imported
+from .state_dict import keep_state_dicts_whole
 
 # The module, and what is called with it once it is imported
 PATCHES = (
@@ -52,6 +53,7 @@ PATCHES = (
         refuse_quantization_algorithm,
     ),
     ('mmrazor.models.algorithms.base', disable_inplace_modules),
+    ('mmrazor.models.algorithms.base', keep_state_dicts_whole),
     ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
     ('mmrazor.datasets.transforms.formatting', replace_packing),
     ('mmrazor.datasets.crd_dataset_wrapper', allow_classes_of_any_size),
