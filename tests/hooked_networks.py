@@ -165,3 +165,30 @@ def randomize(module, seed):
             if tensor.is_floating_point():
                 tensor.copy_(torch.rand(tensor.shape, generator=generator))
     return module
+
+
+@MODELS.register_module()
+class CountingClassifier(TinyClassifier):
+    """Its logits depend on what is no tensor of it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seen = 0
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        self.seen += self.training
+        return super().forward(inputs + self.seen, data_samples, mode)
+
+
+@MODELS.register_module()
+class ForgetfulClassifier(TinyClassifier):
+    """Its logits depend on a buffer that no checkpoint holds."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.register_buffer('shift', torch.zeros(1), persistent=False)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        if self.training:
+            self.shift += 1
+        return super().forward(inputs + self.shift, data_samples, mode)

@@ -23,9 +23,11 @@ def keep_state_dicts_whole(base: ModuleType) -> None:
     from torch import nn
 
     from mmdskd.utils.state_dict import (
+        OTHER_NAMES,
         copy_tensors,
         find_left_out,
         guard_hooks,
+        has_names_of,
     )
 
     def state_dict(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -38,6 +40,9 @@ def keep_state_dicts_whole(base: ModuleType) -> None:
             destination[prefix + name] = (
                 tensor if keep_vars else tensor.detach()
             )
+        for name, child in self.named_children():
+            if not has_names_of(child, child.state_dict()):
+                destination._metadata[prefix + name][OTHER_NAMES] = True
         return destination
 
     def _load_from_state_dict(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from mmdskd.utils.config import format_config
 from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.version import __version__
 
@@ -92,7 +93,7 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
     meta = _to_builtin(checkpoint.get('meta') or {})
     meta['mmdskd_version'] = __version__
     if cfg is not None:
-        meta['cfg'] = cfg.pretty_text
+        meta['cfg'] = format_config(cfg)
     return dict(meta=meta, state_dict=student)
 
 

@@ -186,16 +186,57 @@ def without_teacher_weights(cfg: Config) -> Config:
     cfg = copy.deepcopy(cfg)
     if cfg.model.get('teacher_ckpt'):
         cfg.model.teacher_ckpt = None
-    _drop_init_cfg(cfg.model.get('teacher'))
+    _drop_weights(cfg.model.get('teacher'))
     return cfg
 
 
-def _drop_init_cfg(cfg: Any) -> None:
-    """Take ``init_cfg`` out of a config and of those within it."""
+def without_weights(model: dict) -> dict:
+    """Let a network be built without the weights that it starts from.
+
+    Args:
+        model (dict): Its config. It is not changed.
+
+    Returns:
+        dict: Without ``init_cfg``, and with neither ``pretrained`` nor
+        ``checkpoint_path``, which classes load when they are built.
+    """
+    model = copy.deepcopy(model)
+    _drop_weights(model)
+    return model
+
+
+def _drop_weights(cfg: Any) -> None:
+    """Take weights out of a config and of those within it."""
     if isinstance(cfg, dict):
         cfg.pop('init_cfg', None)
+        if cfg.get('pretrained'):
+            cfg['pretrained'] = False if cfg['pretrained'] is True else None
+        if isinstance(cfg.get('checkpoint_path'), str):
+            cfg['checkpoint_path'] = ''
         for value in cfg.values():
-            _drop_init_cfg(value)
+            _drop_weights(value)
     elif isinstance(cfg, (list, tuple)):
         for value in cfg:
-            _drop_init_cfg(value)
+            _drop_weights(value)
+
+
+def format_config(cfg: Config) -> str:
+    """Write a config as text.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        str: Its ``pretty_text``.
+
+    Raises:
+        KeyboardInterrupt: If it is interrupted. MMEngine takes that, as all
+            that the formatter raises, for wrong syntax.
+    """
+    try:
+        return cfg.pretty_text
+    except SyntaxError as error:
+        cause = error.__context__
+        if cause is None or isinstance(cause, Exception):
+            raise
+        raise cause from None

@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, Callable, Union
 import torch
 from mmengine.config import Config
 
+from .config import format_config
+
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -137,5 +139,5 @@ def save_config_atomically(cfg: Config, path: str) -> None:
     Raises:
         OSError: If the file can't be written.
     """
-    text = cfg.pretty_text
+    text = format_config(cfg)
     write_atomically(path, lambda file: file.write(text.encode()))

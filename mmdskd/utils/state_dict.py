@@ -16,6 +16,9 @@ from torch.nn.parameter import is_lazy
 # What says how many batches a batch norm has seen is not needed.
 NEEDLESS = 'num_batches_tracked'
 EXTRA_STATE = '_extra_state'
+# Metadata of a network whose class saves and loads tensors under other names
+# than those in the checkpoint of its algorithm, or a part of them
+OTHER_NAMES = 'other_names'
 
 
 def find_tensors(module: nn.Module) -> dict[str, Tensor]:

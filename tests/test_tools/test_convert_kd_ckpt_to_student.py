@@ -2,10 +2,13 @@ import copy
 import os
 import re
 
+import hooked_networks  # noqa: F401  (registers them)
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+
+from mmdskd.utils.state_dict import find_tensors
 
 
 @pytest.fixture
@@ -225,3 +228,63 @@ def test_wrong_exits_write_nothing(convert, dskd_run, kd_config):
         assert 'Traceback' not in error
         assert re.search(message, error), error
         assert sorted(os.listdir(path.parent)) == files
+
+
+def hooked_source(kd_config, tmp_path, name):
+    """Checkpoint of a run whose student changes its state dict."""
+    kd_config.model.architecture = dict(type=f'mmengine.{name}')
+    kd_config.model.distiller.student_recorders.logits.source = 'fc'
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        algorithm = MODELS.build(copy.deepcopy(kd_config.model))
+    path, config = tmp_path / 'epoch_1.pth', tmp_path / 'kd.py'
+    torch.save(dict(state_dict=algorithm.state_dict()), path)
+    kd_config.dump(config)
+    return algorithm, path, config
+
+
+def test_class_that_renames_its_tensors(convert, kd_config, tmp_path):
+    algorithm, path, config = hooked_source(
+        kd_config, tmp_path, 'RenamingClassifier'
+    )
+    error = convert(path, ok=False)
+    assert 'changes the names of its tensors' in error
+    assert '--config CONFIG' in error
+    out = convert(path, '--config', config)
+    assert 'same weights, same logits on 4 images of the run' in out
+    plain = MODELS.build(dict(type='mmengine.RenamingClassifier'))
+    saved = torch.load(tmp_path / 'epoch_1_student.pth', weights_only=True)
+    plain.load_state_dict(saved['state_dict'], strict=True)
+    ours = find_tensors(plain)
+    for name, tensor in find_tensors(algorithm.architecture).items():
+        assert torch.equal(ours[name], tensor), name
+
+
+def test_class_that_does_not_load_all(convert, kd_config, tmp_path):
+    _, path, config = hooked_source(kd_config, tmp_path, 'SecretClassifier')
+    student = tmp_path / 'epoch_1_student.pth'
+    student.write_bytes(b'old')
+    error = convert(path, '--config', config, ok=False)
+    assert 'for 1 of its 9 tensors, such as fc.bias' in error
+    assert 'epoch_1_student.pth was there before: it is another' in error
+    assert student.read_bytes() == b'old'
+
+
+def test_config_of_another_student(convert, kd_config, source, tmp_path):
+    kd_config.model.architecture.backbone.depth = 14
+    config = tmp_path / 'deeper.py'
+    kd_config.dump(config)
+    error = convert(source, '--config', config, ok=False)
+    assert 'the network of its config has other tensors: missing' in error
+    assert not (tmp_path / 'epoch_1_student.pth').exists()
+
+
+def test_data_of_the_run_are_gone(convert, kd_config, source, tmp_path):
+    for split in ('train', 'val', 'test'):
+        kd_config[f'{split}_dataloader'].dataset = dict(
+            type='mmpretrain.CIFAR10', data_root=str(tmp_path / 'no')
+        )
+    config = tmp_path / 'kd.py'
+    kd_config.dump(config)
+    out = convert(source, '--config', config)
+    assert 'same weights; there are no images of the run (' in out
+    assert not (tmp_path / 'no').exists()  # nothing is downloaded

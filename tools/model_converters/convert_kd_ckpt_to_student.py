@@ -10,6 +10,11 @@ import sys
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.export import multi_exit
+from mmdskd.export.student_check import (
+    StudentMismatchError,
+    check_against_run,
+    check_unchanged_names,
+)
 from mmdskd.export.student_config import make_student_config
 from mmdskd.export.student_weights import (
     CONFIG_NAME,
@@ -121,9 +126,11 @@ def convert(args: argparse.Namespace) -> None:
     """
     path = find_destination(args)
     checkpoint = load_checkpoint_file(args.checkpoint)
-    cfg = None
+    cfg = run = None
+    if args.config is not None:
+        run = load_config(args.config)
     if args.exits:
-        run = resolve_auto(load_config(args.config))
+        resolve_auto(run)
         exits = multi_exit.find_exits(run, args.loss)
         threshold = args.threshold or [0.9]
         cfg = multi_exit.make_multi_exit_config(
@@ -131,14 +138,25 @@ def convert(args: argparse.Namespace) -> None:
         )
         student = multi_exit.extract_multi_exit(checkpoint, exits, cfg)
     else:
-        if args.config is not None:
-            cfg = make_student_config(load_config(args.config))
+        if run is not None:
+            cfg = make_student_config(run)
         student = extract_student(checkpoint, cfg)
+    try:
+        if run is None:
+            check_unchanged_names(checkpoint)
+            comparison = 'not built: give the --config of the run for that'
+        else:
+            comparison = check_against_run(student, cfg, run)
+    except StudentMismatchError as error:
+        if osp.exists(path) and not args.inplace:
+            error.args = (f'{error} {path} was there before: it is another.',)
+        raise
     save_checkpoint_atomically(student, path)
     print(
         f'{path}: {len(student["state_dict"])} of the '
         f'{len(checkpoint["state_dict"])} tensors in {args.checkpoint}'
     )
+    print(f'compared with the checkpoint: {comparison}')
     if cfg is not None:
         cfg_path = osp.join(
             osp.dirname(path),

@@ -3,7 +3,7 @@
 import os
 import os.path as osp
 from contextlib import suppress
-from typing import Optional
+from typing import Any, Optional, cast
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -13,12 +13,15 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdskd.export.image_batch import take_run_images
+from mmdskd.export.student_check import check_names, check_student
 from mmdskd.export.student_config import make_student_config
 from mmdskd.export.student_weights import (
     CONFIG_NAME,
     extract_student,
     student_path,
 )
+from mmdskd.export.trained_student import hold_weights, run_network
 from mmdskd.registry import HOOKS
 from mmdskd.utils.checkpoint import load_checkpoint_file
 from mmdskd.utils.files import (
@@ -46,10 +49,15 @@ class StudentCheckpointHook(Hook):
     that deletes the checkpoint (``max_keep_ckpts``, or a better best one),
     also across a resume. No other file is ever deleted.
 
+    Before it is written, the plain student is built from the config, loads
+    the weights as a test does, and must give the logits of the student in
+    the run on a few images of the run.
+
     A student can always be made again from its checkpoint. So if it can't be
-    written, for example because the disk is full, an error is logged,
-    training goes on, and a student of that name is never left half-written
-    or from another run. A resume writes the students that are missing.
+    written, for example because the disk is full, or gives other logits, an
+    error is logged, training goes on, and no student of that name is left,
+    neither half-written nor from another checkpoint. A resume writes the
+    students that are missing.
 
     It serves one ``CheckpointHook`` that saves to a local file system, and
     costs nothing in iterations that save no checkpoint.
@@ -68,6 +76,7 @@ class StudentCheckpointHook(Hook):
         # Checkpoints of this run that have their student.
         self._exported: set[str] = set()
         self._has_saved = False
+        self._images: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Check that there is a student, and write those that are missing.
@@ -242,12 +251,12 @@ class StudentCheckpointHook(Hook):
                 )
                 self._has_written_cfg = True
             student = extract_student(load_checkpoint_file(path), self._cfg)
+            self._check(runner, student)
             save_checkpoint_atomically(student, student_path(path))
         # Whatever it is, it must not cost the training.
         except Exception as error:
-            if path not in self._exported:
-                # A student of that name is from a checkpoint that is gone.
-                self._delete(path)
+            # A student of that name is from a checkpoint that is gone.
+            self._delete(path)
             runner.logger.error(
                 f'The student of {path} was not saved ({error!r}). Training '
                 'goes on; tools/model_converters/'
@@ -255,6 +264,30 @@ class StudentCheckpointHook(Hook):
             )
         else:
             self._exported.add(path)
+
+    def _check(self, runner: Runner, student: dict) -> None:
+        """See that a student is the one of the run before it is written.
+
+        Args:
+            runner (Runner): The runner of the training process.
+            student (dict): The student in a checkpoint of the run.
+
+        Raises:
+            StudentMismatchError: If it is another one.
+        """
+        model = unwrap_model(runner.model)
+        network = cast(nn.Module, model.architecture)
+        preprocessor = cast(nn.Module, model.data_preprocessor)
+        if self._cfg is None:
+            check_names(network)
+            return
+        theirs = None
+        if self._images is None:
+            self._images = take_run_images(runner)
+        if self._images is not None:
+            with hold_weights(network, student['state_dict']):
+                theirs = run_network(network, preprocessor, self._images)
+        check_student(student, self._cfg, theirs, self._images)
 
     def _delete(self, path: str) -> None:
         """Delete the student of a checkpoint, if there is one.
