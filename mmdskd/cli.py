@@ -50,6 +50,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_cfg_options(parser)
     parser.add_argument(
+        '--allow-partial',
+        action='store_true',
+        help='load a checkpoint that fits the model in part, as for a '
+        'fine-tuning with another number of classes',
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
@@ -80,6 +86,10 @@ def load_run_config(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     resolve_auto(cfg)
     add_default_hooks(cfg)
+    if args.allow_partial:
+        cfg.merge_from_dict(
+            {'default_hooks.loaded_weights.allow_partial': True}
+        )
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -192,3 +192,16 @@ class ForgetfulClassifier(TinyClassifier):
         if self.training:
             self.shift += 1
         return super().forward(inputs + self.shift, data_samples, mode)
+
+
+@MODELS.register_module()
+class ModuleClassifier(TinyClassifier):
+    """Has a part with the name that wrappers give to a network."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.module = self.model
+        del self.model
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.fc(self.module(inputs))

@@ -14,6 +14,7 @@ default_hooks = dict(
         rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    loaded_weights=dict(type='mmdskd.LoadedWeightsHook'),
 )
 
 env_cfg = dict(

@@ -3,7 +3,9 @@
 from mmengine.config import Config
 
 #: Name among ``default_hooks`` and config of each.
-DEFAULT_HOOKS: dict[str, dict] = {}
+DEFAULT_HOOKS: dict[str, dict] = {
+    'loaded_weights': dict(type='mmdskd.LoadedWeightsHook')
+}
 
 
 def add_default_hooks(cfg: Config) -> None:

@@ -1,10 +1,12 @@
 from .branch_evaluation_hook import BranchEvaluationHook
+from .loaded_weights_hook import LoadedWeightsHook
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
 from .student_checkpoint_hook import StudentCheckpointHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 
 __all__ = [
     'BranchEvaluationHook',
+    'LoadedWeightsHook',
     'LossWeightSchedulerHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
