@@ -15,6 +15,8 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     loaded_weights=dict(type='mmdskd.LoadedWeightsHook'),
+    # Leaves out steps with nan or inf; or action='stop', 'continue'.
+    non_finite=dict(type='mmdskd.NonFiniteHook'),
 )
 
 env_cfg = dict(

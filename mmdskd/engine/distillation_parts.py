@@ -8,6 +8,7 @@ from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
 from mmdskd.models import DSKDLoss
+from mmdskd.models.losses.allocated_loss import AllocatedLoss
 
 
 def find_dskd_losses(
@@ -51,6 +52,25 @@ def find_dskd_losses(
             f'choose one of {", ".join(losses)}, or None for all'
         )
     return {name: losses[name]}
+
+
+def find_allocated_losses(model: nn.Module) -> dict[str, AllocatedLoss]:
+    """Find the losses of a model that have branches.
+
+    Args:
+        model (nn.Module): Any model.
+
+    Returns:
+        dict[str, AllocatedLoss]: The losses by their names in
+        ``distill_losses``, or by their paths where two have the same name.
+    """
+    found = {
+        path: module
+        for path, module in model.named_modules()
+        if isinstance(module, AllocatedLoss)
+    }
+    names = {path.rpartition('.')[2]: loss for path, loss in found.items()}
+    return names if len(names) == len(found) else found
 
 
 def find_recorders(model: nn.Module) -> list[BaseRecorder]:

@@ -11,6 +11,7 @@ from mmpretrain.models import ImageClassifier
 from mmdskd.models import DSKDLoss
 from mmdskd.models.architectures.classifiers.exits import check_thresholds
 from mmdskd.utils.config import add_import, find_class, is_type
+from mmdskd.utils.finite import log_nonfinite
 
 from .student_config import make_student_config
 from .student_weights import extract_student
@@ -168,5 +169,6 @@ def extract_multi_exit(
             f'checkpoint should hold {len(sources)} heads under "{prefix}", '
             f'for {", ".join(sources)}, but holds {number}'
         )
+    log_nonfinite('The exits', heads.items())
     student['state_dict'].update(heads)
     return student

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmdskd.utils.config import format_config
+from mmdskd.utils.finite import log_nonfinite
 from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.version import __version__
 
@@ -38,7 +39,8 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
     The student is what the checkpoint holds under ``architecture.``. A state
     of the data preprocessor is the algorithm's, since that is the one which
     prepares the student's images. Teacher, connectors and optimizer are left
-    behind. Tensors are shared with ``checkpoint``, which is not changed.
+    behind. Tensors are shared with ``checkpoint``, which is not changed. It
+    logs an error if the student holds nan or inf.
 
     Args:
         checkpoint (dict): Checkpoint of an algorithm, as MMEngine saves it.
@@ -90,6 +92,7 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
         if (plain := plain_name(f'{name}.')) is not None
     )
 
+    log_nonfinite('The student', student.items())
     meta = _to_builtin(checkpoint.get('meta') or {})
     meta['mmdskd_version'] = __version__
     if cfg is not None:

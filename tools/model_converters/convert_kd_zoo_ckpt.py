@@ -14,6 +14,7 @@ from mmdskd.kd_zoo.convert import convert_kd_zoo_checkpoint
 from mmdskd.kd_zoo.networks import Network, find_config
 from mmdskd.utils.checkpoint import CheckpointError
 from mmdskd.utils.files import save_checkpoint_atomically
+from mmdskd.utils.finite import log_nonfinite
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,6 +98,7 @@ def convert(args: argparse.Namespace) -> None:
     network, checkpoint, ignored = convert_kd_zoo_checkpoint(
         args.src, args.arch
     )
+    log_nonfinite(args.src, checkpoint['state_dict'].items())
     # Where training would leave it, there may be no run yet.
     os.makedirs(osp.dirname(args.dst) or '.', exist_ok=True)
     save_checkpoint_atomically(checkpoint, args.dst)

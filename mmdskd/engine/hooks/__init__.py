@@ -1,6 +1,7 @@
 from .branch_evaluation_hook import BranchEvaluationHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
+from .non_finite_hook import NonFiniteHook
 from .student_checkpoint_hook import StudentCheckpointHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 
@@ -8,6 +9,7 @@ __all__ = [
     'BranchEvaluationHook',
     'LoadedWeightsHook',
     'LossWeightSchedulerHook',
+    'NonFiniteHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
 ]

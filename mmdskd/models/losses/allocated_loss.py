@@ -103,6 +103,18 @@ class AllocatedLoss(nn.Module):
         means = {name: w.take() for name, w in self.allocation.items()}
         return {n: mean for n, mean in means.items() if mean is not None}
 
+    def nonfinite_branches(self) -> dict[str, list[int]]:
+        """Find the branches whose loss was inf or nan since it was taken.
+
+        It waits for the device.
+
+        Returns:
+            dict[str, list[int]]: Numbers of the branches per term, of the
+            terms that have such.
+        """
+        found = {n: w.nonfinite_branches() for n, w in self.allocation.items()}
+        return {name: branches for name, branches in found.items() if branches}
+
     def collect_losses(self) -> dict[str, Tensor]:
         """Collect the losses of an iteration, for the next update of the
         weights.

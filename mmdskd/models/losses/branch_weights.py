@@ -84,6 +84,16 @@ class BranchWeights(nn.Module):
         self._sum, self._num_forwards = None, 0
         return None if total is None else total / count
 
+    def nonfinite_branches(self) -> list[int]:
+        """Find the branches whose loss was inf or nan since the last take.
+
+        Returns:
+            list[int]: Their numbers.
+        """
+        if self._sum is None:
+            return []
+        return (~self._sum.isfinite()).nonzero().flatten().tolist()
+
     def reset(self) -> None:
         """Start anew with equal weights."""
         self.take()
