@@ -40,13 +40,14 @@ class LossLog:
             total, count = self._sums.get((name, term), (0, 0))
             self._sums[name, term] = (total + mean, count + 1)
 
-    def read(self) -> tuple[dict[str, float], float]:
+    def read(self) -> tuple[dict[str, float], dict[str, float]]:
         """Read all of it, in one transfer from the device, and forget it.
 
         Returns:
-            tuple[dict[str, float], float]: Scalars by their key in the log,
-            the losses as means since the last reading; and how many losses
-            were not finite since the start of training.
+            tuple[dict[str, float], dict[str, float]]: Scalars by their key in
+            the log, the losses as means since the last reading; and per loss
+            and term, such as ``loss_dskd.logit``, how many were not finite
+            since the start of training.
         """
         scalars: dict[str, Tensor] = dict()
         for name, loss in self._losses.items():
@@ -61,6 +62,14 @@ class LossLog:
             if name in self._scaled:
                 scalars[f'{prefix}.ramp'] = loss.ramp
         self._sums.clear()
-        counts = [loss.num_nonfinite for loss in self._losses.values()]
-        values = torch.stack([*scalars.values(), *counts]).tolist()
-        return dict(zip(scalars, values)), sum(values[len(scalars) :])
+        counts = {
+            f'{name}.{term}': allocation.num_nonfinite
+            for name, loss in self._losses.items()
+            for term, allocation in loss.allocation.items()
+        }
+        tensors = [*scalars.values(), *counts.values()]
+        values = iter(torch.stack(tensors).tolist())
+        return (
+            {key: next(values) for key in scalars},
+            {key: next(values) for key in counts},
+        )

@@ -197,7 +197,7 @@ class LossWeightSchedulerHook(Hook):
         self._ramps = LossRamps(self._losses, self.loss_warmup, self.by_epoch)
         self._ramps.check(runner)
         self._loss_log = LossLog(self._losses, self._ramps.scaled)
-        _, self._num_nonfinite = self._loss_log.read()
+        _, self._nonfinite = self._loss_log.read()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
@@ -289,15 +289,15 @@ class LossWeightSchedulerHook(Hook):
     def _log(self, runner: Runner) -> None:
         """Hand losses and weights to the logger, in one transfer from the
         device."""
-        scalars, num_nonfinite = self._loss_log.read()
+        scalars, counts = self._loss_log.read()
         for key, value in scalars.items():
             runner.message_hub.update_scalar(f'train/{key}', value)
-        if num_nonfinite > self._num_nonfinite:
-            self._num_nonfinite = float('inf')
+        found = [key for key in counts if counts[key] > self._nonfinite[key]]
+        if found:
+            self._nonfinite = dict.fromkeys(counts, float('inf'))
             runner.logger.warning(
-                'A DSKD loss was not finite (inf or nan): such iterations '
-                'leave the branch weights as they are. This is said once; '
-                'num_nonfinite of the loss counts on'
+                f'inf or nan in the losses of {", ".join(found)}: such '
+                'iterations leave the branch weights as they are. Said once'
             )
 
 
