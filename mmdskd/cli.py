@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 
+from mmdskd.engine.checks.config_check import check_config, merge_options
 from mmdskd.engine.default_hooks import add_default_hooks
 from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.config import load_config, type_name
@@ -83,7 +84,8 @@ def load_run_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config)
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
+    check_config(cfg)
     resolve_auto(cfg)
     add_default_hooks(cfg)
     if args.allow_partial:

@@ -2,11 +2,13 @@
 
 import os
 import os.path as osp
+from typing import Any, ClassVar
 
 from mmpretrain import datasets
 from mmpretrain.datasets.utils import check_md5
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.rules import Choice
 
 from .download import socket_timeout
 
@@ -18,6 +20,9 @@ class _NamesBadFiles(datasets.CIFAR10):
     is missing or wrong, downloads the archive. Where that fails, its error is
     that of the network alone.
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(split=Choice(('train', 'test')))
 
     # Seconds until the download is given up if the server does not answer.
     timeout = 30.0

@@ -1,11 +1,12 @@
 """The handwritten digits of scikit-learn."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.rules import Choice
 
 
 @DATASETS.register_module()
@@ -76,6 +77,9 @@ class Digits(BaseDataset):
         'tune_train': slice(0, 646),
         'tune_val': slice(646, 898),
     }
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(split=Choice(tuple(SPLITS)))
 
     def __init__(self, split: str = 'train', **kwargs: Any) -> None:
         if split not in self.SPLITS:

@@ -5,13 +5,14 @@ import hashlib
 import os
 import os.path as osp
 import zlib
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import numpy as np
 from mmengine import dist
 from mmpretrain import datasets
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.rules import Choice
 
 from .download import socket_timeout
 
@@ -92,6 +93,9 @@ class FashionMNIST(datasets.FashionMNIST):
     debian_folder = '/usr/share/datasets/fashion-mnist'
     # Seconds until the download is given up if the server does not answer.
     timeout = 30.0
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(split=Choice(tuple(SPLITS)))
 
     def __init__(
         self, data_root: str, split: str = 'train', **kwargs: Any

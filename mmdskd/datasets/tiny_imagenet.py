@@ -1,7 +1,7 @@
 """Tiny-ImageNet, from its folder or from packed images."""
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import mmcv
 import numpy as np
@@ -9,6 +9,8 @@ from mmcv.transforms import LoadImageFromFile
 from mmpretrain.datasets import BaseDataset
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.rules import FLAG, Choice
+from mmdskd.utils.values import check_value
 
 from .packed_images import PackedImages
 from .tiny_imagenet_folder import (
@@ -85,6 +87,11 @@ class TinyImageNet(BaseDataset):
     num_classes = 200
     num_images = {'train': 100000, 'val': 10000}
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        split=Choice(tuple(num_images)), check_complete=FLAG
+    )
+
     def __init__(
         self,
         data_root: str,
@@ -98,6 +105,7 @@ class TinyImageNet(BaseDataset):
                 f'{list(self.num_images)}, but got {split!r}.'
             )
         self.split = split
+        check_value('check_complete', check_complete, FLAG)
         self.check_complete = check_complete
         self.packed: Optional[PackedImages] = None
         super().__init__(ann_file='', data_root=data_root, **kwargs)

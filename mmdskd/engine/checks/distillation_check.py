@@ -14,7 +14,7 @@ from mmdskd.models import (
     MultiModuleOutputsRecorder,
     StandardizedKLDivergence,
 )
-from mmdskd.models.losses.criterion import check_tau
+from mmdskd.models.losses.criterion import check_numbers
 
 from ..distillation_parts import get_num_classes
 from .last_layer_check import check_last_layer
@@ -48,7 +48,7 @@ def check_distillation(model: nn.Module) -> None:
     Raises:
         ValueError: If numbers of branches or classes disagree, a loss is not
             given what it needs, there is a classifier too many or too few, a
-            ``tau`` is not positive, logits of one class would be
+            number of a loss is out of its range, logits of one class would be
             standardised, the last layer of the student is distilled twice, or
             the algorithm varies the width of a layer that a head is on.
     """
@@ -62,7 +62,7 @@ def check_distillation(model: nn.Module) -> None:
     }
     _check_num_classes(num_classes)
     for name, loss in distiller.distill_losses.items():
-        check_tau(name, loss)
+        check_numbers(name, loss)
         _check_standardized(name, loss, num_classes)
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)

@@ -1,8 +1,7 @@
 """Write the weights of the branches in training."""
 
-import warnings
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, ClassVar, Optional
 
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.hooks.hook import DATA_BATCH
@@ -18,10 +17,12 @@ from mmdskd.models.task_modules.loss_weight_strategies.build import (
 )
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.values import check_values
 
 from ..checks.distillation_check import check_distillation_once
 from ..loss_log import LossLog
 from ..loss_ramps import LossRamps
+from ..scheduler_arguments import VALUES, check_acts, rename
 
 
 @HOOKS.register_module()
@@ -100,6 +101,9 @@ class LossWeightSchedulerHook(Hook):
         ...         strategy=dict(type='softmax', temperature=0.5))]
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = VALUES
+
     priority = 'NORMAL'  # before LoggerHook
 
     def __init__(
@@ -117,25 +121,24 @@ class LossWeightSchedulerHook(Hook):
         warmup: Optional[int] = None,
         ramp: Optional[int] = None,
     ) -> None:
-        weight_warmup = _renamed(
+        weight_warmup = rename(
             'warmup', warmup, 'weight_warmup', weight_warmup
         )
-        loss_warmup = _renamed('ramp', ramp, 'loss_warmup', loss_warmup)
-        if not 0 <= ema_decay < 1:
-            raise ValueError(
-                f'ema_decay should be in [0, 1), but got {ema_decay}'
-            )
-        for name, value, least in (
-            ('interval', interval, 1),
-            ('begin', begin, 0),
-            ('weight_warmup', weight_warmup, 0),
-            ('loss_warmup', loss_warmup, 0),
-        ):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f'{name} should be a whole number >= {least}'
-                    f', but got {value}'
-                )
+        loss_warmup = rename('ramp', ramp, 'loss_warmup', loss_warmup)
+        check_values(
+            'LossWeightSchedulerHook',
+            self.VALUES,
+            dict(
+                loss=loss,
+                ema_decay=ema_decay,
+                interval=interval,
+                by_epoch=by_epoch,
+                begin=begin,
+                end=end,
+                weight_warmup=weight_warmup,
+                loss_warmup=loss_warmup,
+            ),
+        )
         if end is not None and end <= begin:
             raise ValueError(f'end should be > begin={begin}, but got {end}')
         self.loss = loss
@@ -159,7 +162,8 @@ class LossWeightSchedulerHook(Hook):
                 hook writes the weights of the same loss, ``by_epoch`` is set
                 in training by iterations, or ``StopDistillHook`` serves an
                 algorithm that does not know it, or would break distributed
-                training, or warm-up and schedule leave nothing of a loss.
+                training, or warm-up and schedule leave nothing of a loss, or
+                the weights would not be written before the training ends.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise ValueError(
@@ -196,6 +200,8 @@ class LossWeightSchedulerHook(Hook):
             loss.ramp.fill_(1)
         self._ramps = LossRamps(self._losses, self.loss_warmup, self.by_epoch)
         self._ramps.check(runner)
+        length = runner.max_epochs if self.by_epoch else runner.max_iters
+        check_acts(self.begin, self.interval, length)
         self._loss_log = LossLog(self._losses, self._ramps.scaled)
         _, self._nonfinite = self._loss_log.read()
 
@@ -299,22 +305,3 @@ class LossWeightSchedulerHook(Hook):
                 f'inf or nan in the losses of {", ".join(found)}: such '
                 'iterations leave the branch weights as they are. Said once'
             )
-
-
-def _renamed(
-    old: str, value: Optional[int], new: str, current: Optional[int]
-) -> int:
-    """Return the value of an argument that may be given by its old name, 0 if
-    it is given by neither."""
-    if value is None:
-        return 0 if current is None else current
-    if current is not None:
-        raise ValueError(
-            f'{old} is the old name of {new}: give {new} alone, but got both'
-        )
-    warnings.warn(
-        f'{old} of LossWeightSchedulerHook is deprecated: write {new}',
-        FutureWarning,
-        stacklevel=3,
-    )
-    return value

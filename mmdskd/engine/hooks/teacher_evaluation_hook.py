@@ -1,7 +1,7 @@
 """Evaluate the teacher before training."""
 
 import math
-from typing import Optional
+from typing import Any, ClassVar, Optional
 
 import torch
 from mmengine.hooks import Hook
@@ -12,6 +12,8 @@ from torch import nn
 from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.rules import FLAG, optional
+from mmdskd.utils.values import check_values
 
 
 @HOOKS.register_module()
@@ -39,7 +41,13 @@ class TeacherEvaluationHook(Hook):
         >>> evaluate_teacher = False  # switches it off, in any config
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(enabled=optional(FLAG))
+
     def __init__(self, enabled: Optional[bool] = None) -> None:
+        check_values(
+            'TeacherEvaluationHook', self.VALUES, dict(enabled=enabled)
+        )
         self.enabled = enabled
 
     def before_train(self, runner: Runner) -> None:

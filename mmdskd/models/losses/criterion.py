@@ -1,20 +1,34 @@
 """Losses of MMRazor and MMPretrain within DSKD: built, checked, called."""
 
 import inspect
+import math
 from collections.abc import Iterable, Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from mmrazor.models import losses as mmrazor_losses
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import POSITIVE, WEIGHT, Config, one_or_list, optional
+from mmdskd.utils.values import check_value
 
 Criterion = Union[nn.Module, type[nn.Module]]
 LossConfig = Union[dict, nn.Module, Sequence[Union[dict, nn.Module]]]
 
 # What the losses of MMRazor and MMPretrain call the labels.
 LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
+
+#: What an argument of ``DSKDLoss`` that configures a loss should be.
+LOSSES = optional(
+    one_or_list(
+        Config(
+            'the config of a loss, such as dict(type="L2Loss")', (nn.Module,)
+        )
+    )
+)
+# Numbers that mean the same in all losses.
+NUMBERS: dict[str, Any] = dict(tau=POSITIVE, loss_weight=WEIGHT)
 
 _SEE = 'docs/losses.md tells which losses of MMRazor fit where'
 
@@ -36,7 +50,8 @@ def build_criteria(
     Raises:
         TypeError: If a loss is neither a config nor a module.
         ValueError: If a list is not one per branch, a ``tau`` is not
-            positive, or a loss needs more than student, teacher and labels.
+            positive, a ``loss_weight`` is negative, or a loss needs more than
+            student, teacher and labels.
     """
     cfgs: list = (
         list(cfg) if isinstance(cfg, (list, tuple)) else [cfg] * num_branches
@@ -60,7 +75,7 @@ def build_criteria(
         for c in cfgs
     )
     for criterion in criteria:
-        check_tau(name, criterion)
+        check_numbers(name, criterion)
         check_signature(name, criterion)
     return criteria
 
@@ -155,18 +170,27 @@ def unweighted(criteria: Sequence[nn.Module], losses: Tensor) -> Tensor:
     )
 
 
-def check_tau(name: str, criterion: nn.Module) -> None:
-    """Check the temperature of a loss.
+def check_numbers(name: str, criterion: nn.Module) -> None:
+    """Check the numbers of a loss whose meaning is known by their name.
+
+    Args:
+        name (str): What the loss is called, for the message.
+        criterion (nn.Module): The loss.
 
     Raises:
-        ValueError: If the loss ``name`` has a ``tau`` that is not positive.
+        TypeError: If ``tau`` or ``loss_weight`` is a text, or the like.
+        ValueError: If ``tau`` is not positive, ``loss_weight`` is negative,
+            or a number of the loss is not finite.
     """
-    tau = getattr(criterion, 'tau', None)
-    if isinstance(tau, (int, float)) and tau <= 0:
-        raise ValueError(
-            f'{name}: tau of {type(criterion).__name__} should '
-            f'be > 0, but got {tau}'
-        )
+    kind = type(criterion).__name__
+    for key, value in vars(criterion).items():
+        is_plain = isinstance(value, (str, bool, int, float))
+        if key in NUMBERS and is_plain:
+            check_value(f'{name}: {key} of {kind}', value, NUMBERS[key])
+        elif isinstance(value, float) and math.isnan(value):
+            raise ValueError(
+                f'{name}: {key} of {kind} should be a number, but got nan'
+            )
 
 
 def _parameters(criterion: Criterion) -> list[inspect.Parameter]:

@@ -1,16 +1,19 @@
 """The loss of deeply-supervised knowledge distillation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union, cast
+from typing import Any, ClassVar, Optional, Union, cast
 
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
 from mmdskd.utils.config import AUTO, check_resolved
+from mmdskd.utils.rules import COUNT, FLAG, WEIGHT, AnyOf, Choice
+from mmdskd.utils.values import check_values
 
 from ..architectures.heads import Branch
 from .allocated_loss import AllocatedLoss
 from .criterion import (
+    LOSSES,
     LossConfig,
     build_criteria,
     call_criteria,
@@ -18,11 +21,10 @@ from .criterion import (
     unweighted,
 )
 from .last_layer import LAST_LAYER, add_last_branch, find_last_needs
-from .loss_schedule import LossSchedule
+from .loss_schedule import SCHEDULE, LossSchedule
 from .terms import (
     check_branches,
     check_given,
-    check_options,
     choose_terms,
     detach_target,
     find_needs,
@@ -88,7 +90,8 @@ class DSKDLoss(AllocatedLoss):
             times ``schedule``.
 
     Raises:
-        TypeError: If a loss is neither a config nor a module.
+        TypeError: If a loss is neither a config nor a module, or another
+            argument is of another type.
         ValueError: If there is no term, a list is not one per branch,
             ``tau`` of a loss is not positive, a loss needs more than student,
             teacher and labels, there is a label loss with ``last_layer``, or
@@ -109,6 +112,18 @@ class DSKDLoss(AllocatedLoss):
         torch.Size([])
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        num_branches=AnyOf((COUNT, Choice((AUTO,)))),
+        logit_loss=LOSSES,
+        feat_loss=LOSSES,
+        label_loss=LOSSES,
+        loss_weight=WEIGHT,
+        schedule=SCHEDULE,
+        last_layer=FLAG,
+        reduction=Choice(('sum', 'mean')),
+    )
+
     criteria: Mapping[str, Sequence[nn.Module]]
 
     def __init__(
@@ -123,7 +138,17 @@ class DSKDLoss(AllocatedLoss):
         reduction: str = 'sum',
     ) -> None:
         check_resolved('DSKDLoss', num_branches=num_branches)
-        num_branches = check_options(num_branches, reduction)
+        check_values(
+            'DSKDLoss',
+            self.VALUES,
+            dict(
+                num_branches=num_branches,
+                loss_weight=loss_weight,
+                last_layer=last_layer,
+                reduction=reduction,
+            ),
+        )
+        assert isinstance(num_branches, int)  # not "auto"
         cfgs: dict[str, Any] = dict(
             logit_loss=logit_loss, feat_loss=feat_loss, label_loss=label_loss
         )

@@ -1,7 +1,11 @@
 """How the weight of a whole loss changes over the training."""
 
 import math
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
+
+from mmdskd.utils.rules import Choice, Number, optional
+from mmdskd.utils.spelling import did_you_mean
+from mmdskd.utils.values import check_values
 
 TYPES = ('constant', 'linear', 'cosine')
 
@@ -37,6 +41,14 @@ class LossSchedule:
         [1.0, 0.6, 0.2, 0.2, 0.0]
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        type=Choice(TYPES),
+        floor=optional(Number(least=0, below=1)),
+        end=optional(Number(above=0, most=1)),
+        stop=optional(Number(above=0, most=1)),
+    )
+
     def __init__(
         self,
         type: str = 'constant',
@@ -44,25 +56,10 @@ class LossSchedule:
         end: Optional[float] = None,
         stop: Optional[float] = None,
     ) -> None:
-        if type not in TYPES:
-            raise ValueError(
-                f'type of a schedule should be one of {", ".join(TYPES)}, '
-                f'but got {type!r}'
-            )
-        for name, value, valid, values in (
-            ('floor', floor, lambda x: 0 <= x < 1, '[0, 1)'),
-            ('end', end, lambda x: 0 < x <= 1, '(0, 1]'),
-            ('stop', stop, lambda x: 0 < x <= 1, '(0, 1]'),
-        ):
-            if value is None:
-                continue
-            is_number = isinstance(value, (int, float))
-            if isinstance(value, bool) or not is_number or not valid(value):
-                raise ValueError(
-                    f'{name} of a schedule should be a number in {values}, '
-                    f'but got {value!r}'
-                )
-            if type == 'constant' and name != 'stop':
+        given = dict(type=type, floor=floor, end=end, stop=stop)
+        check_values('a schedule', self.VALUES, given)
+        for name, value in (('floor', floor), ('end', end)):
+            if type == 'constant' and value is not None:
                 raise ValueError(
                     f'{name} is of the schedules linear and cosine: '
                     f'constant has none, but got {name}={value!r}'
@@ -98,11 +95,15 @@ class LossSchedule:
             return cfg
         if isinstance(cfg, str):
             return cls(cfg)
-        arguments = ('type', 'floor', 'end', 'stop')
-        if not isinstance(cfg, dict) or not set(cfg) <= set(arguments):
+        unknown = (
+            [key for key in cfg if key not in cls.VALUES]
+            if isinstance(cfg, dict)
+            else ['']
+        )
+        if unknown:
             raise TypeError(
-                f'schedule should be one of {", ".join(TYPES)}, or a dict of '
-                f'{", ".join(arguments)}, but got {cfg!r}'
+                f'schedule should be {SCHEDULE.text}, but got {cfg!r}'
+                f'{did_you_mean(unknown[0], cls.VALUES)}'
             )
         return cls(**cfg)
 
@@ -137,3 +138,30 @@ class LossSchedule:
         if self.type == 'cosine':
             share = (1 - math.cos(math.pi * share)) / 2
         return 1 - (1 - self.floor) * share
+
+
+class ScheduleRule(Choice):
+    """What :meth:`LossSchedule.build` takes."""
+
+    component = LossSchedule
+
+    @property
+    def text(self) -> str:
+        """str: The rule."""
+        return (
+            f'one of {", ".join(TYPES)}, or a dict of '
+            f'{", ".join(LossSchedule.VALUES)}'
+        )
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        try:
+            LossSchedule.build(value)
+        except TypeError:
+            return TypeError
+        except ValueError:
+            return ValueError
+        return None
+
+
+SCHEDULE = ScheduleRule(TYPES)

@@ -1,10 +1,14 @@
 """The KL divergence of standardised logits."""
 
+from typing import Any, ClassVar
+
 import torch
 from mmrazor.models.losses import KLDivergence
 from torch import Tensor
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import FLAG, POSITIVE, WEIGHT, Choice
+from mmdskd.utils.values import check_values
 
 
 @MODELS.register_module()
@@ -48,7 +52,8 @@ class StandardizedKLDivergence(KLDivergence):
             no less. Defaults to 1e-7, as in the published code.
 
     Raises:
-        ValueError: If ``eps`` is not positive.
+        TypeError: If an argument is of another type.
+        ValueError: If a number is out of its range, or ``reduction`` is none.
 
     Examples:
         >>> import torch
@@ -59,6 +64,15 @@ class StandardizedKLDivergence(KLDivergence):
         0.0000
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        tau=POSITIVE,
+        reduction=Choice(('none', 'batchmean', 'sum', 'mean')),
+        loss_weight=WEIGHT,
+        teacher_detach=FLAG,
+        eps=POSITIVE,
+    )
+
     def __init__(
         self,
         tau: float = 1.0,
@@ -67,8 +81,17 @@ class StandardizedKLDivergence(KLDivergence):
         teacher_detach: bool = True,
         eps: float = 1e-7,
     ) -> None:
-        if not isinstance(eps, (int, float)) or not eps > 0:
-            raise ValueError(f'eps should be > 0, but got {eps!r}')
+        check_values(
+            'StandardizedKLDivergence',
+            self.VALUES,
+            dict(
+                tau=tau,
+                reduction=reduction,
+                loss_weight=loss_weight,
+                teacher_detach=teacher_detach,
+                eps=eps,
+            ),
+        )
         super().__init__(tau, reduction, loss_weight, teacher_detach)
         self.eps = eps
 

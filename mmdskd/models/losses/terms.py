@@ -37,29 +37,6 @@ TERMS = (
 )
 
 
-def check_options(num_branches: Any, reduction: str) -> int:
-    """Check options of ``DSKDLoss``, and return ``num_branches``.
-
-    Args:
-        num_branches (int): Number of branches.
-        reduction (str): How the branches are put together.
-
-    Raises:
-        ValueError: If ``num_branches`` is not a whole number >= 1, or
-            ``reduction`` is neither "sum" nor "mean".
-    """
-    if type(num_branches) is not int or num_branches < 1:
-        raise ValueError(
-            'num_branches should be a whole number >= 1, '
-            f'but got {num_branches}'
-        )
-    if reduction not in ('sum', 'mean'):
-        raise ValueError(
-            f'reduction should be "sum" or "mean", but got {reduction!r}'
-        )
-    return num_branches
-
-
 def choose_terms(cfgs: Mapping[str, Any]) -> list[Term]:
     """Choose the terms that are configured.
 

@@ -1,7 +1,7 @@
 """Augment batches on the device, before they are normalised."""
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 import torch
 from mmpretrain.models import ClsDataPreprocessor
@@ -9,7 +9,16 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import (
+    INDEX,
+    POSITIVE,
+    Config,
+    ListOf,
+    Number,
+    optional,
+)
 from mmdskd.utils.text import shorten
+from mmdskd.utils.values import check_values
 
 from .batch_augments import AugmentSequence, BaseBatchAugment
 
@@ -36,8 +45,9 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         **kwargs: Arguments of :class:`mmpretrain.models.ClsDataPreprocessor`.
 
     Raises:
-        TypeError: If ``augments`` or ``seed`` is of another type.
-        ValueError: If ``augments`` is empty, or ``seed`` is negative.
+        TypeError: If an argument is of another type.
+        ValueError: If ``augments`` is empty, ``seed`` is negative, or a
+            deviation is not positive.
 
     Examples:
         >>> import torch
@@ -57,12 +67,27 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
         (torch.Size([8, 3, 32, 32]), torch.float32)
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        augments=optional(
+            ListOf(Config('a batch augmentation', (BaseBatchAugment,)))
+        ),
+        seed=optional(INDEX),
+        mean=optional(ListOf(Number())),
+        std=optional(ListOf(POSITIVE)),
+    )
+
     def __init__(
         self,
         augments: Optional[Sequence[Union[dict, BaseBatchAugment]]] = None,
         seed: Optional[int] = None,
         **kwargs: Any,
     ) -> None:
+        check_values(
+            type(self).__name__,
+            {name: self.VALUES[name] for name in ('mean', 'std')},
+            kwargs,
+        )
         super().__init__(**kwargs)
         self.augments = None
         if augments is not None:

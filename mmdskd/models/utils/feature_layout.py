@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Optional, Union
 
 from torch import Tensor
 
+from mmdskd.utils.rules import Choice
+
 ORDERS = ('NCHW', 'NHWC', 'NLC')
 
 
@@ -66,9 +68,7 @@ class FeatureLayout(NamedTuple):
         grid = () if parsed.grid_size is None else parsed.grid_size
         is_grid = isinstance(grid, (tuple, list)) and len(grid) in (0, 2)
         numbers = [parsed.num_extra_tokens, *(grid if is_grid else ())]
-        if not is_grid or not all(
-            isinstance(n, int) and n >= 0 for n in numbers
-        ):
+        if not is_grid or not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError(
                 'num_extra_tokens of a layout should be a whole number >= 0, '
                 'and grid_size (height, width) or None, but got '
@@ -141,6 +141,31 @@ class FeatureLayout(NamedTuple):
 
 #: A layout as a config writes it, or read.
 Layout = Union[str, dict, FeatureLayout]
+
+
+class LayoutRule(Choice):
+    """What :meth:`FeatureLayout.parse` reads."""
+
+    @property
+    def text(self) -> str:
+        """str: The rule."""
+        return (
+            f'a layout ({", ".join(ORDERS)}, or a dict of '
+            f'{", ".join(FeatureLayout._fields)})'
+        )
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        if not isinstance(value, (str, dict, FeatureLayout)):
+            return TypeError
+        try:
+            FeatureLayout.parse(value)
+        except (TypeError, ValueError):
+            return ValueError
+        return None
+
+
+LAYOUT = LayoutRule(ORDERS)
 
 
 def unpack_feature(outputs: Any) -> tuple[Tensor, Optional[tuple[int, int]]]:

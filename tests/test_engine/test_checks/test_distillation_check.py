@@ -83,7 +83,7 @@ MSE = dict(
         ),
         (
             dict(distill_losses__loss_kd__tau=0),
-            'loss_kd: tau of KLDivergence should be > 0, but got 0',
+            'loss_kd: tau of KLDivergence should be a number > 0, but got 0',
         ),
         (
             dict(
@@ -286,7 +286,7 @@ def test_a_model_is_checked_once(dskd_config, monkeypatch):
     check_distillation(models[0])  # as tools/train.py does
     for model in models:
         runner = SimpleNamespace(
-            model=model, hooks=[], train_loop=None, iter=0
+            model=model, hooks=[], train_loop=None, iter=0, max_iters=1
         )
         evaluation = BranchEvaluationHook()
         LossWeightSchedulerHook().before_train(runner)

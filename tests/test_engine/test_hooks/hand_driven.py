@@ -32,6 +32,7 @@ def make_runner(model, *hooks):
         iter=0,
         epoch=0,
         max_iters=100,
+        max_epochs=34,
         train_loop=None,
         train_dataloader=range(EPOCH),
         message_hub=MessageHub.get_instance(f'test_{next(NUMBERS)}'),

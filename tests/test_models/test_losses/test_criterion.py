@@ -74,9 +74,13 @@ class Lonely(nn.Module):
         ),
         (
             dict(logit_loss=dict(KL, tau=0)),
-            'logit_loss: tau of KLDivergence should be > 0, but got 0',
+            'logit_loss: tau of KLDivergence should be a number > 0, but got '
+            '0',
         ),
-        (dict(logit_loss=dict(KL, tau=-1)), 'should be > 0, but got -1'),
+        (
+            dict(logit_loss=dict(KL, tau=-1)),
+            'should be a number > 0, but got -1',
+        ),
         (
             dict(feat_loss=Chatty()),
             'feat_loss: forward of Chatty should take '

@@ -132,7 +132,7 @@ def test_old_checkpoints_fit_where_the_last_layer_is_no_branch():
         ),
         (
             dict(feat_loss=MSE, reduction='none'),
-            'reduction should be "sum" or "mean", but got \'none\'',
+            "reduction should be one of sum, mean, but got 'none'",
         ),
     ],
 )

@@ -74,14 +74,23 @@ def test_is_constant(cfg, constant):
     [
         ('step', "one of constant, linear, cosine, but got 'step'"),
         (dict(type=None), 'one of constant, linear, cosine, but got None'),
-        (dict(stop=0), r'stop .* in \(0, 1\], but got 0'),
-        (dict(stop=1.5), r'stop .* in \(0, 1\], but got 1.5'),
-        (dict(stop=True), r'stop .* in \(0, 1\], but got True'),
-        (dict(stop=NAN), r'stop .* in \(0, 1\], but got nan'),
-        (dict(type='linear', end=0), r'end .* in \(0, 1\], but got 0'),
-        (dict(type='linear', end='1'), r"end .* in \(0, 1\], but got '1'"),
-        (dict(type='linear', floor=1), r'floor .* in \[0, 1\), but got 1'),
-        (dict(type='cosine', floor=-0.1), r'\[0, 1\), but got -0.1'),
+        (dict(stop=0), r'stop .* in \(0, 1\], or None, but got 0'),
+        (dict(stop=1.5), r'stop .* in \(0, 1\], or None, but got 1.5'),
+        (dict(stop=True), r'stop .* in \(0, 1\], or None, but got True'),
+        (dict(stop=NAN), r'stop .* in \(0, 1\], or None, but got nan'),
+        (
+            dict(type='linear', end=0),
+            r'end .* in \(0, 1\], or None, but got 0',
+        ),
+        (
+            dict(type='linear', end='1'),
+            r"end .* in \(0, 1\], or None, but got '1'",
+        ),
+        (
+            dict(type='linear', floor=1),
+            r'floor .* in \[0, 1\), or None, but got 1',
+        ),
+        (dict(type='cosine', floor=-0.1), r'\[0, 1\), or None, but got -0.1'),
         (dict(floor=0.5), 'constant has none, but got floor=0.5'),
         (dict(end=0.5), 'constant has none, but got end=0.5'),
         (

@@ -179,6 +179,6 @@ def test_what_is_not_logits(name, shape):
 @pytest.mark.parametrize('eps', [0, -1e-7, float('nan'), None, '1'])
 def test_wrong_eps(eps):
     with pytest.raises(
-        ValueError, match=f'eps should be > 0, but got {eps!r}'
+        ValueError, match=f'eps should be a number > 0, but got {eps!r}'
     ):
         MODELS.build(dict(type='mmdskd.StandardizedKLDivergence', eps=eps))

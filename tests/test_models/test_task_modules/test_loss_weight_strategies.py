@@ -101,7 +101,8 @@ def test_equal_losses_have_equal_weights(strategy):
 @pytest.mark.parametrize('temperature', [0, -1, float('nan'), '2'])
 def test_temperature_must_be_positive(strategy, temperature):
     with pytest.raises(
-        ValueError, match=f'temperature should be > 0, but got {temperature!r}'
+        ValueError,
+        match=f'temperature should be a number > 0, but got {temperature!r}',
     ):
         strategy(temperature=temperature)
 
@@ -131,7 +132,7 @@ def test_all_are_registered_by_name():
         (
             dict(type='softmax', temperature=0),
             ValueError,
-            'temperature should be > 0',
+            'temperature should be a number > 0',
         ),
         (
             'MultiModuleOutputsRecorder',

@@ -1,12 +1,25 @@
 """What the backbones for small images share."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
+
+from mmdskd.utils.rules import (
+    COUNT,
+    FLAG,
+    INDEX,
+    Config,
+    ListOf,
+    Number,
+    optional,
+)
+from mmdskd.utils.values import check_values
+
+_LAYER = optional(Config('the config of a layer'))
 
 # What PyTorch itself gives a convolution.
 TORCH_INIT = dict(
@@ -74,6 +87,24 @@ class BaseCIFARBackbone(BaseBackbone):
         dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
     )
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        depth=COUNT,
+        in_channels=COUNT,
+        stem_channels=COUNT,
+        stage_channels=ListOf(COUNT),
+        strides=ListOf(COUNT),
+        groups=COUNT,
+        widen_factor=Number(above=0),
+        expand_ratio=COUNT,
+        out_indices=ListOf(INDEX),
+        frozen_stages=Number(least=-1, whole=True),
+        norm_eval=FLAG,
+        conv_cfg=_LAYER,
+        norm_cfg=_LAYER,
+        act_cfg=_LAYER,
+    )
+
     def __init__(
         self,
         out_indices: Sequence[int],
@@ -108,7 +139,20 @@ class BaseCIFARBackbone(BaseBackbone):
             )
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
+        self.check_values(norm_eval=norm_eval)
         self.norm_eval = norm_eval
+
+    def check_values(self, **values: Any) -> None:
+        """Check arguments of the constructor.
+
+        Args:
+            **values: The arguments.
+
+        Raises:
+            TypeError: If one is of another type.
+            ValueError: If one is out of its range.
+        """
+        check_values(type(self).__name__, self.VALUES, values)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the features of the stages in ``out_indices``.

@@ -109,9 +109,14 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
-        if not isinstance(widen_factor, (int, float)) or not (
-            widen_factor * self.FIRST_CHANNELS >= 1
-        ):
+        self.check_values(
+            in_channels=in_channels,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
+        self.check_values(widen_factor=widen_factor)
+        if widen_factor * self.FIRST_CHANNELS < 1:
             raise ValueError(
                 'widen_factor should be at least 1/16, which '
                 'leaves one channel in the first group, but got '

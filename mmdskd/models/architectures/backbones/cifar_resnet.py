@@ -90,6 +90,13 @@ class CIFARResNet(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        self.check_values(
+            in_channels=in_channels,
+            stem_channels=stem_channels,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
         if type(depth) is not int or depth < 8 or depth % 6 != 2:
             raise ValueError(
                 'depth should be 6n + 2 with n >= 1 (8, 14, 20, '

@@ -165,6 +165,12 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        self.check_values(
+            in_channels=in_channels,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
         check_positive('stage_channels', stage_channels, len(self.STAGES))
         self._check_groups(groups, stage_channels)
         layer_cfg: dict[str, Any] = dict(

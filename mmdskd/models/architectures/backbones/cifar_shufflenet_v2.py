@@ -86,6 +86,12 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        self.check_values(
+            in_channels=in_channels,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
         if widen_factor not in self.ARCHS:
             raise ValueError(
                 'widen_factor should be one of '

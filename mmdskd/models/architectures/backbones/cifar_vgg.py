@@ -113,6 +113,12 @@ class CIFARVGG(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        self.check_values(
+            in_channels=in_channels,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
         if type(depth) is not int or depth not in self.ARCHS:
             raise ValueError(
                 f'depth should be one of {list(self.ARCHS)}, but '

@@ -78,6 +78,7 @@ class CIFARWideResNet(BaseCIFARBackbone):
         init_cfg: Union[dict, Sequence[dict], None] = None,
     ) -> None:
         super().__init__(out_indices, frozen_stages, norm_eval, init_cfg)
+        self.check_values(in_channels=in_channels, conv_cfg=conv_cfg)
         if type(depth) is not int or depth < 10 or depth % 6 != 4:
             raise ValueError(
                 'depth should be 6n + 4 with n >= 1 (10, 16, 22, '

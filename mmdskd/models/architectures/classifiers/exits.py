@@ -6,6 +6,8 @@ from typing import Any, Union
 from mmengine.utils import apply_to
 from torch import Tensor
 
+from mmdskd.utils.rules import SHARE
+
 
 def check_thresholds(
     threshold: Union[float, Sequence[float]], num_exits: int
@@ -22,18 +24,16 @@ def check_thresholds(
     Raises:
         ValueError: If they are not one per exit, or not in [0, 1].
     """
-    thresholds = (
-        [threshold] * num_exits
-        if isinstance(threshold, (int, float))
-        else list(threshold)
+    thresholds: list = (
+        list(threshold)
+        if isinstance(threshold, (list, tuple))
+        else [threshold] * num_exits
     )
-    if len(thresholds) != num_exits or not all(
-        isinstance(t, (int, float)) and 0 <= t <= 1 for t in thresholds
-    ):
+    if len(thresholds) != num_exits or any(map(SHARE.error, thresholds)):
         raise ValueError(
             'threshold should be a number in [0, 1], or '
             f'{num_exits} of them, one per exit, but got '
-            f'{threshold}'
+            f'{threshold!r}'
         )
     return thresholds
 

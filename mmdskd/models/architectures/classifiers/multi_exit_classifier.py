@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, NoReturn, Optional, Union
+from typing import Any, Callable, ClassVar, NoReturn, Optional, Union
 
 import torch.nn.functional as F
 from mmpretrain.models import ImageClassifier
@@ -11,6 +11,8 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import FLAG, SHARE, Config, one_or_list
+from mmdskd.utils.values import check_values
 
 from ...task_modules.recorder import MultiModuleOutputsRecorder
 from ..connectors import DSKDConnector
@@ -96,6 +98,13 @@ class MultiExitClassifier(ImageClassifier):
         ...     threshold=0.9)
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        exits=Config('a dict of sources and connector'),
+        threshold=one_or_list(SHARE),
+        shrink_batch=FLAG,
+    )
+
     def __init__(
         self,
         *args: Any,
@@ -104,6 +113,11 @@ class MultiExitClassifier(ImageClassifier):
         shrink_batch: bool = True,
         **kwargs: Any,
     ) -> None:
+        check_values(
+            'MultiExitClassifier',
+            {'shrink_batch': FLAG},
+            dict(shrink_batch=shrink_batch),
+        )
         super().__init__(*args, **kwargs)
         if not isinstance(exits, dict) or set(exits) != {
             'sources',

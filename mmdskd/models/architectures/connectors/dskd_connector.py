@@ -1,7 +1,7 @@
 """The heads of all branches, as one connector."""
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmrazor.models.architectures.connectors.base_connector import (
     BaseConnector,
@@ -9,15 +9,38 @@ from mmrazor.models.architectures.connectors.base_connector import (
 from torch import Tensor, nn
 
 from mmdskd.models.utils.feature_layout import (
+    LAYOUT,
     FeatureLayout,
     Layout,
     unpack_feature,
 )
 from mmdskd.registry import MODELS
-from mmdskd.utils.config import check_resolved
+from mmdskd.utils.config import AUTO, check_resolved, find_class
+from mmdskd.utils.rules import (
+    COUNT,
+    Absent,
+    AnyOf,
+    Choice,
+    Config,
+    ListOf,
+    optional,
+)
+from mmdskd.utils.signatures import check_argument_names
+from mmdskd.utils.values import check_value, check_values
 
 from ..heads import BaseBranchHead, Branch
-from ..heads.base_branch_head import is_ratio
+from ..heads.base_branch_head import RATIO, SIZE
+
+_AUTO = Choice((AUTO,))
+_NONE = Absent()
+# What the connector itself gives to each head.
+_OF_CONNECTOR = (
+    'in_channels',
+    'out_channels',
+    'num_classes',
+    'stride',
+    'out_size',
+)
 
 
 @MODELS.register_module()
@@ -81,6 +104,17 @@ class DSKDConnector(BaseConnector):
         [(2, 100), (2, 100)]
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        in_channels=AnyOf((ListOf(COUNT), _AUTO)),
+        out_channels=AnyOf((COUNT, _AUTO)),
+        num_classes=AnyOf((COUNT, _NONE, _AUTO)),
+        strides=AnyOf((ListOf(RATIO), _NONE, _AUTO)),
+        out_size=AnyOf((SIZE, _AUTO)),
+        layouts=AnyOf((LAYOUT, ListOf(LAYOUT), _AUTO)),
+        head=optional(Config('the config of a BaseBranchHead')),
+    )
+
     def __init__(
         self,
         in_channels: Sequence[int],
@@ -108,27 +142,30 @@ class DSKDConnector(BaseConnector):
                 f'out_size, but got strides={strides} and '
                 f'out_size={out_size}'
             )
-        if isinstance(in_channels, int) or not in_channels:
-            raise ValueError(
-                'in_channels should be a list with the channels '
-                f'of each branch, but got {in_channels}'
-            )
+        check_values(
+            'DSKDConnector',
+            self.VALUES,
+            dict(
+                in_channels=in_channels,
+                out_channels=out_channels,
+                num_classes=num_classes,
+                strides=strides,
+                out_size=out_size,
+                head=head,
+            ),
+        )
         if strides is None:
             strides = [1] * len(in_channels)
-        if isinstance(strides, int) or len(strides) != len(in_channels):
+        if len(strides) != len(in_channels):
             raise ValueError(
                 'strides should give one number per branch, '
                 f'{len(in_channels)} as in_channels={list(in_channels)} do, '
                 f'but got {strides}'
             )
-        for stride in strides:
-            if not is_ratio(stride):
-                raise ValueError(
-                    'strides should be whole numbers n >= 1, or 1/n such as '
-                    f'0.5, but got {strides}'
-                )
         if isinstance(layouts, (str, dict, FeatureLayout)):
             layouts = [layouts] * len(in_channels)
+        if not isinstance(layouts, (list, tuple)):
+            check_value('layouts', layouts, self.VALUES['layouts'])
         if len(layouts) != len(in_channels):
             raise ValueError(
                 'layouts should be one for all branches, or one per branch, '
@@ -136,24 +173,8 @@ class DSKDConnector(BaseConnector):
                 f'but got {layouts}'
             )
         self.layouts = [FeatureLayout.parse(layout) for layout in layouts]
-        numbers = dict(
-            in_channels=in_channels,
-            out_channels=[out_channels],
-            num_classes=[] if num_classes is None else [num_classes],
-        )
-        for name, values in numbers.items():
-            if not all(isinstance(v, int) and v >= 1 for v in values):
-                raise ValueError(
-                    f'{name} should be positive whole numbers, '
-                    f'but got {values}'
-                )
-        if head is None:
-            head = dict(type='mmdskd.SepConvHead')
-        if not isinstance(head, dict):
-            raise TypeError(
-                'head should be the config of a BaseBranchHead, such as '
-                f"dict(type='mmdskd.ConvHead'), but got {head!r}"
-            )
+        head = dict(type='mmdskd.SepConvHead') if head is None else dict(head)
+        _check_head(head)
         self.num_classes = num_classes
         self.heads = nn.ModuleList(
             MODELS.build(
@@ -247,3 +268,23 @@ class DSKDConnector(BaseConnector):
                 f'{tuple(unpack_feature(feature)[0].shape)}'
             )
         return head(feature_map)
+
+
+def _check_head(head: dict) -> None:
+    """Check the keys of the config of a head, before L of them are built."""
+    twice = [name for name in _OF_CONNECTOR if name in head]
+    if twice:
+        raise ValueError(
+            f'head should leave {", ".join(_OF_CONNECTOR)} to the '
+            f'DSKDConnector, but has {", ".join(twice)}: give them to the '
+            'connector (stride as strides)'
+        )
+    if head.get('type') is None:
+        raise ValueError(
+            'head should be the config of a BaseBranchHead, such as '
+            f"dict(type='mmdskd.ConvHead'), but has no type: {head!r}"
+        )
+    found = find_class(MODELS, head, 'mmdskd')
+    if found is not None:
+        given = [key for key in head if key not in ('type', '_scope_')]
+        check_argument_names('head', found, given)

@@ -1,15 +1,16 @@
 """Maps of features, for MMRazor's losses."""
 
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmrazor.models.architectures.connectors.base_connector import (
     BaseConnector,
 )
 from torch import Tensor
 
-from mmdskd.models.utils.feature_layout import FeatureLayout
+from mmdskd.models.utils.feature_layout import LAYOUT, FeatureLayout
 from mmdskd.registry import MODELS
-from mmdskd.utils.config import check_resolved
+from mmdskd.utils.config import AUTO, check_resolved
+from mmdskd.utils.rules import AnyOf, Choice
 
 
 @MODELS.register_module()
@@ -40,6 +41,11 @@ class FeatureMapConnector(BaseConnector):
         >>> connector(torch.rand(2, 50, 192)).shape
         torch.Size([2, 192, 7, 7])
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        layout=AnyOf((LAYOUT, Choice((AUTO,))))
+    )
 
     def __init__(
         self, layout: Union[str, dict], init_cfg: Optional[dict] = None

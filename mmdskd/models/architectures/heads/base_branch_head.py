@@ -1,13 +1,32 @@
 """What the heads of branches share."""
 
 from abc import ABCMeta, abstractmethod
-from typing import NamedTuple, Optional, Union
+from typing import Any, ClassVar, NamedTuple, Optional, Union
 
 import torch.nn.functional as F
 from mmengine.model import constant_init, kaiming_init, normal_init
 from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmdskd.utils.rules import COUNT, Absent, AnyOf, ListOf, optional
+from mmdskd.utils.values import check_values
+
+
+class RatioRule:
+    """A whole number n >= 1, or 1/n."""
+
+    text = 'a whole number n >= 1, or 1/n such as 0.5'
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return TypeError
+        return None if is_ratio(value) else ValueError
+
+
+RATIO = RatioRule()
+SIZE = AnyOf((COUNT, ListOf(COUNT, length=2), Absent()))
 
 
 class Branch(NamedTuple):
@@ -51,9 +70,19 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
             Defaults to None.
 
     Raises:
-        ValueError: If ``stride`` is neither n nor 1/n, or ``out_size`` not
-            one or two whole numbers >= 1.
+        TypeError: If an argument is of another type.
+        ValueError: If ``stride`` is neither n nor 1/n, or another number is
+            out of its range.
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        in_channels=COUNT,
+        out_channels=COUNT,
+        num_classes=optional(COUNT),
+        stride=RATIO,
+        out_size=SIZE,
+    )
 
     def __init__(
         self,
@@ -64,17 +93,17 @@ class BaseBranchHead(nn.Module, metaclass=ABCMeta):
         out_size: Union[int, tuple[int, int], None] = None,
     ) -> None:
         super().__init__()
-        if not is_ratio(stride):
-            raise ValueError(
-                'stride should be a whole number n >= 1, or 1/n '
-                f'such as 0.5, but got {stride!r}'
-            )
-        edges = (1,) if out_size is None else to_2tuple(out_size)
-        if not all(isinstance(edge, int) and edge >= 1 for edge in edges):
-            raise ValueError(
-                'out_size should be one or two whole numbers '
-                f'>= 1, but got {out_size!r}'
-            )
+        check_values(
+            type(self).__name__,
+            BaseBranchHead.VALUES,
+            dict(
+                in_channels=in_channels,
+                out_channels=out_channels,
+                num_classes=num_classes,
+                stride=stride,
+                out_size=out_size,
+            ),
+        )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.num_classes = num_classes
@@ -151,7 +180,9 @@ def is_ratio(stride: Union[int, float]) -> bool:
     Returns:
         bool: Whether it is, with a whole number n >= 1.
     """
-    if not isinstance(stride, (int, float)) or not 0 < stride < float('inf'):
+    if isinstance(stride, bool) or not isinstance(stride, (int, float)):
+        return False
+    if not 0 < stride < float('inf'):
         return False
     ratio = max(stride, 1 / stride)
     return abs(ratio - round(ratio)) < 1e-6

@@ -1,12 +1,27 @@
 """A head of plain convolutions."""
 
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from torch import nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import Number
+from mmdskd.utils.values import check_values
 
 from .base_branch_head import BaseBranchHead
+
+
+class OddNumber(Number):
+    """A whole number that is odd."""
+
+    @property
+    def text(self) -> str:
+        """str: The rule."""
+        return 'a positive odd number'
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        return super().error(value) or (ValueError if value % 2 == 0 else None)
 
 
 @MODELS.register_module()
@@ -26,8 +41,13 @@ class ConvHead(BaseBranchHead):
             regressor of feature distillation. Defaults to 3.
 
     Raises:
+        TypeError: If an argument is of another type.
         ValueError: If ``kernel_size`` is not a positive odd number.
     """
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseBranchHead.VALUES, kernel_size=OddNumber(least=1, whole=True)
+    )
 
     def __init__(
         self,
@@ -38,11 +58,7 @@ class ConvHead(BaseBranchHead):
         out_size: Union[int, tuple[int, int], None] = None,
         kernel_size: int = 3,
     ) -> None:
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                'kernel_size should be a positive odd number, '
-                f'but got {kernel_size}'
-            )
+        check_values('ConvHead', self.VALUES, dict(kernel_size=kernel_size))
         self.kernel_size = kernel_size
         super().__init__(
             in_channels, out_channels, num_classes, stride, out_size

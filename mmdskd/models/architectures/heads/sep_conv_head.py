@@ -1,10 +1,12 @@
 """A head of separable convolutions."""
 
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from torch import nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import POSITIVE
+from mmdskd.utils.values import check_values
 
 from .base_branch_head import BaseBranchHead
 
@@ -38,8 +40,13 @@ class SepConvHead(BaseBranchHead):
             ``out_channels``, > 0. Defaults to 0.5.
 
     Raises:
+        TypeError: If an argument is of another type.
         ValueError: If ``bottleneck_ratio`` is not positive.
     """
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseBranchHead.VALUES, bottleneck_ratio=POSITIVE
+    )
 
     def __init__(
         self,
@@ -50,10 +57,9 @@ class SepConvHead(BaseBranchHead):
         out_size: Union[int, tuple[int, int], None] = None,
         bottleneck_ratio: float = 0.5,
     ) -> None:
-        if bottleneck_ratio <= 0:
-            raise ValueError(
-                f'bottleneck_ratio should be > 0, but got {bottleneck_ratio}'
-            )
+        check_values(
+            'SepConvHead', self.VALUES, dict(bottleneck_ratio=bottleneck_ratio)
+        )
         self.bottleneck_ratio = bottleneck_ratio
         super().__init__(
             in_channels, out_channels, num_classes, stride, out_size

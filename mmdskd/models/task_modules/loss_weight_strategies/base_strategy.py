@@ -5,6 +5,9 @@ from abc import ABCMeta, abstractmethod
 import torch
 from torch import Tensor
 
+from mmdskd.utils.rules import POSITIVE
+from mmdskd.utils.values import check_value
+
 
 class BaseLossWeightStrategy(metaclass=ABCMeta):
     """A rule that turns the losses of the branches into their weights.
@@ -71,8 +74,8 @@ def check_temperature(temperature: float) -> float:
     """Return ``temperature``.
 
     Raises:
-        ValueError: If it is not a positive number.
+        TypeError: If it is not a number.
+        ValueError: If it is not positive and finite.
     """
-    if not isinstance(temperature, (int, float)) or not temperature > 0:
-        raise ValueError(f'temperature should be > 0, but got {temperature!r}')
+    check_value('temperature', temperature, POSITIVE)
     return temperature

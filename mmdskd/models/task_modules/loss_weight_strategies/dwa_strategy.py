@@ -1,8 +1,11 @@
 """Weights by the speed at which the losses fall."""
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS
+from mmdskd.utils.rules import POSITIVE
 
 from .base_strategy import BaseLossWeightStrategy, check_temperature
 
@@ -26,6 +29,9 @@ class DWAStrategy(BaseLossWeightStrategy):
     Raises:
         ValueError: If ``temperature`` is not positive.
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(temperature=POSITIVE)
 
     def __init__(self, temperature: float = 2.0) -> None:
         self.temperature = check_temperature(temperature)

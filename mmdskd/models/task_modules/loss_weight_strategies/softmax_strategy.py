@@ -1,8 +1,12 @@
 """Weights by a softmax over the losses."""
 
+from typing import Any, ClassVar
+
 from torch import Tensor
 
 from mmdskd.registry import TASK_UTILS
+from mmdskd.utils.rules import FLAG, POSITIVE
+from mmdskd.utils.values import check_value
 
 from .base_strategy import BaseLossWeightStrategy, check_temperature
 
@@ -39,10 +43,16 @@ class SoftmaxStrategy(BaseLossWeightStrategy):
         tensor([0.5379, 1.4621])
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        temperature=POSITIVE, normalize=FLAG
+    )
+
     def __init__(
         self, temperature: float = 1.0, normalize: bool = True
     ) -> None:
         self.temperature = check_temperature(temperature)
+        check_value('normalize', normalize, FLAG)
         self.normalize = normalize
 
     def allocate(self, losses: Tensor, previous: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ import difflib
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import Tensor, nn
 
 from mmdskd.registry import TASK_UTILS
+from mmdskd.utils.rules import TEXT, ListOf
 
 
 @TASK_UTILS.register_module()
@@ -46,6 +47,9 @@ class MultiModuleOutputsRecorder(BaseRecorder):
         >>> [output.shape for output in recorder.get_record_data()]
         [torch.Size([4, 3]), torch.Size([4, 3])]
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(sources=ListOf(TEXT))
 
     def __init__(self, sources: Sequence[str]) -> None:
         if not isinstance(sources, (list, tuple)) or not all(

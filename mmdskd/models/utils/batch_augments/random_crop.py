@@ -1,13 +1,14 @@
 """Crop each image of a batch at random."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmdskd.registry import BATCH_AUGMENTS
+from mmdskd.utils.rules import COUNT, INDEX, AnyOf, ListOf
 
 from .base_batch_augment import BaseBatchAugment
 
@@ -37,6 +38,11 @@ class BatchRandomCrop(BaseBatchAugment):
         >>> crop.augment(torch.rand(8, 3, 32, 32)).shape
         torch.Size([8, 3, 32, 32])
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        crop_size=AnyOf((COUNT, ListOf(COUNT, length=2))), padding=INDEX
+    )
 
     def __init__(
         self, crop_size: Union[int, Sequence[int]], padding: int = 0

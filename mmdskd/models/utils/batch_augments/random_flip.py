@@ -1,12 +1,13 @@
 """Flip each image of a batch at random."""
 
 from numbers import Real
-from typing import Optional
+from typing import Any, ClassVar, Optional
 
 import torch
 from torch import Tensor
 
 from mmdskd.registry import BATCH_AUGMENTS
+from mmdskd.utils.rules import SHARE
 
 from .base_batch_augment import BaseBatchAugment
 
@@ -30,6 +31,9 @@ class BatchRandomFlip(BaseBatchAugment):
         >>> flip.augment(torch.tensor([[[[1, 2, 3]]]]))
         tensor([[[[3, 2, 1]]]])
     """
+
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(prob=SHARE)
 
     def __init__(self, prob: float = 0.5) -> None:
         if not isinstance(prob, Real) or isinstance(prob, bool):
