@@ -25,6 +25,7 @@ from .mmengine import (
 )
 from .mmrazor import (
     allow_classes_of_any_size,
+    check_loss_mappings_at_build,
     disable_inplace_modules,
     name_arguments_of_group_fisher_units,
     raise_import_error,
@@ -54,6 +55,10 @@ PATCHES = (
     ),
     ('mmrazor.models.algorithms.base', disable_inplace_modules),
     ('mmrazor.models.algorithms.base', keep_state_dicts_whole),
+    (
+        'mmrazor.models.distillers.configurable_distiller',
+        check_loss_mappings_at_build,
+    ),
     ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
     ('mmrazor.datasets.transforms.formatting', replace_packing),
     ('mmrazor.datasets.crd_dataset_wrapper', allow_classes_of_any_size),

@@ -249,3 +249,39 @@ def name_arguments_of_group_fisher_units(unit: ModuleType) -> None:
         unit (ModuleType): The module of ``GroupFisherChannelUnit``.
     """
     unit.GroupFisherChannelUnit.config_template = group_fisher_config_template
+
+
+def check_loss_mappings_at_build(configurable_distiller: ModuleType) -> None:
+    """Let a distiller say by its key what is wrong in its mappings.
+
+    MMRazor skips what is given to an argument that has a default, so that a
+    missing ``from_student`` of it fails in the first iteration, and its
+    messages name neither the loss nor the valid choices. (No issue of it is
+    known.) What it refuses is refused as before.
+
+    Args:
+        configurable_distiller (ModuleType): The module of
+            ``ConfigurableDistiller``.
+    """
+    distiller_class = configurable_distiller.ConfigurableDistiller
+    check = distiller_class._check_loss_forward_mappings
+    if check.__module__ == __name__:
+        return
+    # Not before: it would import torch.
+    from mmdskd.utils.loss_mappings import (
+        check_loss_mappings,
+        get_mapped_parts,
+    )
+
+    @wraps(check, assigned=('__doc__',))
+    def check_by_key(
+        self: Any, losses: Any, loss_forward_mappings: Any, *args: Any
+    ) -> None:
+        check_loss_mappings(
+            loss_forward_mappings,
+            get_mapped_parts(self),
+            'model.distiller.loss_forward_mappings',
+        )
+        check(self, losses, loss_forward_mappings, *args)
+
+    distiller_class._check_loss_forward_mappings = check_by_key

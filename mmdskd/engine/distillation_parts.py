@@ -3,6 +3,7 @@
 import re
 from typing import Optional
 
+from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
@@ -89,6 +90,23 @@ def find_recorders(model: nn.Module) -> list[BaseRecorder]:
         if isinstance(manager, RecorderManager)
         for recorder in manager.recorders.values()
     ]
+
+
+def find_distillers(model: nn.Module) -> dict[str, ConfigurableDistiller]:
+    """Find the distillers of a model.
+
+    Args:
+        model (nn.Module): The algorithm.
+
+    Returns:
+        dict[str, ConfigurableDistiller]: They, by their keys in a config,
+        such as "model.distiller".
+    """
+    return {
+        f'model.{name}': module
+        for name, module in model.named_modules()
+        if isinstance(module, ConfigurableDistiller)
+    }
 
 
 def log_prefix(name: str) -> str:

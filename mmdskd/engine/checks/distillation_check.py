@@ -8,16 +8,18 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.mutators import ChannelMutator
 from torch import nn
 
-from mmdskd.models import (
-    DSKDConnector,
-    DSKDLoss,
-    MultiModuleOutputsRecorder,
-    StandardizedKLDivergence,
-)
+from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.criterion import check_numbers
 
 from ..distillation_parts import get_num_classes
 from .last_layer_check import check_last_layer
+from .mapping_check import check_mappings, check_used
+from .num_classes_check import (
+    check_num_classes,
+    check_standardized,
+    needs_student,
+    takes_logits,
+)
 
 _checked: 'WeakSet[nn.Module]' = WeakSet()
 
@@ -38,37 +40,52 @@ def check_distillation_once(model: nn.Module) -> None:
 def check_distillation(model: nn.Module) -> None:
     """Check that the parts of a distillation fit, before it trains.
 
-    Recorder, connector and loss of DSKD are built apart and never see one
-    another; only the algorithm holds them all.
+    Recorder, connector and loss are built apart and never see one another;
+    only the algorithm holds them all.
 
     Args:
         model (nn.Module): The algorithm. Without a
             ``mmrazor.ConfigurableDistiller`` there is nothing to check.
 
     Raises:
-        ValueError: If numbers of branches or classes disagree, a loss is not
-            given what it needs, there is a classifier too many or too few, a
-            number of a loss is out of its range, logits of one class would be
-            standardised, the last layer of the student is distilled twice, or
-            the algorithm varies the width of a layer that a head is on.
+        TypeError: If a value of a mapping is of another type.
+        ValueError: If the mappings of a loss do not fit, see
+            :func:`check_mappings`, numbers of branches or classes disagree,
+            a loss is not given what it needs, there is a classifier too many
+            or too few, a ``tau`` is not positive, logits of one class would
+            be standardised, the last layer of the student is distilled
+            twice, or the algorithm varies the width of a layer that a head
+            is on.
     """
     _checked.discard(model)
+    check_mappings(model)
     distiller = getattr(model, 'distiller', None)
-    if not isinstance(distiller, ConfigurableDistiller):
-        return
+    if isinstance(distiller, ConfigurableDistiller):
+        _check_losses(model, distiller)
+    check_used(model)
+    _checked.add(model)
+
+
+def _check_losses(model: Any, distiller: ConfigurableDistiller) -> None:
+    """Check what each loss compares."""
     num_classes = {
         part: get_num_classes(getattr(model, name, None))
         for part, name in (('student', 'architecture'), ('teacher', 'teacher'))
     }
-    _check_num_classes(num_classes)
     for name, loss in distiller.distill_losses.items():
         check_numbers(name, loss)
-        _check_standardized(name, loss, num_classes)
+        mapping = distiller.loss_forward_mappings[name]
+        used = {
+            part: number
+            for part, number in num_classes.items()
+            if takes_logits(mapping, distiller, part == 'student')
+        }
+        check_num_classes(name, used)
+        check_standardized(name, loss, used)
         if isinstance(loss, DSKDLoss):
             recorder = _check_dskd(name, loss, distiller, num_classes)
             check_last_layer(name, loss, model)
             _check_widths(name, recorder.sources, model)
-    _checked.add(model)
 
 
 def _check_dskd(
@@ -78,11 +95,12 @@ def _check_dskd(
     num_classes: dict,
 ) -> MultiModuleOutputsRecorder:
     """Check one loss, and return the recorder of its branches."""
-    mapping = distiller.loss_forward_mappings.get(name, {})
+    path = f'model.distiller.loss_forward_mappings.{name}'
+    mapping = distiller.loss_forward_mappings[name]
     missing = [key for key in loss.needs if key not in mapping]
     if missing:
         raise ValueError(
-            f'loss_forward_mappings of {name} should give '
+            f'{path} should give '
             f'{", ".join(loss.needs)}, but {", ".join(missing)} is missing'
         )
 
@@ -100,14 +118,14 @@ def _check_dskd(
     )
     if not isinstance(connector, DSKDConnector):
         raise ValueError(
-            f'loss_forward_mappings of {name}: branches should come through '
-            'a connector of type mmdskd.DSKDConnector, but its connector '
+            f'{path}.branches should come through a connector of type '
+            'mmdskd.DSKDConnector, but its connector '
             f'{source.get("connector")!r} is a {type(connector).__name__}'
         )
     if not isinstance(recorder, MultiModuleOutputsRecorder):
         raise ValueError(
-            f'loss_forward_mappings of {name}: branches should be recorded '
-            f'by mmdskd.MultiModuleOutputs, but {source["recorder"]!r} is a '
+            f'{path}.branches should be recorded by '
+            f'mmdskd.MultiModuleOutputs, but {source["recorder"]!r} is a '
             f'{type(recorder).__name__}'
         )
     branches = {
@@ -134,12 +152,18 @@ def _check_dskd(
             'gradient: set num_classes=None'
         )
     if connector.num_classes is not None:
-        num_classes = {
-            **num_classes,
-            f'connector {source["connector"]!r}': connector.num_classes,
+        used = {
+            part: number
+            for part, number, is_used in (
+                ('student', num_classes['student'], needs_student(loss)),
+                ('teacher', num_classes['teacher'], 'preds_T' in loss.needs),
+            )
+            # The student without a teacher is its own.
+            if is_used or num_classes['teacher'] is None
         }
-        _check_num_classes(num_classes)
-        _check_standardized(name, loss, num_classes)
+        used[f'connector {source["connector"]!r}'] = connector.num_classes
+        check_num_classes(name, used)
+        check_standardized(name, loss, used)
     return recorder
 
 
@@ -171,26 +195,4 @@ def _check_widths(name: str, sources: list[str], model: Any) -> None:
             f'channel_unit_cfg.units={{{unit.name!r}: dict(init_args=dict('
             "candidate_choices=[1.0], choice_mode='ratio'))}. Or distil "
             'when the search is over: see docs/mixing.md'
-        )
-
-
-def _check_standardized(name: str, loss: nn.Module, num_classes: dict) -> None:
-    """Raise if logits of one class would be standardised."""
-    if any(isinstance(m, StandardizedKLDivergence) for m in loss.modules()):
-        for part, number in num_classes.items():
-            if number is not None and number < 2:
-                raise ValueError(
-                    f'{name}: StandardizedKLDivergence should get logits of '
-                    f'at least 2 classes, but the {part} has {number}: the '
-                    'deviation of one logit is 0. Take another loss, or 2 '
-                    'classes'
-                )
-
-
-def _check_num_classes(num_classes: dict) -> None:
-    known = {part: n for part, n in num_classes.items() if n is not None}
-    if len(set(known.values())) > 1:
-        raise ValueError(
-            'The numbers of classes should agree, but they are: '
-            + ', '.join(f'{part} {n}' for part, n in known.items())
         )

@@ -24,16 +24,11 @@ def check_last_layer(name: str, loss: DSKDLoss, model: Any) -> None:
     for key in LAST_LAYER.values():
         if key in mapping and key not in loss.needs:
             raise ValueError(
-                f'loss_forward_mappings of {name} should give '
+                f'model.distiller.loss_forward_mappings.{name} should give '
                 f'{", ".join(loss.needs)} only, but also gives {key}: remove '
                 'it, and its connector, which would get no gradient; or set '
                 'last_layer=True, with a logit_loss for preds_S or a '
                 'feat_loss for feat_S'
-            )
-        if key in mapping and not mapping[key]['from_student']:
-            raise ValueError(
-                f'loss_forward_mappings of {name}: {key} should have '
-                'from_student=True, but is of the teacher'
             )
     if not loss.last_layer:
         return

@@ -74,8 +74,8 @@ MSE = dict(
         ),
         (
             dict(connectors__heads__num_classes=7),
-            'numbers of classes should agree.*student 10, teacher 10, '
-            "connector 'heads' 7",
+            'numbers of classes should agree, but they are: teacher 10, '
+            "connector 'heads' 7. loss_dskd compares their logits",
         ),
         (
             dict(distill_losses__loss_dskd=MSE),
@@ -105,8 +105,8 @@ MSE = dict(
                     _delete_=True, from_student=True, recorder='shallow'
                 )
             ),
-            'a connector of type mmdskd.DSKDConnector, but its connector '
-            'None is a NoneType',
+            'loss_dskd.branches should come through a connector of type '
+            'mmdskd.DSKDConnector, but its connector None is a NoneType',
         ),
         (
             dict(
@@ -154,28 +154,31 @@ STANDARDIZED = dict(type='mmdskd.StandardizedKLDivergence')
 
 
 @pytest.mark.parametrize(
-    'name, changes',
+    'name, part, changes',
     [
-        ('loss_kd', dict(distill_losses__loss_kd=STANDARDIZED)),
+        ('loss_kd', 'student', dict(distill_losses__loss_kd=STANDARDIZED)),
         (
             'loss_dskd',
+            'teacher',
             dict(distill_losses__loss_dskd__logit_loss=STANDARDIZED),
         ),
     ],
 )
-def test_one_class_is_not_standardised(check, dskd_config, name, changes):
+def test_one_class_is_not_standardised(
+    check, dskd_config, name, part, changes
+):
     check(**changes)
     model = dskd_config.model
-    for part in (
+    for module in (
         model.architecture.head,
         model.teacher.head,
         model.distiller.connectors.heads,
     ):
-        part.num_classes = 1
+        module.num_classes = 1
     with pytest.raises(
         ValueError,
         match=f'{name}: StandardizedKLDivergence should get logits of at '
-        'least 2 classes, but the student has 1: the deviation',
+        f'least 2 classes, but the {part} has 1: the deviation',
     ):
         check()
 

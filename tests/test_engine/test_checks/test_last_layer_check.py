@@ -107,7 +107,7 @@ def test_the_last_layer_is_the_students(last_config):
     mapping = last_config.model.distiller.loss_forward_mappings.loss_dskd
     mapping.preds_S.from_student = False
     with pytest.raises(
-        ValueError, match='preds_S should have from_student=True'
+        ValueError, match='loss_dskd.preds_S.from_student should be True'
     ):
         check(last_config)
 
