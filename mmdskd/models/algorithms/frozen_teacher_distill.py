@@ -1,6 +1,7 @@
 """MMRazor's distillation with a teacher that is frozen."""
 
 import copy
+from contextlib import nullcontext
 from typing import Any, Optional, Union
 
 import torch
@@ -12,15 +13,24 @@ from torch import Tensor
 
 from mmdskd.models.utils.teacher_speedups import check_speedups
 from mmdskd.models.utils.teacher_weights import (
+    check_frozen,
     digest,
     init_teacher,
     load_teacher_weights,
+    pop_teacher,
     refuse_other_teacher,
 )
 from mmdskd.registry import MODELS
-from mmdskd.utils.model import STUDENT_PREFIX
 
+from .student_forward import (
+    get_student_layer_depth,
+    has_labels,
+    has_same_classes,
+    record_student,
+    without_labels,
+)
 from .teacher_forward import TeacherForward
+from .teacher_records import release_records
 
 
 @MODELS.register_module()
@@ -45,6 +55,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       training refuses to resume with another teacher. A checkpoint of
       MMRazor's algorithm replaces the teacher by its own.
     - Recorded tensors are released as soon as the losses exist.
+    - With ``calculate_student_loss=False`` the images need no labels. The
+      teacher needs none if its number of classes is another one.
 
     The first batch of training checks and enables what speeds the teacher
     up, see :class:`~.teacher_forward.TeacherForward`. In-place activations
@@ -135,16 +147,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_compile: Union[bool, dict] = False,
         **kwargs: Any,
     ) -> None:
-        for name, value, valid in (
-            ('teacher_trainable', teacher_trainable, False),
-            ('teacher_norm_eval', teacher_norm_eval, True),
-        ):
-            if value is not valid:
-                raise ValueError(
-                    f'{name} of FrozenTeacherDistill should be {valid}, but '
-                    f'got {value}: to train the teacher too, take '
-                    'mmrazor.SingleTeacherDistill'
-                )
+        check_frozen(teacher_trainable, teacher_norm_eval)
         check_speedups(
             teacher_fold_bn,
             teacher_channels_last,
@@ -175,6 +178,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             channels_last=teacher_channels_last,
             autocast_dtype=teacher_autocast_dtype,
             compile_cfg=teacher_compile,
+            has_task=has_same_classes(self.student, self.teacher),
         )
 
     def check_teacher(self) -> None:
@@ -202,16 +206,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         Raises:
             NotImplementedError: If the student doesn't tell.
         """
-        if not hasattr(self.student, 'get_layer_depth'):
-            raise NotImplementedError(
-                'Layer-wise decay of the learning rate needs a student with '
-                f'get_layer_depth, but {type(self.student).__name__} has '
-                'none: leave out layer_decay_rate and the constructor of '
-                'optim_wrapper'
-            )
-        return self.student.get_layer_depth(
-            param_name.removeprefix(STUDENT_PREFIX)
-        )
+        return get_student_layer_depth(self.student, param_name)
 
     def loss(
         self,
@@ -237,32 +232,19 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if not self.distillation_stopped or deliveries.deliveries:
             self.teacher_forward(batch_inputs, data_samples)
 
-        self.distiller.set_deliveries_override(True)
-        with (
-            self.distiller.student_recorders,
-            deliveries,
-            torch.set_grad_enabled(
-                torch.is_grad_enabled()
-                and (self.student_trainable or self.calculate_student_loss)
-            ),
-        ):
-            student_losses = self.student(
-                batch_inputs, data_samples, mode='loss'
-            )
-
+        student_losses = record_student(self, batch_inputs, data_samples)
         losses = {}
         if self.calculate_student_loss:
             losses.update(add_prefix(student_losses, 'student'))
         if not self.distillation_stopped:
-            losses.update(
-                add_prefix(self.distiller.compute_distill_losses(), 'distill')
-            )
-        for manager in (
-            self.distiller.student_recorders,
-            self.distiller.teacher_recorders,
-        ):
-            for recorder in manager.recorders.values():
-                recorder.reset_data_buffer()
+            with (
+                nullcontext()
+                if has_labels(data_samples)
+                else without_labels(self.distiller)
+            ):
+                distill_losses = self.distiller.compute_distill_losses()
+            losses.update(add_prefix(distill_losses, 'distill'))
+        release_records(self.distiller)
         return losses
 
     def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
@@ -298,12 +280,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Load, and note whether the teacher was another one."""
-        theirs = f'{prefix}teacher.'
-        weights = {
-            name[len(theirs) :]: state_dict.pop(name)
-            for name in list(state_dict)
-            if name.startswith(theirs)
-        }
+        weights = pop_teacher(state_dict, f'{prefix}teacher.')
         if weights:  # of MMRazor's algorithm
             if self.teacher_forward.is_prepared:
                 raise ValueError(

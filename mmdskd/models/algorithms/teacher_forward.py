@@ -16,13 +16,16 @@ from torch import Tensor, nn
 
 from mmdskd.models.utils.fold_bn import find_foldable, fold
 from mmdskd.models.utils.teacher_speedups import (
+    attempt,
     check_autocast,
     compile_arguments,
+    describe,
     largest_difference,
     no_tf32,
     on_any_rank,
 )
 
+from .student_forward import find_modes
 from .teacher_records import (
     check_recorded,
     find_held,
@@ -64,6 +67,9 @@ class TeacherForward:
             half precision. Defaults to None.
         compile_cfg (bool or dict): Whether to compile the teacher, or
             arguments of :func:`torch.compile`. Defaults to False.
+        has_task (bool): Whether the labels of the student are those of the
+            teacher. Otherwise it goes without its task loss. Defaults to
+            True.
 
     Attributes:
         mode (str): Mode of the teacher's forward, "loss" or "tensor".
@@ -79,7 +85,9 @@ class TeacherForward:
         channels_last: bool = False,
         autocast_dtype: Optional[str] = None,
         compile_cfg: Union[bool, dict] = False,
+        has_task: bool = True,
     ) -> None:
+        self.has_task = has_task
         self.teacher = teacher
         self.distiller = distiller
         self.fold_bn = fold_bn
@@ -116,14 +124,14 @@ class TeacherForward:
         """
         if not self.is_prepared:
             self._prepare(batch_inputs, data_samples)
-        self._run(batch_inputs, data_samples)
+        self.run(batch_inputs, data_samples)
 
-    def _run(
+    def run(
         self,
         batch_inputs: Tensor,
         data_samples: Optional[list[BaseDataElement]],
     ) -> None:
-        """Run the teacher as it is, and record."""
+        """Run the teacher as it is, and record; arguments as above."""
         with (
             self.distiller.teacher_recorders,
             self.distiller.deliveries,
@@ -167,7 +175,9 @@ class TeacherForward:
         """Choose how the teacher is run, and speed it up, by a batch."""
         record = partial(self._record, batch_inputs, data_samples)
         with torch.autocast(self._device, enabled=False), no_tf32():
-            check = partial(self._try, record, self._find_mode(record))
+            check = partial(
+                self._try, record, self._find_mode(record, data_samples)
+            )
             if self.mode == 'loss':
                 check(
                     'going without its task loss',
@@ -190,20 +200,26 @@ class TeacherForward:
             check_autocast(self._device, self.autocast_dtype)
         self.is_prepared = True
 
-    def _find_mode(self, record: Callable[[], list[Tensor]]) -> list[Tensor]:
+    def _find_mode(
+        self,
+        record: Callable[[], list[Tensor]],
+        data_samples: Optional[list[BaseDataElement]],
+    ) -> list[Tensor]:
         """Find a mode in which the teacher runs; return what it records."""
-        self.mode = 'loss'
-        records, error = _attempt(record)
-        # A network that can't be trained, such as MMPretrain's
-        # EfficientFormer, can teach all the same.
-        if on_any_rank(error is not None):
-            reason = _describe(error)
-            self.mode = 'tensor'
-            records, error = _attempt(record)
-            if on_any_rank(error is not None):
+        reason = None
+        for mode in find_modes(self.has_task, data_samples):
+            self.mode = mode
+            records, error = attempt(record)
+            # A network that can't be trained, such as MMPretrain's
+            # EfficientFormer, can teach all the same.
+            if not on_any_rank(error is not None):
+                break
+            if mode == 'tensor':
                 raise error or RuntimeError(
                     'The teacher fails on another rank'
                 )
+            reason = describe(error)
+        if reason is not None:
             print_log(
                 f'The teacher has no task loss, and needs none ({reason})',
                 'current',
@@ -226,7 +242,7 @@ class TeacherForward:
         """
         inputs = copy.deepcopy(batch_inputs)
         try:
-            self._run(inputs, data_samples)
+            self.run(inputs, data_samples)
             check_recorded(self.distiller)
             held = map(list, find_held(self.distiller))
             return list(find_tensors([*held, inputs]))
@@ -257,7 +273,7 @@ class TeacherForward:
         # Not every network is built for every change. An error must not keep
         # this rank from the vote: the others would wait for it.
         except Exception as raised:
-            error, reason = raised, _describe(raised)
+            error, reason = raised, describe(raised)
         if not on_any_rank(reason is not None):
             return
         if undo is not None:
@@ -265,7 +281,7 @@ class TeacherForward:
         if not may_fail and on_any_rank(error is not None):
             raise error or RuntimeError(f'{name} fails on another rank')
         print_log(
-            f'Off for the teacher: {name}; {reason or _describe(None)}',
+            f'Off for the teacher: {name}; {reason or describe(None)}',
             'current',
             level,
         )
@@ -298,20 +314,3 @@ class TeacherForward:
     def _set_channels_last(self) -> Undo:
         self.teacher.to(memory_format=torch.channels_last)
         return partial(self.teacher.to, memory_format=torch.contiguous_format)
-
-
-def _attempt(
-    function: Callable[[], list[Tensor]],
-) -> tuple[list[Tensor], Optional[Exception]]:
-    """Call a function, and return its result or its error."""
-    try:
-        return function(), None
-    except Exception as error:
-        return [], error
-
-
-def _describe(error: Optional[Exception]) -> str:
-    """Name an error of this rank, or else of another one."""
-    if error is None:
-        return 'another rank refuses it'
-    return f'{type(error).__name__}: {error}'

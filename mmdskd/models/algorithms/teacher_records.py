@@ -71,6 +71,17 @@ def check_recorded(distiller: ConfigurableDistiller) -> None:
             )
 
 
+def release_records(distiller: ConfigurableDistiller) -> None:
+    """Let go of what the recorders of both networks hold.
+
+    Args:
+        distiller (ConfigurableDistiller): MMRazor's distiller.
+    """
+    for manager in (distiller.student_recorders, distiller.teacher_recorders):
+        for recorder in manager.recorders.values():
+            recorder.reset_data_buffer()
+
+
 def find_tensors(data: Any) -> Iterator[Tensor]:
     """Find the tensors in nested dicts, lists and tuples.
 

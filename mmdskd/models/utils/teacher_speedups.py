@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -188,3 +188,34 @@ def no_tf32() -> Iterator[None]:
     finally:
         for backend, value in zip(backends, before):
             backend.allow_tf32 = value
+
+
+def attempt(
+    function: Callable[[], list[Tensor]],
+) -> tuple[list[Tensor], Optional[Exception]]:
+    """Call a function, and return its result or its error.
+
+    Args:
+        function (Callable): Returns tensors.
+
+    Returns:
+        tuple: The tensors, none after an error, and the error.
+    """
+    try:
+        return function(), None
+    except Exception as error:
+        return [], error
+
+
+def describe(error: Optional[Exception]) -> str:
+    """Name an error of this rank, or else of another one.
+
+    Args:
+        error (Exception, optional): The error of this rank.
+
+    Returns:
+        str: Its type and message.
+    """
+    if error is None:
+        return 'another rank refuses it'
+    return f'{type(error).__name__}: {error}'

@@ -15,6 +15,45 @@ from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.utils.text import shorten
 
 
+def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
+    """Check the arguments of MMRazor that would let a teacher learn.
+
+    Args:
+        teacher_trainable (bool): Must be False.
+        teacher_norm_eval (bool): Must be True.
+
+    Raises:
+        ValueError: If one is not so.
+    """
+    for name, value, valid in (
+        ('teacher_trainable', teacher_trainable, False),
+        ('teacher_norm_eval', teacher_norm_eval, True),
+    ):
+        if value is not valid:
+            raise ValueError(
+                f'{name} of FrozenTeacherDistill should be {valid}, but '
+                f'got {value}: to train the teacher too, take '
+                'mmrazor.SingleTeacherDistill'
+            )
+
+
+def pop_teacher(state_dict: dict, prefix: str) -> dict[str, Tensor]:
+    """Take the weights of a teacher out of those of an algorithm.
+
+    Args:
+        state_dict (dict): Weights of the algorithm, changed in place.
+        prefix (str): What their names begin with.
+
+    Returns:
+        dict[str, Tensor]: The weights by their names in the teacher.
+    """
+    return {
+        name[len(prefix) :]: state_dict.pop(name)
+        for name in list(state_dict)
+        if name.startswith(prefix)
+    }
+
+
 def init_teacher(
     teacher: BaseModule, teacher_ckpt: Optional[str], is_new: bool
 ) -> None:
