@@ -17,6 +17,7 @@ default_hooks = dict(
     loaded_weights=dict(type='mmdskd.LoadedWeightsHook'),
     # Leaves out steps with nan or inf; or action='stop', 'continue'.
     non_finite=dict(type='mmdskd.NonFiniteHook'),
+    run_check=dict(type='mmdskd.RunCheckHook'),
 )
 
 env_cfg = dict(

@@ -6,6 +6,7 @@ from mmengine.config import Config
 DEFAULT_HOOKS: dict[str, dict] = {
     'loaded_weights': dict(type='mmdskd.LoadedWeightsHook'),
     'non_finite': dict(type='mmdskd.NonFiniteHook'),
+    'run_check': dict(type='mmdskd.RunCheckHook'),
 }
 
 

@@ -1,11 +1,21 @@
 """Check a run that is built, before it trains."""
 
+from typing import Optional
+from weakref import WeakKeyDictionary
+
 from mmengine.runner import Runner
 
 from mmdskd.utils.model import unwrap_model
 
 from .augmentation_check import check_augmentation
-from .distillation_check import check_distillation
+from .data_check import check_images, check_loaders, check_preprocessor
+from .distillation_check import check_distillation, check_distillation_once
+from .label_check import Classes, check_labels
+from .mapping_values import check_values
+from .missing_parts_check import check_hooks
+from .teacher_check import check_teachers
+
+_checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
 
 
 def check_run(runner: Runner) -> None:
@@ -18,4 +28,50 @@ def check_run(runner: Runner) -> None:
         ValueError: See the checks that are called here.
     """
     check_distillation(unwrap_model(runner.model))
+    check_hooks(runner)
     check_augmentation(runner)
+
+
+def check_before_training(runner: Runner) -> Optional[Classes]:
+    """Check a run whose weights are loaded, once.
+
+    It takes some images from the data sets, and runs the distillation on
+    them. Nothing is changed, random numbers included.
+
+    Args:
+        runner (Runner): The runner, before the first iteration.
+
+    Returns:
+        Classes, optional: What the labels of each batch should be checked
+        against, as not all could be read.
+
+    Raises:
+        ValueError: See the checks that are called here.
+    """
+    if runner not in _checked:
+        check_distillation_once(unwrap_model(runner.model))
+        check_hooks(runner)
+        check_preprocessor(runner)
+        check_loaders(runner)
+        check_teachers(runner)
+        classes = check_labels(runner)
+        check_images(runner)
+        check_values(runner)
+        _checked[runner] = classes
+    return _checked[runner]
+
+
+def check_by_hook(runner: Runner) -> None:
+    """Check what a hook serves, where no :class:`RunCheckHook` has done it.
+
+    Args:
+        runner (Runner): The runner, before the first iteration. Of a loop of
+            one's own, the model alone is checked.
+
+    Raises:
+        ValueError: See :func:`check_before_training`.
+    """
+    if isinstance(runner, Runner):
+        check_before_training(runner)
+    else:
+        check_distillation_once(unwrap_model(runner.model))

@@ -2,6 +2,7 @@ from .branch_evaluation_hook import BranchEvaluationHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
 from .non_finite_hook import NonFiniteHook
+from .run_check_hook import RunCheckHook
 from .student_checkpoint_hook import StudentCheckpointHook
 from .teacher_evaluation_hook import TeacherEvaluationHook
 
@@ -10,6 +11,7 @@ __all__ = [
     'LoadedWeightsHook',
     'LossWeightSchedulerHook',
     'NonFiniteHook',
+    'RunCheckHook',
     'StudentCheckpointHook',
     'TeacherEvaluationHook',
 ]

@@ -19,7 +19,7 @@ from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.values import check_values
 
-from ..checks.distillation_check import check_distillation_once
+from ..checks.run_check import check_by_hook
 from ..loss_log import LossLog
 from ..loss_ramps import LossRamps
 from ..scheduler_arguments import VALUES, check_acts, rename
@@ -173,7 +173,7 @@ class LossWeightSchedulerHook(Hook):
         model = unwrap_model(runner.model)
         self._losses = find_dskd_losses(model, self.loss)
         self._check_alone(model, runner.hooks)
-        check_distillation_once(model)
+        check_by_hook(runner)
         if any(isinstance(hook, StopDistillHook) for hook in runner.hooks):
             if not hasattr(model, 'distillation_stopped'):
                 raise ValueError(

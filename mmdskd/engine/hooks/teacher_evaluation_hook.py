@@ -15,6 +15,8 @@ from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.rules import FLAG, optional
 from mmdskd.utils.values import check_values
 
+from ..checks.run_check import check_by_hook
+
 
 @HOOKS.register_module()
 class TeacherEvaluationHook(Hook):
@@ -70,6 +72,7 @@ class TeacherEvaluationHook(Hook):
         check_teacher = getattr(model, 'check_teacher', None)
         if check_teacher is not None:
             check_teacher()
+        check_by_hook(runner)
         enabled = self.enabled
         if enabled is None:
             enabled = runner.cfg.get('evaluate_teacher', True)

@@ -1,0 +1,157 @@
+"""Check the teachers of a run before they teach."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.text import shorten
+
+# Keys of a config that bring weights, if their value is not empty.
+WEIGHTS = (
+    'teacher_ckpt',
+    'ckpt_path',
+    'checkpoint',
+    'pretrained',
+    'from_pretrained',
+    'init_cfg',
+)
+# Of the data preprocessor: deviations, means and orders of colours.
+PREPROCESSING = ('mean', 'std', 'to_rgb', 'bgr_to_rgb', 'rgb_to_bgr')
+
+
+def find_teachers(model: nn.Module) -> dict[str, nn.Module]:
+    """Find the teachers of an algorithm.
+
+    Args:
+        model (nn.Module): The algorithm.
+
+    Returns:
+        dict[str, nn.Module]: Their keys in the config, and they.
+    """
+    teacher = getattr(model, 'teacher', None)
+    if isinstance(teacher, nn.Module):
+        return {'model.teacher': teacher}
+    teachers = getattr(model, 'teachers', None)
+    if not isinstance(teachers, nn.ModuleDict):
+        return {}
+    return {f'model.teachers.{name}': t for name, t in teachers.items()}
+
+
+def check_teachers(runner: Runner) -> None:
+    """Check the weights of the teachers, and how their images come.
+
+    It warns of a teacher of random weights, and of one that was trained on
+    images which were prepared in another way.
+
+    Args:
+        runner (Runner): The runner, with all weights loaded.
+
+    Raises:
+        ValueError: If a tensor of a teacher has nan or inf.
+    """
+    model: Any = unwrap_model(runner.model)
+    config = runner.cfg.get('model') or {}
+    teachers = find_teachers(model)
+    for key, teacher in teachers.items():
+        _check_finite(key, teacher)
+        part = config
+        for name in key.split('.')[1:]:
+            part = part.get(name) or {}
+        _check_preprocessing(key, part, config, runner)
+        is_trained = getattr(model, 'teacher_trainable', False)
+        if part and not is_trained and not _has_weights(config, part, runner):
+            print_log(
+                f'{key} has random weights: what it teaches is noise. Set '
+                'model.teacher_ckpt to the checkpoint of a trained teacher, '
+                "or its init_cfg to dict(type='Pretrained', checkpoint=...).",
+                'current',
+                logging.WARNING,
+            )
+
+
+def _check_finite(key: str, teacher: nn.Module) -> None:
+    wrong = [
+        name
+        for name, value in _tensors(teacher)
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
+    if wrong:
+        raise ValueError(
+            f'All tensors of {key} should be finite, but {len(wrong)} have '
+            f'nan or inf: {shorten(wrong)}. Its checkpoint is of a training '
+            'that failed: take an earlier one'
+        )
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _has_weights(config: dict, part: dict, runner: Runner) -> bool:
+    """Whether a config says where the weights of a teacher come from."""
+    if config.get('teacher_ckpt') or runner.cfg.get('load_from'):
+        return True
+    return runner.iter > 0 or _brings_weights(part)
+
+
+def _brings_weights(config: Any) -> bool:
+    """Whether a part of a config, or one within it, brings weights."""
+    if isinstance(config, (list, tuple)):
+        return any(map(_brings_weights, config))
+    if not isinstance(config, dict):
+        return False
+    for key, value in config.items():
+        if key == 'init_cfg':
+            if 'Pretrained' in str(value):
+                return True
+        elif (key in WEIGHTS and value) or _brings_weights(value):
+            return True
+    return False
+
+
+def _check_preprocessing(
+    key: str, part: dict, config: dict, runner: Runner
+) -> None:
+    """Warn of a teacher that was made for other images."""
+    theirs = part.get('data_preprocessor') or {}
+    ours = config.get('data_preprocessor') or runner.cfg.get(
+        'data_preprocessor'
+    )
+    differences = find_differences(ours or {}, theirs)
+    if theirs and differences:
+        print_log(
+            f'{key}.data_preprocessor is not used: student and teacher get '
+            'the images of one data_preprocessor, which differs in '
+            + ', '.join(
+                f'{name} ({before}, of the teacher {after})'
+                for name, before, after in differences
+            )
+            + '. Take a teacher that was trained with it, or train it so.',
+            'current',
+            logging.WARNING,
+        )
+
+
+def find_differences(ours: dict, theirs: dict) -> list[tuple[str, Any, Any]]:
+    """Compare how two data preprocessors prepare images.
+
+    Args:
+        ours (dict): Config of the one.
+        theirs (dict): Config of the other.
+
+    Returns:
+        list[tuple]: Name and both values of what differs: mean, std or the
+        order of colours.
+    """
+    return [
+        (name, ours.get(name), theirs.get(name))
+        for name in PREPROCESSING
+        if (ours.get(name) or None) != (theirs.get(name) or None)
+    ]
