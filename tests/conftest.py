@@ -4,6 +4,7 @@ import ast
 import functools
 import gzip
 import hashlib
+import logging
 import os
 import pickle
 import runpy
@@ -12,6 +13,7 @@ import sys
 import time
 import types
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
@@ -24,6 +26,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner, runner
 from mmpretrain import datasets
 
@@ -174,6 +177,27 @@ def build_runner() -> Callable[..., Runner]:
         return Runner.from_cfg(cfg)
 
     return build
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[], list[str]]]:
+    """Listen to the current logger, which pytest does not hear."""
+    added = []
+
+    def start() -> list[str]:
+        messages: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: messages.append(
+            f'{record.levelname}: {record.getMessage()}'
+        )
+        logger = MMLogger.get_current_instance()
+        logger.addHandler(handler)
+        added.append((logger, handler))
+        return messages
+
+    yield start
+    for logger, handler in added:
+        logger.removeHandler(handler)
 
 
 @pytest.fixture

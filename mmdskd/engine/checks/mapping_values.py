@@ -231,8 +231,15 @@ def _compute(name: str, loss: nn.Module, recorded: dict[str, Recorded]) -> Any:
             for argument, found in recorded.items()
             if argument != 'branches'
         )
+        is_several = any(
+            isinstance(found.value, (list, tuple))
+            for argument, found in recorded.items()
+            if argument != 'branches'
+        )
         raise ValueError(
             f'model.distiller.distill_losses.{name} ({type(loss).__name__}) '
             f'should fit its inputs, but fails with {type(error).__name__}: '
             f'{error}. It gets {given}; see loss_forward_mappings.{name}'
+            + ', where data_idx picks one of several'
+            * is_several
         ) from error

@@ -1,6 +1,5 @@
 """Evaluate the teacher before training."""
 
-import math
 from typing import Any, ClassVar, Optional
 
 import torch
@@ -10,11 +9,13 @@ from mmengine.runner import Runner, autocast
 from torch import nn
 
 from mmdskd.engine.distillation_parts import get_num_classes
+from mmdskd.models.algorithms.student_forward import has_same_classes
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.rules import FLAG, optional
 from mmdskd.utils.values import check_values
 
+from ..checks.chance_level import GuessRate, is_chance
 from ..checks.run_check import check_by_hook
 
 
@@ -24,8 +25,11 @@ class TeacherEvaluationHook(Hook):
 
     A teacher that is no better than chance, because its weights are another
     network's or its images are normalised in another way, costs a whole
-    training. This hook tells it before: by a warning, if a top-1 accuracy is
-    not above that of guessing by more than three standard deviations.
+    training. This hook reports it before: by a warning, if guessing explains
+    its top-1 accuracy well enough, see
+    :func:`~mmdskd.engine.checks.chance_level.is_chance`. A teacher of other
+    classes than the student's, whose features alone can teach, is not
+    evaluated.
 
     The metrics go to the log, and as ``teacher/accuracy/top1`` and so on to
     the visualizer's backends, at step 0. They are not those of a validation:
@@ -62,7 +66,7 @@ class TeacherEvaluationHook(Hook):
             TypeError: If the model has no ``teacher``.
             ValueError: If the teacher is not that of the resumed run.
         """
-        model = unwrap_model(runner.model)
+        model: Any = unwrap_model(runner.model)
         teacher = getattr(model, 'teacher', None)
         if not isinstance(teacher, nn.Module):
             raise TypeError(
@@ -78,9 +82,18 @@ class TeacherEvaluationHook(Hook):
             enabled = runner.cfg.get('evaluate_teacher', True)
         if not enabled or runner.iter > 0 or runner.val_loop is None:
             return
+        if not has_same_classes(model.architecture, teacher):
+            runner.logger.info(
+                f'Teacher is not evaluated: it has {get_num_classes(teacher)} '
+                'classes, which are not those of the student.'
+            )
+            return
         # A data loader draws a seed, which the student would draw otherwise.
+        num_classes = get_num_classes(teacher)
+        guesses = None if num_classes is None else GuessRate(num_classes)
         with torch.random.fork_rng(devices=[]):
-            metrics = self._evaluate(runner, model, teacher)
+            metrics = self._evaluate(runner, model, teacher, guesses)
+        rate = 0.0 if guesses is None else guesses.compute()
         runner.logger.info(
             'Teacher: '
             + '  '.join(
@@ -99,23 +112,24 @@ class TeacherEvaluationHook(Hook):
             ),
             None,
         )
-        num_classes = get_num_classes(teacher)
-        if top1 is None or num_classes is None:
+        if top1 is None or guesses is None:
             return
         num_images = len(runner.val_loop.dataloader.dataset)
-        if top1 <= chance_level(num_classes, num_images):
+        num_right = round(top1 / 100 * num_images)
+        if is_chance(num_right, num_images, rate):
             runner.logger.warning(
-                f'THE TEACHER KNOWS NOTHING: its top-1 accuracy of '
-                f'{top1:.2f} % on {num_images} images is what guessing among '
-                f'{num_classes} classes gives. What it teaches is noise. See '
-                'whether teacher_ckpt is set, is of this data set, and was '
-                'trained with the same data_preprocessor.'
+                f'Teacher is at chance level: top-1 {top1:.1f} % on '
+                f'{num_images} images of {guesses.num_classes} classes. Check '
+                '`teacher_ckpt`, its data set and its `data_preprocessor`.'
             )
 
     @staticmethod
     @torch.no_grad()
     def _evaluate(
-        runner: Runner, model: BaseModel, teacher: nn.Module
+        runner: Runner,
+        model: BaseModel,
+        teacher: nn.Module,
+        guesses: Optional[GuessRate],
     ) -> dict[str, float]:
         """Run the teacher over the validation set.
 
@@ -129,6 +143,8 @@ class TeacherEvaluationHook(Hook):
             data = model.data_preprocessor(batch, False)
             with autocast(enabled=getattr(loop, 'fp16', False)):
                 outputs = teacher(**data, mode='predict')
+            if guesses is not None:
+                guesses.add(outputs)
             loop.evaluator.process(data_samples=outputs, data_batch=batch)
         teacher.train(was_training)
         metrics = loop.evaluator.evaluate(len(loop.dataloader.dataset))
@@ -137,18 +153,3 @@ class TeacherEvaluationHook(Hook):
             for name, value in metrics.items()
             if isinstance(value, (int, float))
         }
-
-
-def chance_level(num_classes: int, num_images: int) -> float:
-    """Compute the top-1 accuracy that guessing hardly exceeds.
-
-    Args:
-        num_classes (int): Number of classes, all as frequent.
-        num_images (int): Number of images.
-
-    Returns:
-        float: Mean of a guess plus three standard deviations of it over the
-        images, in percent.
-    """
-    mean = 1 / num_classes
-    return 100 * (mean + 3 * math.sqrt(mean * (1 - mean) / num_images))

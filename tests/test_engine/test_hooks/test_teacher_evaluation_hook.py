@@ -1,5 +1,4 @@
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -7,7 +6,6 @@ import torch
 from mmengine.hooks import CheckpointHook
 
 from mmdskd.engine import TeacherEvaluationHook
-from mmdskd.engine.hooks.teacher_evaluation_hook import chance_level
 from mmdskd.experiments.run_log import read_run_log
 from mmdskd.export.student_config import make_student_config
 
@@ -78,7 +76,7 @@ def test_teacher_is_evaluated_once(config, train):
     assert [m for m in messages if 'eacher: ' in m] == [
         'info: Teacher: accuracy/top1: 80.0000'
     ]
-    assert not [m for m in messages if m.startswith('warning: THE TEACHER')]
+    assert not [m for m in messages if 'Teacher is' in m]
 
 
 def test_no_other_hook_sees_it(config, train):
@@ -96,20 +94,61 @@ def test_no_other_hook_sees_it(config, train):
     ]
 
 
-def test_teacher_at_chance_level_is_told_loudly(config, train):
+def test_teacher_at_chance_level_is_reported(config, train):
     _, messages, _ = train(right=0.1)
-    [warning] = [m for m in messages if 'THE TEACHER KNOWS NOTHING' in m]
-    assert warning.startswith('warning: ')
-    assert 'top-1 accuracy of 10.00 % on 50 images' in warning
-    assert 'guessing among 10 classes' in warning
+    assert [m for m in messages if 'Teacher is' in m] == [
+        'warning: Teacher is at chance level: top-1 10.0 % on 50 images of 10 '
+        'classes. Check `teacher_ckpt`, its data set and its '
+        '`data_preprocessor`.'
+    ]
 
 
-def test_chance_level():
-    assert chance_level(10, 900) == pytest.approx(13)
-    assert chance_level(2, 1) == pytest.approx(50 + 150)
-    assert chance_level(100, 10000) == pytest.approx(
-        1 + 300 * math.sqrt(0.01 * 0.99 / 10000)
+def test_teacher_that_always_says_one_class_is_at_chance_level(
+    config, build_runner, listen
+):
+    """Also where most images are of this class."""
+    runner = build_runner(config)
+    data = runner.val_loop.dataloader.dataset
+    zeros = [i for i in range(len(data)) if data.get_cat_ids(i) == [0]]
+    ones = [i for i in range(len(data)) if data.get_cat_ids(i) == [1]]
+    config.val_dataloader.dataset.indices = zeros + ones[:1]
+    runner = build_runner(config)
+    fc = runner.model.teacher.head.fc
+    fc.weight.data.zero_()
+    fc.bias.data.zero_()
+    fc.bias.data[0] = 1
+    messages = listen()
+    runner.call_hook('before_train')
+    share = 100 * len(zeros) / (len(zeros) + 1)
+    assert share > 75
+    [warning] = [m for m in messages if 'Teacher is' in m]
+    assert f'chance level: top-1 {share:.1f} %' in warning
+
+
+def test_teacher_of_other_classes_is_not_evaluated(
+    config, build_runner, listen
+):
+    config.model.teacher.head.num_classes = 7
+    for key in ('preds_S', 'preds_T'):
+        mapping = config.model.distiller.loss_forward_mappings.loss_kd
+        mapping[key].update(recorder='feat', data_idx=0)
+    config.model.distiller.student_recorders = dict(
+        feat=dict(type='ModuleOutputs', source='neck')
     )
+    config.model.distiller.teacher_recorders = dict(
+        feat=dict(type='ModuleOutputs', source='neck')
+    )
+    config.model.distiller.distill_losses.loss_kd = dict(
+        type='DistanceWiseRKD'
+    )
+    runner = build_runner(config)
+    messages = listen()
+    runner.call_hook('before_train')
+    assert not teacher_lines(config)
+    assert [m for m in messages if 'Teacher' in m] == [
+        'INFO: Teacher is not evaluated: it has 7 classes, which are not '
+        'those of the student.'
+    ]
 
 
 @pytest.mark.parametrize(
