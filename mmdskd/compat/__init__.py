@@ -23,6 +23,7 @@ from .mmengine import (
     find_packages_without_pkg_resources,
     load_local_checkpoints_safely,
 )
+from .mmpretrain import keep_loaded_weights
 from .mmrazor import (
     allow_classes_of_any_size,
     check_loss_mappings_at_build,
@@ -47,6 +48,8 @@ PATCHES = (
     ('mmengine.config.utils', add_mmdskd_config_paths),
     ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
+    ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
+    ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
     ('mmrazor', replace_quantization),
     ('mmrazor.models.quantizers', refuse_quantizers),
     (

@@ -1,5 +1,6 @@
 """The plain model of an algorithm's architecture."""
 
+import copy
 from inspect import isfunction
 from typing import Any
 
@@ -10,8 +11,13 @@ from mmrazor.registry import sub_model
 
 from mmdskd.utils.config import find_class, type_name
 
+# Arguments of networks that name weights, which they load when they are built.
+WEIGHT_ARGUMENTS = ('pretrained', 'checkpoint_path')
 
-def make_plain_model(architecture: dict, scope: str) -> dict:
+
+def make_plain_model(
+    architecture: dict, scope: str, keep_weights: bool = False
+) -> dict:
     """Make the plain model of an architecture, without preprocessor.
 
     Args:
@@ -19,6 +25,8 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
             MMRazor hands to :func:`mmengine.hub.get_model`, or MMRazor's
             ``sub_model`` of one of these.
         scope (str): The scope in which the algorithm is built.
+        keep_weights (bool): Whether the weights that it starts from stay in
+            the config. Defaults to False.
 
     Returns:
         dict: Config of the model.
@@ -38,11 +46,17 @@ def make_plain_model(architecture: dict, scope: str) -> dict:
         if 'data_preprocessor' in hub:
             architecture['data_preprocessor'] = hub['data_preprocessor']
         scope = cfg_path.partition('::')[0]
-    model = _without_pretrained(architecture)
+    model = (
+        copy.deepcopy(architecture)
+        if keep_weights
+        else without_pretrained(architecture)
+    )
     model.setdefault('_scope_', scope)
     kind = find_class(MODELS, model, scope)
     if kind is sub_model:
-        model['cfg'] = make_plain_model(model['cfg'], model['_scope_'])
+        model['cfg'] = make_plain_model(
+            model['cfg'], model['_scope_'], keep_weights
+        )
         if isinstance(model['fix_subnet'], str):
             model['fix_subnet'] = load(model['fix_subnet'])
     elif isfunction(kind):
@@ -69,25 +83,41 @@ def find_network(model: dict) -> dict:
     return find_network(model['cfg']) if kind is sub_model else model
 
 
-def _without_pretrained(node: Any) -> Any:
-    """Copy a model config without the weights that it starts from."""
+def is_pretrained(init: Any) -> bool:
+    """Whether an ``init_cfg`` loads weights.
+
+    Args:
+        init (Any): Config of an initializer.
+
+    Returns:
+        bool: Whether it is that of ``PretrainedInit``.
+    """
+    return type_name(init) in ('Pretrained', 'PretrainedInit')
+
+
+def without_pretrained(node: Any) -> Any:
+    """Copy a model config without the weights that it starts from.
+
+    Args:
+        node (Any): Config of a model, or a part of it.
+
+    Returns:
+        Any: The same without ``init_cfg`` of type ``Pretrained``, and without
+        :data:`WEIGHT_ARGUMENTS`.
+    """
     if isinstance(node, (list, tuple)):
-        return type(node)(map(_without_pretrained, node))
+        return type(node)(map(without_pretrained, node))
     if not isinstance(node, dict):
         return node
     node = {
-        key: _without_pretrained(value)
+        key: without_pretrained(value)
         for key, value in node.items()
-        if not (key == 'pretrained' and value)
+        if not (key in WEIGHT_ARGUMENTS and value)
     }
     inits = node.get('init_cfg')
     if inits:
         inits = [inits] if isinstance(inits, dict) else inits
-        kept = [
-            init
-            for init in inits
-            if type_name(init) not in ('Pretrained', 'PretrainedInit')
-        ]
+        kept = [init for init in inits if not is_pretrained(init)]
         if not kept:
             del node['init_cfg']
         elif len(kept) < len(inits):

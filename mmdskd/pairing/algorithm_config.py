@@ -21,7 +21,7 @@ def make_algorithm(
     plan: BranchPlan,
     student: dict,
     teacher: dict,
-    teacher_ckpt: str,
+    teacher_ckpt: Optional[str],
     student_logits: str,
     teacher_logits: str,
     head: Optional[dict] = None,
@@ -32,7 +32,8 @@ def make_algorithm(
         plan (BranchPlan): Where the branches attach.
         student (dict): Config of the student.
         teacher (dict): Config of the teacher.
-        teacher_ckpt (str): Checkpoint of the teacher.
+        teacher_ckpt (str, optional): Checkpoint of the teacher. None lets it
+            bring its own weights.
         student_logits (str): Name of the student's module that returns the
             logits.
         teacher_logits (str): The same of the teacher.

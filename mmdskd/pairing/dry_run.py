@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
+from mmdskd.export.plain_model import without_pretrained
 from mmdskd.utils.config import type_name, without_teacher_weights
 
 # Hooks that want data or checkpoints.
@@ -65,8 +66,8 @@ def try_training(
     """Train a DSKD config on random images, and look at losses and gradients.
 
     It is built and run by MMEngine's Runner with its optimizer and hooks, on
-    the device that it would train on, but with a teacher of random weights,
-    in full precision, and without validation and checkpoints.
+    the device that it would train on, but with random weights, in full
+    precision, and without validation and checkpoints.
 
     Args:
         cfg (Config): The config. It is not changed.
@@ -84,6 +85,9 @@ def try_training(
             gets no gradient, or one that is not finite.
     """
     cfg = without_teacher_weights(cfg)
+    for role in ('architecture', 'teacher'):
+        if cfg.model.get(role):
+            cfg.model[role] = without_pretrained(cfg.model[role])
     images = torch.randint(
         256, (iterations * batch_size, *image_shape), dtype=torch.uint8
     )

@@ -8,18 +8,20 @@ from typing import Any, Optional, Union
 from mmengine.config import Config
 
 from mmdskd.export.plain_model import make_plain_model
-from mmdskd.utils.config import add_import
 from mmdskd.utils.text import shorten
 
-from .algorithm_config import HOOKS, make_algorithm
+from .algorithm_config import make_algorithm
 from .auto import build_plain
 from .branch_plan import infer_branches
 from .config_text import write_config
 from .feature import Feature
 from .head_cost import cost_table, count_student, narrow_heads
 from .image_shape import find_image_shape
+from .inherited import override_base
 from .network_outline import NetworkOutline
+from .notes import list_notes
 from .source_config import SourceConfig, choose_data
+from .teacher_checkpoint import choose_teacher_ckpt
 
 
 class DSKDConfig:
@@ -81,12 +83,7 @@ class DSKDConfig:
                 'C,H,W'
             )
         self.image_shape = image_shape
-        epochs = (teacher.cfg.get('train_cfg') or {}).get('max_epochs', 'N')
-        self.teacher_ckpt = (
-            teacher_ckpt
-            or teacher.checkpoint
-            or f'work_dirs/{teacher.name}/epoch_{epochs}.pth'
-        )
+        self.teacher_ckpt = choose_teacher_ckpt(teacher, teacher_ckpt)
         network, network_T = (
             build_plain(config.cfg.model, config.scope)
             for config in (student, teacher)
@@ -112,36 +109,13 @@ class DSKDConfig:
     @property
     def warnings(self) -> list[str]:
         """list[str]: What the user should know."""
-        found = []
-        means = [
-            config.preprocessor.get(key)
-            for key in ('mean', 'std')
-            for config in (self.student, self.teacher)
-        ]
-        if means[0] != means[1] or means[2] != means[3]:
-            found.append(
-                'student and teacher were made for images that are '
-                f'normalised in different ways (mean {means[0]} and '
-                f'{means[1]}, std {means[2]} and {means[3]}); both will get '
-                f'those of {self.data.name}: take a teacher that was trained '
-                'with them, or train it so'
-            )
-        shape = find_image_shape(self.data.cfg)
-        if shape not in (None, self.image_shape):
-            found.append(
-                f'the data of {self.data.path} have the shape {shape}, not '
-                f'{self.image_shape}, for which this config is: change their '
-                'crop and resize'
-            )
-        if '://' not in self.teacher_ckpt and not osp.isfile(
-            self.teacher_ckpt
-        ):
-            found.append(
-                f'the checkpoint of the teacher, {self.teacher_ckpt}, is not '
-                f'there yet: train it by tools/train.py {self.teacher.path}, '
-                'or name another one in teacher_ckpt'
-            )
-        return found
+        return list_notes(
+            self.student,
+            self.teacher,
+            self.data,
+            self.image_shape,
+            self.teacher_ckpt,
+        )
 
     def to_text(self, path: str) -> str:
         """Write the config.
@@ -155,20 +129,18 @@ class DSKDConfig:
         base = self.data.path
         if '::' not in base:
             base = osp.relpath(base, osp.dirname(osp.abspath(path)))
-        models = {
-            role: _network_config(config)
-            for role, config in (
-                ('student', self.student),
-                ('teacher', self.teacher),
-            )
-        }
+        models = dict(
+            student=_network_config(self.student, keep_weights=True),
+            # A checkpoint replaces all of them.
+            teacher=_network_config(
+                self.teacher, keep_weights=self.teacher_ckpt is None
+            ),
+        )
         preprocessor = self._data_preprocessor()
+        inherited = override_base(self.student, self.teacher, self.data, path)
         variables: dict[str, Any] = dict(
             _base_=base,
-            custom_imports=dict(
-                add_import(self.data.cfg.get('custom_imports')),
-                allow_failed_imports=False,
-            ),
+            custom_imports=inherited.pop('custom_imports'),
             **models,
             **({'data_preprocessor': preprocessor} if preprocessor else {}),
             model=dict(
@@ -182,13 +154,7 @@ class DSKDConfig:
                     teacher_logits=self.logits[1],
                 ),
             ),
-            custom_hooks=[
-                *(
-                    hook.to_dict()
-                    for hook in self.data.cfg.get('custom_hooks') or []
-                ),
-                *HOOKS,
-            ],
+            **inherited,
         )
         parameters = sum(head.parameters for head in self.heads)
         comments = {
@@ -233,12 +199,12 @@ class DSKDConfig:
     def _data_preprocessor(self) -> dict:
         """Set what the classifier of MMPretrain sets by itself."""
         ours = dict(self.data.preprocessor)
-        given = self.data.cfg.get('data_preprocessor') or {}
-        changes = {
-            key: value
-            for key, value in ours.items()
-            if given.get(key) != value
-        }
+        changes: dict[str, Any] = {}
+        if self.data.cfg.model.get('data_preprocessor'):
+            # That of the data config is not used then, not even in part.
+            changes = dict(ours)
+            if self.data.cfg.get('data_preprocessor'):
+                changes['_delete_'] = True
         if 'type' not in ours:
             changes['type'] = 'mmpretrain.ClsDataPreprocessor'
         elif '.' not in ours['type']:
@@ -249,9 +215,11 @@ class DSKDConfig:
         return changes
 
 
-def _network_config(config: SourceConfig) -> dict:
+def _network_config(config: SourceConfig, keep_weights: bool) -> dict:
     """Model of a config, without what an algorithm takes no notice of."""
-    model = make_plain_model(config.cfg.model.to_dict(), config.scope)
+    model = make_plain_model(
+        config.cfg.model.to_dict(), config.scope, keep_weights
+    )
     for key in ('data_preprocessor', 'train_cfg'):
         model.pop(key, None)
     return {'_scope_': model.pop('_scope_'), **model}

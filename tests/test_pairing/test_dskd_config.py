@@ -135,6 +135,50 @@ def test_images_of_another_shape_are_told():
     )
 
 
+def test_weights_of_the_networks_are_kept():
+    weights = dict(type='Pretrained', checkpoint='a.pth', prefix='backbone')
+    init = [dict(type='Kaiming', layer='Conv2d'), weights]
+    student = dict(
+        SMALL_RESNET,
+        backbone=dict(SMALL_RESNET['backbone'], init_cfg=init),
+        head=dict(SMALL_RESNET['head'], init_cfg=weights),
+    )
+    teacher = dict(
+        RESNET, init_cfg=dict(type='Pretrained', checkpoint='t.pth')
+    )
+    cfg = make(write('student', student), write('teacher', teacher)).load()
+    architecture = cfg.model.architecture
+    assert architecture.backbone.init_cfg == init
+    assert architecture.head.init_cfg == weights
+    assert cfg.model.teacher_ckpt == 't.pth'
+    assert 'init_cfg' not in cfg.model.teacher
+    # No file is there, and the trial needs none.
+    assert len(try_training(cfg, (3, 32, 32), 10)) == 2
+
+
+def test_teacher_that_loads_its_weights_by_itself():
+    """As one of timm; prefix is nothing that teacher_ckpt knows."""
+    own = dict(type='Pretrained', checkpoint='t.pth', prefix='architecture')
+    teacher = write('teacher', dict(RESNET, init_cfg=own))
+    student = write('student', SMALL_RESNET)
+    model = make(student, teacher).load().model
+    assert model.teacher_ckpt is None
+    assert model.teacher.init_cfg == own
+    model = make(student, teacher, teacher_ckpt='other.pth').load().model
+    assert model.teacher_ckpt == 'other.pth'
+    assert 'init_cfg' not in model.teacher
+
+
+def test_preprocessor_of_the_model_goes_alone():
+    own = dict(mean=[5.0] * 3, std=[6.0] * 3, to_rgb=False)
+    model = dict(SMALL_RESNET, data_preprocessor=own)
+    student = write('resnet', model)
+    cfg = make(student, student).load()
+    assert cfg.data_preprocessor == dict(
+        own, type='mmpretrain.ClsDataPreprocessor'
+    )
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         'kwargs, error, message',

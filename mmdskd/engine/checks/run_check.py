@@ -13,6 +13,7 @@ from .distillation_check import check_distillation, check_distillation_once
 from .label_check import Classes, check_labels
 from .mapping_values import check_values
 from .missing_parts_check import check_hooks
+from .pretrained_check import check_pretrained
 from .teacher_check import check_teachers
 
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
@@ -25,11 +26,13 @@ def check_run(runner: Runner) -> None:
         runner (Runner): The runner of the training process.
 
     Raises:
+        FileNotFoundError: If weights that the student starts from are missing.
         ValueError: See the checks that are called here.
     """
     check_distillation(unwrap_model(runner.model))
     check_hooks(runner)
     check_augmentation(runner)
+    check_pretrained(runner)
 
 
 def check_before_training(runner: Runner) -> Optional[Classes]:

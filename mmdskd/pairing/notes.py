@@ -1,0 +1,190 @@
+"""What a user should know of a config that is made from two others."""
+
+import os.path as osp
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from mmdskd.utils.config import type_name
+
+from .image_shape import find_image_shape
+from .inherited import list_unused
+from .own_weights import describe_weights, find_weights
+from .source_config import SourceConfig
+from .teacher_checkpoint import trained_checkpoint
+
+# What tells two data sets apart; pipelines and modes do not.
+DATASET_KEYS = ('type', 'data_root', 'ann_file', 'data_prefix', 'split')
+
+
+def list_notes(
+    student: SourceConfig,
+    teacher: SourceConfig,
+    data: SourceConfig,
+    image_shape: tuple[int, int, int],
+    teacher_ckpt: Optional[str],
+) -> list[str]:
+    """List what does not fit, or is not used.
+
+    Args:
+        student (SourceConfig): The student.
+        teacher (SourceConfig): The teacher.
+        data (SourceConfig): That of the two whose data are used.
+        image_shape (tuple[int, int, int]): Channels, height and width of the
+            images for which the config is made.
+        teacher_ckpt (str, optional): Checkpoint of the teacher.
+
+    Returns:
+        list[str]: The notes.
+    """
+    return [
+        *_compare_normalisation(student, teacher, data),
+        *_compare_shape(data, image_shape),
+        *_compare_datasets(student, teacher),
+        *_describe_student_weights(student),
+        *_describe_teacher_weights(teacher, teacher_ckpt),
+        *_describe_base(student, data),
+        *_check_custom_keys(data),
+    ]
+
+
+def _compare_normalisation(
+    student: SourceConfig, teacher: SourceConfig, data: SourceConfig
+) -> Iterator[str]:
+    means = [
+        config.preprocessor.get(key)
+        for key in ('mean', 'std')
+        for config in (student, teacher)
+    ]
+    if means[0] != means[1] or means[2] != means[3]:
+        yield (
+            'student and teacher were made for images that are normalised in '
+            f'different ways (mean {means[0]} and {means[1]}, std {means[2]} '
+            f'and {means[3]}); both will get those of {data.name}: take a '
+            'teacher that was trained with them, or train it so'
+        )
+
+
+def _compare_shape(
+    data: SourceConfig, image_shape: tuple[int, int, int]
+) -> Iterator[str]:
+    shape = find_image_shape(data.cfg)
+    if shape not in (None, image_shape):
+        yield (
+            f'the data of {data.path} have the shape {shape}, not '
+            f'{image_shape}, for which this config is: change their crop and '
+            'resize'
+        )
+
+
+def _compare_datasets(
+    student: SourceConfig, teacher: SourceConfig
+) -> Iterator[str]:
+    """Compare the data sets that both were made for, if both tell."""
+    ours, theirs = (_innermost_dataset(s.cfg) for s in (student, teacher))
+    if not ours or not theirs or ours == theirs:
+        return
+    yield (
+        f'{student.name} is trained on {ours} and {teacher.name} on {theirs}: '
+        'the classes must be the same ones in the same order, as logits are '
+        'compared by their index'
+    )
+
+
+def _innermost_dataset(cfg: Any) -> dict:
+    """Type and place of the training data, within their wrappers."""
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    while isinstance(dataset, dict) and isinstance(
+        dataset.get('dataset'), dict
+    ):
+        dataset = dataset['dataset']
+    if not isinstance(dataset, dict):
+        return {}
+    found = {key: dataset[key] for key in DATASET_KEYS if dataset.get(key)}
+    # The scope in front of a type is the way to it, not another data set.
+    return dict(found, type=type_name(dataset)) if found else {}
+
+
+def _describe_student_weights(student: SourceConfig) -> Iterator[str]:
+    weights = describe_weights(student.cfg.model)
+    if weights:
+        yield (
+            f'the student starts from its own weights, {weights}; the trial '
+            'did without them'
+        )
+    for path, checkpoint in find_weights(student.cfg.model):
+        if _is_missing(checkpoint):
+            yield (
+                f'{path.replace("model", "student", 1)} names {checkpoint}, '
+                'but there is no such file yet'
+            )
+
+
+def _describe_teacher_weights(
+    teacher: SourceConfig, teacher_ckpt: Optional[str]
+) -> Iterator[str]:
+    weights = describe_weights(teacher.cfg.model)
+    own = dict(find_weights(teacher.cfg.model)).values()
+    if teacher_ckpt is None or teacher_ckpt in own:
+        yield (
+            f'the teacher brings its own weights, {weights}: if it was '
+            'trained from them on these data, name the result by '
+            '--teacher-ckpt'
+        )
+    elif weights:
+        yield (
+            f'teacher_ckpt replaces what the teacher starts from, {weights}'
+        )
+    if teacher_ckpt is not None and _is_missing(teacher_ckpt):
+        train = (
+            f'train it by tools/train.py {teacher.path}, or '
+            if teacher_ckpt == trained_checkpoint(teacher)
+            else ''
+        )
+        yield (
+            f'the checkpoint of the teacher, {teacher_ckpt}, is not there '
+            f'yet: {train}name another one in teacher_ckpt'
+        )
+
+
+def _is_missing(checkpoint: Any) -> bool:
+    """Whether what is named is a file that is not there."""
+    return (
+        isinstance(checkpoint, str)
+        and '://' not in checkpoint
+        and not osp.isfile(checkpoint)
+    )
+
+
+def _describe_base(student: SourceConfig, data: SourceConfig) -> Iterator[str]:
+    """Tell what is not taken over."""
+    if data is not student:
+        unused = list_unused(student, data)
+        if unused:
+            yield (
+                f'data, schedule and hooks are those of {data.path}; these '
+                f'of {student.path} are not used: {", ".join(unused)}'
+            )
+    if data.cfg.get('work_dir'):
+        yield (
+            f'work_dir={data.cfg.work_dir!r} of {data.path} is that of '
+            'another run, so this config has its own'
+        )
+    if data.cfg.get('resume'):
+        yield (
+            f'resume={data.cfg.resume!r} of {data.path} is for that run, so '
+            'this config sets it to False'
+        )
+
+
+def _check_custom_keys(data: SourceConfig) -> Iterator[str]:
+    """Tell which settings by names of parameters mean the heads, too."""
+    wrapper = data.cfg.get('optim_wrapper') or {}
+    keys = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    for key, value in keys.items():
+        if key in 'distiller.connectors.heads.heads.classifier':
+            yield (
+                f'optim_wrapper.paramwise_cfg.custom_keys of {data.path}: '
+                f'{key!r} means the heads of the branches, too '
+                f'(distiller.connectors.heads), which get {dict(value)}; '
+                f"write 'architecture.{key}' to spare them"
+            )

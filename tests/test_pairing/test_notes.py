@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from plain_configs import RESNET, RUN
+
+from mmdskd.pairing.notes import list_notes
+from mmdskd.pairing.source_config import SourceConfig
+
+WEIGHTS = dict(type='Pretrained', checkpoint='own.pth')
+URL = 'https://any.pth'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def source(name='student', **changes):
+    cfg = Config(dict(RUN, model=RESNET))
+    cfg.merge_from_dict(changes)
+    return SourceConfig(name, f'{name}.py', cfg)
+
+
+def notes(student=None, teacher=None, data=None, ckpt=URL, shape=(3, 32, 32)):
+    student = student or source()
+    teacher = teacher or source('teacher')
+    return list_notes(student, teacher, data or student, shape, ckpt)
+
+
+def test_nothing_to_tell():
+    assert notes() == []
+
+
+def test_weights_of_the_student():
+    student = source(**{'model.backbone.init_cfg': WEIGHTS})
+    assert notes(student) == [
+        'the student starts from its own weights, model.backbone.init_cfg '
+        '(own.pth); the trial did without them',
+        'student.backbone.init_cfg names own.pth, but there is no such file '
+        'yet',
+    ]
+    Path('own.pth').touch()
+    assert len(notes(student)) == 1
+    assert notes(source(**{'model.pretrained': True})) == [
+        'the student starts from its own weights, model.pretrained (True); '
+        'the trial did without them'
+    ]
+
+
+def test_weights_of_the_teacher():
+    teacher = source('teacher', **{'model.backbone.init_cfg': WEIGHTS})
+    assert notes(teacher=teacher) == [
+        'teacher_ckpt replaces what the teacher starts from, '
+        'model.backbone.init_cfg (own.pth)'
+    ]
+    teacher = source('teacher', **{'model.init_cfg': WEIGHTS})
+    own = (
+        'the teacher brings its own weights, model.init_cfg (own.pth): if it '
+        'was trained from them on these data, name the result by '
+        '--teacher-ckpt'
+    )
+    assert notes(teacher=teacher, ckpt='own.pth') == [
+        own,
+        'the checkpoint of the teacher, own.pth, is not there yet: name '
+        'another one in teacher_ckpt',
+    ]
+    assert notes(teacher=teacher, ckpt=None) == [own]
+
+
+def test_other_data_sets():
+    path = 'train_dataloader.dataset'
+    other = {f'{path}.type': 'CIFAR100', f'{path}.data_root': 'mine'}
+    assert notes(teacher=source('teacher', **other)) == [
+        "student is trained on {'type': 'CIFAR10', 'data_root': 'data'} and "
+        "teacher on {'type': 'CIFAR100', 'data_root': 'mine'}: the classes "
+        'must be the same ones in the same order, as logits are compared by '
+        'their index'
+    ]
+    # Around the same data set, and by the way of its scope.
+    wrapped = dict(RUN['train_dataloader'])
+    wrapped['dataset'] = dict(
+        type='ClassBalancedDataset',
+        dataset=dict(wrapped['dataset'], type='mmpretrain.CIFAR10'),
+    )
+    teacher = source('teacher')
+    teacher.cfg.train_dataloader = wrapped
+    assert notes(teacher=teacher) == []
+    teacher.cfg.train_dataloader = None
+    assert notes(teacher=teacher) == []
+
+
+def test_settings_that_are_not_used():
+    student = source(randomness=dict(seed=3))
+    teacher = source('teacher')
+    assert notes(student, teacher) == []
+    assert notes(student, teacher, data=teacher) == [
+        'data, schedule and hooks are those of teacher.py; these of '
+        'student.py are not used: randomness'
+    ]
+
+
+def test_settings_of_another_run():
+    assert notes(source(work_dir='a', resume=True)) == [
+        "work_dir='a' of student.py is that of another run, so this config "
+        'has its own',
+        'resume=True of student.py is for that run, so this config sets it '
+        'to False',
+    ]
+
+
+@pytest.mark.parametrize(
+    'key, told', [('head', True), ('backbone', False), ('head.fc', False)]
+)
+def test_settings_by_names_that_mean_the_heads(key, told):
+    student = source()
+    student.cfg.optim_wrapper.paramwise_cfg = dict(
+        custom_keys={key: dict(lr_mult=10)}
+    )
+    assert notes(student) == told * [
+        "optim_wrapper.paramwise_cfg.custom_keys of student.py: 'head' means "
+        'the heads of the branches, too (distiller.connectors.heads), which '
+        "get {'lr_mult': 10}; write 'architecture.head' to spare them"
+    ]
