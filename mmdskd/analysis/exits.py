@@ -55,12 +55,22 @@ def run_exits(
 
     Returns:
         Outputs: Their predictions.
+
+    Raises:
+        ValueError: If an image has not exactly one label.
     """
     confidences, rights = [], []
     for batch in dataloader:
         data = model.data_preprocessor(batch, False)
         scores = torch.stack(model.exit_logits(data['inputs'])).softmax(-1)
-        labels = torch.cat([s.gt_label for s in data['data_samples']])
+        samples = data['data_samples']
+        for sample in samples:
+            if sample.gt_label.numel() != 1:
+                raise ValueError(
+                    'The accuracy of exits needs one label per image, but '
+                    f'got gt_label={sample.gt_label.tolist()}'
+                )
+        labels = torch.cat([sample.gt_label for sample in samples])
         values, classes = scores.max(dim=-1)
         confidences.append(values.cpu())
         rights.append((classes == labels.to(classes)).cpu())

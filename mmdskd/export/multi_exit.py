@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Union
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from mmpretrain.models import ImageClassifier
+from mmpretrain.models import ImageClassifier, MultiLabelClsHead
 
 from mmdskd.models import DSKDLoss
 from mmdskd.models.architectures.classifiers.exits import check_thresholds
@@ -114,7 +114,8 @@ def make_multi_exit_config(
     Raises:
         TypeError: If the model is not an algorithm whose student is an
             ``ImageClassifier`` of MMPretrain.
-        ValueError: If a threshold is out of range.
+        ValueError: If a threshold is out of range, or the student gives
+            several labels per image.
     """
     check_thresholds(threshold, len(exits.config['sources']))
     student = make_student_config(cfg).to_dict()
@@ -124,6 +125,14 @@ def make_multi_exit_config(
         raise TypeError(
             'The student should be an ImageClassifier of MMPretrain to get '
             f'exits, but got {model["type"]}'
+        )
+    head = model.get('head')
+    found = find_class(MODELS, head, model['_scope_']) if head else None
+    if isinstance(found, type) and issubclass(found, MultiLabelClsHead):
+        raise ValueError(
+            'The student should give one label per image to get exits, as '
+            'they compare softmax probabilities, but its head, '
+            f'{found.__name__}, gives several'
         )
     model.update(
         type='mmdskd.MultiExitClassifier',

@@ -25,6 +25,7 @@ def make_algorithm(
     student_logits: str,
     teacher_logits: str,
     head: Optional[dict] = None,
+    multi_label: bool = False,
 ) -> dict[str, Any]:
     """Make the config of the algorithm for a pair.
 
@@ -39,11 +40,17 @@ def make_algorithm(
         teacher_logits (str): The same of the teacher.
         head (dict, optional): Config of the heads. Defaults to None, which
             means the default of :class:`~mmdskd.models.DSKDConnector`.
+        multi_label (bool): Whether an image has several labels. Defaults to
+            False.
 
     Returns:
         dict: ``model`` of a config.
     """
-    kl = dict(type='KLDivergence', tau=4, loss_weight=1.0)
+    kl = (
+        dict(type='mmdskd.BinaryKLDivergence', tau=1, loss_weight=1.0)
+        if multi_label
+        else dict(type='KLDivergence', tau=4, loss_weight=1.0)
+    )
     mse = dict(
         type='L2Loss', normalize=False, div_element=True, loss_weight=1.0
     )

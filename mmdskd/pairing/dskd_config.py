@@ -18,6 +18,7 @@ from .feature import Feature
 from .head_cost import cost_table, count_student, narrow_heads
 from .image_shape import find_image_shape
 from .inherited import override_base
+from .multi_label import choose_multi_label
 from .network_outline import NetworkOutline
 from .notes import list_notes
 from .source_config import SourceConfig, choose_data
@@ -48,6 +49,7 @@ class DSKDConfig:
 
     Attributes:
         plan (BranchPlan): Where the branches attach.
+        multi_label (bool): Whether an image has several labels.
         head (dict, optional): Config of the heads, if not the default.
         heads (list[Head]): What they cost.
         student_flops (int, optional): FLOPs of the student for one image, if
@@ -91,6 +93,7 @@ class DSKDConfig:
         self.plan = infer_branches(
             network, network_T, image_shape, branches, teacher_feature
         )
+        self.multi_label = choose_multi_label(self.plan, self.data)
         self.logits = [
             find_logits(outline, name, option)
             for outline, name, option in (
@@ -152,6 +155,7 @@ class DSKDConfig:
                     head=self.head,
                     student_logits=self.logits[0],
                     teacher_logits=self.logits[1],
+                    multi_label=self.multi_label,
                 ),
             ),
             **inherited,

@@ -183,3 +183,18 @@ def test_picture(toy):
         'b, alone: 75.00 %',
         'student, alone: 75.00 %',
     ]
+
+
+def test_several_labels_have_no_accuracy(dskd_config):
+    cfg = make_multi_exit_config(dskd_config, find_exits(dskd_config))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(cfg.model).eval()
+    image = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    batch = dict(
+        inputs=[image], data_samples=[DataSample().set_gt_label([1, 3])]
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'needs one label per image, but got gt_label=\[1, 3\]',
+    ):
+        run_exits(model, [batch])

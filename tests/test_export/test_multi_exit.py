@@ -164,3 +164,16 @@ def test_checkpoint_without_the_heads(dskd_config, checkpoint):
             extract_multi_exit(checkpoint, exits)
     with pytest.raises(ValueError, match='it needs no conversion'):
         extract_multi_exit(extract_student(checkpoint), exits)
+
+
+def test_a_student_of_several_labels_gets_no_exits(dskd_config):
+    dskd_config.model.architecture.head = dict(
+        type='MultiLabelLinearClsHead', num_classes=10, in_channels=16
+    )
+    with pytest.raises(
+        ValueError,
+        match='The student should give one label per image to get exits, as '
+        'they compare softmax probabilities, but its head, '
+        'MultiLabelLinearClsHead, gives several',
+    ):
+        make_multi_exit_config(dskd_config, find_exits(dskd_config))

@@ -13,6 +13,7 @@ from .distillation_check import check_distillation, check_distillation_once
 from .label_check import Classes, check_labels
 from .mapping_values import check_values
 from .missing_parts_check import check_hooks
+from .multi_label_check import check_multi_label
 from .pretrained_check import check_pretrained
 from .teacher_check import check_teachers
 
@@ -29,7 +30,9 @@ def check_run(runner: Runner) -> None:
         FileNotFoundError: If weights that the student starts from are missing.
         ValueError: See the checks that are called here.
     """
-    check_distillation(unwrap_model(runner.model))
+    model = unwrap_model(runner.model)
+    check_distillation(model)
+    check_multi_label(model)
     check_hooks(runner)
     check_augmentation(runner)
     check_pretrained(runner)

@@ -1,16 +1,16 @@
 """Report the accuracy of each branch."""
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
-from mmpretrain.evaluation import Accuracy
-from torch import nn
+from mmpretrain.evaluation import Accuracy, AveragePrecision
+from torch import Tensor, nn
 
 from mmdskd.engine.distillation_parts import find_dskd_losses, log_prefix
 from mmdskd.models import DSKDConnector, MultiModuleOutputsRecorder
+from mmdskd.models.utils.multi_label import is_multi_label, make_multi_hot
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 
@@ -23,17 +23,17 @@ class BranchClassifiers(NamedTuple):
     Attributes:
         recorder (MultiModuleOutputsRecorder): Records their features.
         connector (DSKDConnector): Their heads.
-        metrics (list[Accuracy]): One per branch.
+        metrics (list[Accuracy or AveragePrecision]): One per branch.
     """
 
     recorder: MultiModuleOutputsRecorder
     connector: DSKDConnector
-    metrics: list[Accuracy]
+    metrics: list[Union[Accuracy, AveragePrecision]]
 
 
 @HOOKS.register_module()
 class BranchEvaluationHook(Hook):
-    """Report the top-1 accuracy of each branch beside the student's.
+    """Report how good each branch is, beside the student.
 
     The heads of DSKD are classifiers of several depths. In each validation
     this hook lets them classify the features that the student's forward
@@ -43,8 +43,10 @@ class BranchEvaluationHook(Hook):
 
     For a loss named ``loss_dskd``, the accuracy of its first branch is
     logged as ``dskd.branch_0/accuracy/top1``, with the metrics of the
-    student to all backends. It is no metric of the validation loop, so that
-    ``save_best`` can't take it for the student's.
+    student to all backends. Of a student with several labels per image, it
+    is the mean average precision over the classes in percent,
+    ``dskd.branch_0/multi-label/mAP``. It is no metric of the validation
+    loop, so that ``save_best`` can't take it for the student's.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdskd.BranchEvaluationHook')]
@@ -117,21 +119,22 @@ class BranchEvaluationHook(Hook):
         args: tuple,
         predictions: list[BaseDataElement],
     ) -> None:
-        """Classify the recorded features of a batch."""
-        labels = torch.cat([sample.gt_label for sample in predictions]).cpu()
+        """Classify the recorded features of a batch.
+
+        Raises:
+            ValueError: If an image has several labels, and the student gives
+                one.
+        """
+        several = is_multi_label(student)
+        if not several:
+            _check_labels(student, predictions)
         for recorder in self._recorders():
             recorder.__exit__(None, None, None)
         for recorder, connector, metrics in self._branches.values():
             branches = connector(recorder.get_record_data())
             for branch, metric in zip(branches, metrics):
-                found = branch.logits.argmax(dim=1).cpu()
-                metric.process(
-                    None,
-                    [
-                        dict(pred_label=ours, gt_label=label)
-                        for ours, label in zip(found.split(1), labels.split(1))
-                    ],
-                )
+                describe = _describe_labels if several else _describe_label
+                metric.process(None, describe(branch.logits, predictions))
         for recorder in self._recorders():
             recorder.reset_data_buffer()
 
@@ -141,6 +144,40 @@ class BranchEvaluationHook(Hook):
             handle.remove()
         self._handles = []
         self._branches = dict()
+
+
+def _describe_label(
+    logits: Tensor, samples: list[BaseDataElement]
+) -> list[dict]:
+    """What ``Accuracy`` takes."""
+    found = logits.argmax(dim=1).cpu()
+    return [
+        dict(pred_label=ours, gt_label=sample.gt_label.cpu())
+        for ours, sample in zip(found.split(1), samples)
+    ]
+
+
+def _describe_labels(
+    logits: Tensor, samples: list[BaseDataElement]
+) -> list[dict]:
+    """What ``AveragePrecision`` takes."""
+    return [
+        dict(pred_score=scores, gt_score=make_multi_hot(sample, len(scores)))
+        for scores, sample in zip(logits.float().sigmoid().cpu(), samples)
+    ]
+
+
+def _check_labels(student: nn.Module, samples: list[BaseDataElement]) -> None:
+    """Raise unless each image has one label."""
+    for sample in samples:
+        if sample.gt_label.numel() != 1:
+            head = type(getattr(student, 'head', student)).__name__
+            raise ValueError(
+                'BranchEvaluationHook should meet one label per image, as '
+                f'the student has a {head}, but got gt_label='
+                f'{sample.gt_label.tolist()}: take a head of several labels, '
+                'such as MultiLabelLinearClsHead, or remove the hook'
+            )
 
 
 def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
@@ -160,6 +197,7 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
     """
     losses = find_dskd_losses(model)
     check_distillation_once(model)
+    several = is_multi_label(getattr(model, 'architecture', None))
     found = dict()
     for name in losses:
         distiller: Any = model.distiller
@@ -180,6 +218,9 @@ def find_classifiers(model: nn.Module) -> dict[str, BranchClassifiers]:
         found[name] = BranchClassifiers(
             recorders.get_recorder(source['recorder']),
             connector,
-            [Accuracy() for _ in range(connector.num_branches)],
+            [
+                AveragePrecision() if several else Accuracy()
+                for _ in range(connector.num_branches)
+            ],
         )
     return found

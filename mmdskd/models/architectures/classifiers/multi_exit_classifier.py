@@ -15,6 +15,7 @@ from mmdskd.utils.rules import FLAG, SHARE, Config, one_or_list
 from mmdskd.utils.values import check_values
 
 from ...task_modules.recorder import MultiModuleOutputsRecorder
+from ...utils.multi_label import is_multi_label
 from ..connectors import DSKDConnector
 from .exits import check_thresholds, select
 
@@ -81,7 +82,8 @@ class MultiExitClassifier(ImageClassifier):
         TypeError: If ``sources`` is not a list of names, or the connector
             not a DSKDConnector.
         ValueError: If ``exits`` is not of these two, its parts do not fit,
-            the heads have no classifiers, or a threshold is out of range.
+            the heads have no classifiers, the head gives several labels per
+            image, or a threshold is out of range.
 
     Examples:
         >>> model = dict(
@@ -148,6 +150,12 @@ class MultiExitClassifier(ImageClassifier):
             raise ValueError(
                 'exits should have one head per source, but got '
                 f'{self.exits.num_branches} heads for {self.sources}'
+            )
+        if is_multi_label(self):
+            raise ValueError(
+                'The head of a MultiExitClassifier should give one label per '
+                'image, as exits compare softmax probabilities, but '
+                f'{type(self.head).__name__} gives several'
             )
         ours = self.exits.num_classes
         theirs = getattr(self.head, 'num_classes', ours)

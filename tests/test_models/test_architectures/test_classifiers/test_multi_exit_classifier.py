@@ -278,3 +278,14 @@ def test_source_that_does_not_run():
 
 def test_it_is_a_classifier_of_mmpretrain():
     assert issubclass(MultiExitClassifier, ImageClassifier)
+
+
+def test_a_head_of_several_labels():
+    head = dict(type='MultiLabelLinearClsHead', num_classes=10, in_channels=16)
+    with pytest.raises(
+        ValueError,
+        match='The head of a MultiExitClassifier should give one label per '
+        'image, as exits compare softmax probabilities, but '
+        'MultiLabelLinearClsHead gives several',
+    ):
+        build('CIFARResNet', head=head)
