@@ -12,6 +12,9 @@ from mmengine.device import get_device
 
 from mmdskd.engine.checks.config_check import check_config, merge_options
 from mmdskd.engine.default_hooks import add_default_hooks
+from mmdskd.engine.interruption import say
+from mmdskd.engine.latest_checkpoint import find_latest_checkpoint
+from mmdskd.engine.own_files import get_out_dir
 from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.config import load_config, type_name
 
@@ -214,18 +217,34 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 def resume_from(cfg: Config, resume: str) -> None:
     """Let a training config go on from a checkpoint.
 
+    What is skipped on the way to the latest one is printed.
+
     Args:
-        cfg (Config): The config, changed in place.
+        cfg (Config): The config, changed in place. If there is nothing to
+            resume from, it stays as it is.
         resume (str): Path or URL of a checkpoint, or "auto" for the latest
             one of ``cfg.work_dir``, if there is one.
 
     Raises:
         FileNotFoundError: If the checkpoint is missing.
     """
-    if resume != 'auto':
+    if resume == 'auto':
+        work_dir = osp.abspath(cfg.work_dir)
+        hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        out_dir = get_out_dir(hook.get('out_dir'), work_dir)
+        latest = find_latest_checkpoint(
+            work_dir, out_dir, hook.get('filename_tmpl') or ''
+        )
+        for line in latest.skipped:
+            say(line)
+        if latest.path is None:
+            say(f'No checkpoint in {out_dir} to resume from: training begins.')
+            return
+        resume = latest.path
+    else:
         check_checkpoint(resume)
     cfg.resume = True
-    cfg.load_from = None if resume == 'auto' else resume
+    cfg.load_from = resume
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from mmdskd.cli import (
     resume_from,
 )
 from mmdskd.engine.checks.run_check import check_run
+from mmdskd.engine.interruption import ends_with_a_line
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +42,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    args = parse_args()
+    with ends_with_a_line():
+        train(parse_args())
+
+
+def train(args: argparse.Namespace) -> None:
     cfg = load_run_config(args)
     if args.amp:
         enable_amp(cfg)

@@ -8,7 +8,7 @@ default_hooks = dict(
     checkpoint=dict(
         type='CheckpointHook',
         interval=5,
-        # MMEngine deletes the old one before it writes the new one.
+        # MMEngine deletes the oldest before it writes the new one.
         max_keep_ckpts=2,
         save_best='accuracy/top1',
         rule='greater',
@@ -18,6 +18,7 @@ default_hooks = dict(
     # Leaves out steps with nan or inf; or action='stop', 'continue'.
     non_finite=dict(type='mmdskd.NonFiniteHook'),
     run_check=dict(type='mmdskd.RunCheckHook'),
+    exact_resume=dict(type='mmdskd.ExactResumeHook'),
 )
 
 env_cfg = dict(

@@ -23,6 +23,10 @@ from .mmengine import (
     find_packages_without_pkg_resources,
     load_local_checkpoints_safely,
 )
+from .mmengine_checkpoints import (
+    save_checkpoints_safely,
+    write_local_files_atomically,
+)
 from .mmpretrain import keep_loaded_weights
 from .mmrazor import (
     allow_classes_of_any_size,
@@ -50,6 +54,8 @@ PATCHES = (
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
     ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
+    ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
+    ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
     ('mmrazor', replace_quantization),
     ('mmrazor.models.quantizers', refuse_quantizers),
     (

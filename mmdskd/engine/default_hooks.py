@@ -7,6 +7,7 @@ DEFAULT_HOOKS: dict[str, dict] = {
     'loaded_weights': dict(type='mmdskd.LoadedWeightsHook'),
     'non_finite': dict(type='mmdskd.NonFiniteHook'),
     'run_check': dict(type='mmdskd.RunCheckHook'),
+    'exact_resume': dict(type='mmdskd.ExactResumeHook'),
 }
 
 

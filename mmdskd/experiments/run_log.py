@@ -75,10 +75,13 @@ def _read_session(path: Path) -> RunLog:
     with open(path) as file:
         # The last line may still be being written, or cut by a kill.
         lines = [json.loads(line) for line in file if line[-1] == '\n']
+    # Sessions that begin in the same second share a file, and a resume
+    # validates again what it can't know to be validated.
+    validations = {line['step']: line for line in lines if 'iter' not in line}
+    # The hook that evaluates the teacher logs at step 0.
+    validations.pop(0, None)
     return RunLog(
-        [line for line in lines if 'iter' in line],
-        # The hook that evaluates the teacher logs at step 0.
-        [line for line in lines if 'iter' not in line and line['step']],
+        [line for line in lines if 'iter' in line], [*validations.values()]
     )
 
 

@@ -37,7 +37,7 @@ def run_network(
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with keep_random_state(), torch.no_grad():
+        with keep_random_state(seed=0), torch.no_grad():
             for mode in MODES:
                 data = preprocessor(copy.deepcopy(batch), False)
                 try:

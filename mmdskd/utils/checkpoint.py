@@ -1,5 +1,6 @@
 """Read checkpoints without running code from them."""
 
+import inspect
 import os
 import pickle
 import re
@@ -21,6 +22,7 @@ except ImportError:  # numpy 1
 
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 
+CAN_MAP = 'mmap' in inspect.signature(torch.load).parameters
 HISTORY_BUFFER_METHODS = ('min', 'max', 'current', 'mean')
 
 
@@ -156,7 +158,9 @@ def _is_other_archive(filename: str) -> bool:
 
 
 def load_checkpoint_file(
-    filename: Union[str, os.PathLike], map_location: MapLocation = 'cpu'
+    filename: Union[str, os.PathLike],
+    map_location: MapLocation = 'cpu',
+    mmap: bool = False,
 ) -> dict:
     """Read a checkpoint file without running code from it.
 
@@ -170,6 +174,8 @@ def load_checkpoint_file(
         filename (str or os.PathLike): A local path.
         map_location: Where to put the tensors, as in :func:`torch.load`.
             Defaults to 'cpu'.
+        mmap (bool): Whether the tensors stay in the file until they are
+            used, where torch can do that (>= 2.1). Defaults to False.
 
     Returns:
         dict: The checkpoint.
@@ -183,7 +189,7 @@ def load_checkpoint_file(
     if not os.path.isfile(path):
         raise FileNotFoundError(f'checkpoint "{path}" does not exist')
     try:
-        checkpoint = _load(path, map_location)
+        checkpoint = _load(path, map_location, mmap)
     except CheckpointError:
         raise
     # A damaged file can raise anything.
@@ -209,15 +215,20 @@ def load_checkpoint_file(
     return checkpoint
 
 
-def _load(path: str, map_location: MapLocation) -> Any:
+def _load(path: str, map_location: MapLocation, mmap: bool) -> Any:
     """Load by the safest way that this torch has."""
     if _is_other_archive(path):
         raise CheckpointError(
             f'"{path}" should be a checkpoint that torch.save wrote, but got '
             'a TorchScript or tar archive'
         )
+    options = {}
+    if mmap and CAN_MAP and zipfile.is_zipfile(path):
+        options['mmap'] = True
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(
+            path, map_location=map_location, weights_only=True, **options
+        )
     except pickle.UnpicklingError:
         if hasattr(torch.serialization, 'add_safe_globals'):
             raise

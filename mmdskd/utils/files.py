@@ -69,6 +69,11 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A full disk does not say which file.
+        raise OSError(error.errno, error.strerror, osp.abspath(path)) from None
     finally:
         # There is none left after the rename.
         with suppress(OSError):

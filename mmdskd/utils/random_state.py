@@ -3,33 +3,81 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Optional
 
 import numpy as np
 import torch
 
 
-@contextmanager
-def keep_random_state(seed: int = 0) -> Iterator[None]:
-    """Let what is run within draw no random numbers of the training.
+def get_random_state() -> dict[str, Any]:
+    """Get the states of Python's, NumPy's and torch's random numbers.
 
-    The generators of Python, NumPy and torch, on all devices, are as before
-    afterwards.
+    Returns:
+        dict: Tensors and plain numbers, as a checkpoint may hold. ``cuda``,
+        of the current device, is there once CUDA is in use.
+    """
+    version, words, gauss = random.getstate()
+    _, key, position, has_gauss, cached = np.random.get_state()
+    state = dict(
+        python=torch.tensor(words),
+        python_version=version,
+        python_gauss=gauss,
+        numpy=torch.from_numpy(np.asarray(key, np.int64)),
+        numpy_rest=[int(position), int(has_gauss), float(cached)],
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Go back to a state of the random numbers.
 
     Args:
-        seed (int): Seed of the numbers that are drawn within. Defaults to 0.
+        state (dict): What :func:`get_random_state` returned, its tensors on
+            any device.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = (
-        list(range(torch.cuda.device_count()))
-        if torch.cuda.is_initialized()
-        else []
+    random.setstate(
+        (
+            state['python_version'],
+            tuple(state['python'].tolist()),
+            state['python_gauss'],
+        )
     )
+    key = state['numpy'].cpu().numpy().astype(np.uint32)
+    np.random.set_state(('MT19937', key, *state['numpy_rest']))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+@contextmanager
+def keep_random_state(seed: Optional[int] = None) -> Iterator[None]:
+    """Leave the random numbers as they were, whatever draws within.
+
+    Args:
+        seed (int, optional): Seed of the numbers that are drawn within. None
+            draws those that would come next. Defaults to None.
+    """
+    state = get_random_state()
     try:
-        with torch.random.fork_rng(devices=devices):
-            random.seed(seed)
-            np.random.seed(seed)
-            torch.manual_seed(seed)
-            yield
+        if seed is not None:
+            seed_random_numbers(seed)
+        yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        set_random_state(state)
+
+
+def seed_random_numbers(*entropy: int) -> None:
+    """Seed Python's, NumPy's and torch's random numbers on the CPU.
+
+    Args:
+        entropy (int): Numbers >= 0 on which the seed depends, and on nothing
+            else.
+    """
+    seeds = np.random.SeedSequence(entropy).generate_state(8)
+    np.random.seed(seeds[:4])
+    random.seed(seeds[4:].tobytes())
+    # Not torch.manual_seed, which keeps each call until CUDA is in use.
+    torch.default_generator.manual_seed(int(seeds[0]) << 32 | int(seeds[7]))

@@ -18,10 +18,14 @@ def test_numbers_go_on_as_before():
     seed()
     expected = draw()
     seed()
-    with keep_random_state():
+    with keep_random_state(seed=0):
         within = draw()
     assert draw() == expected != within
+    seed()
+    with keep_random_state():
+        assert draw() == expected
+    assert draw() == expected
     with pytest.raises(KeyError), keep_random_state():
         raise KeyError
-    with keep_random_state():
+    with keep_random_state(seed=0):
         assert draw() == within

@@ -1,4 +1,5 @@
 from .branch_evaluation_hook import BranchEvaluationHook
+from .exact_resume_hook import ExactResumeHook
 from .loaded_weights_hook import LoadedWeightsHook
 from .loss_weight_scheduler_hook import LossWeightSchedulerHook
 from .non_finite_hook import NonFiniteHook
@@ -8,6 +9,7 @@ from .teacher_evaluation_hook import TeacherEvaluationHook
 
 __all__ = [
     'BranchEvaluationHook',
+    'ExactResumeHook',
     'LoadedWeightsHook',
     'LossWeightSchedulerHook',
     'NonFiniteHook',

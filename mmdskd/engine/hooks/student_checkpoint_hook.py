@@ -30,7 +30,7 @@ from mmdskd.utils.files import (
 )
 from mmdskd.utils.model import unwrap_model
 
-DELETABLE_KEY = 'student_deletable_ckpts'
+from ..own_files import DELETABLE_KEY
 
 
 @HOOKS.register_module()
