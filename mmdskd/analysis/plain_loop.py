@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import load_checkpoint, set_random_seed
+from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 
+from mmdskd.models.utils.teacher_weights import load_teacher
 from mmdskd.registry import MODELS
 from mmdskd.utils.config import type_name
 from mmdskd.utils.model import STUDENT_PREFIX
+from mmdskd.utils.state_dict import copy_tensors
 
 from .training_step import SEED, StepwiseTrainLoop
 
@@ -40,16 +42,17 @@ class PlainLoop:
         self.label_weight, self.kd_weight, self.tau = find_kd_weights(cfg)
         device = get_device()
         self.student = MODELS.build(cfg.model.architecture).to(device)
-        self.student.load_state_dict(
+        copy_tensors(
+            self.student,
             {
                 name[len(STUDENT_PREFIX) :]: tensor
                 for name, tensor in weights.items()
                 if name.startswith(STUDENT_PREFIX)
-            }
+            },
         )
         self.student.train()
         self.teacher = MODELS.build(cfg.model.teacher).to(device)
-        load_checkpoint(self.teacher, teacher_ckpt, map_location=device)
+        load_teacher(self.teacher, teacher_ckpt)
         self.teacher.eval().requires_grad_(False)
         optimizer = dict(cfg.optim_wrapper.optimizer)
         self.optimizer = getattr(torch.optim, optimizer.pop('type'))(

@@ -7,13 +7,18 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import load_state_dict
 
 from mmdskd.cli import check_checkpoint
+from mmdskd.engine.checks.loaded_weights import (
+    PartialCheckpointError,
+    describe_report,
+    find_cause,
+)
 from mmdskd.export import multi_exit
 from mmdskd.models import MultiExitClassifier
 from mmdskd.pairing.auto import resolve_auto
 from mmdskd.utils.checkpoint import load_checkpoint_file
+from mmdskd.utils.load_whole import load_whole
 from mmdskd.utils.text import format_header, format_row
 
 from .statistics import format_mean_std
@@ -53,12 +58,14 @@ def load_models(
         if exits is not None:
             checkpoint = multi_exit.extract_multi_exit(checkpoint, exits)
         model = MODELS.build(cfg.model)
-        try:
-            load_state_dict(model, checkpoint['state_dict'], strict=True)
-        except RuntimeError as error:
-            raise ValueError(
-                f'{path} should be a checkpoint of this config, but: {error}'
-            ) from error
+        weights = checkpoint.get('state_dict', checkpoint)
+        report = load_whole(model, weights)
+        if not report.is_whole:
+            raise PartialCheckpointError(
+                f'{path} should be a checkpoint of this config, but it '
+                f'{describe_report(report, model, weights)}. '
+                f'{find_cause(report, model, weights)}'
+            )
         models.append(model.to(get_device()).eval())
     return cfg, models
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmdskd.utils.config import format_config
 from mmdskd.utils.finite import log_nonfinite
 from mmdskd.utils.model import STUDENT_PREFIX
+from mmdskd.utils.state_dict import WRAPPER_PREFIX, rename_weights
 from mmdskd.version import __version__
 
 # Name of the file that goes with the students of a folder.
@@ -72,6 +73,10 @@ def extract_student(checkpoint: dict, cfg: Optional[Config] = None) -> dict:
             f'MMEngine saves it, but got {found}.'
         )
     state_dict = checkpoint['state_dict']
+    if all(name.startswith(WRAPPER_PREFIX) for name in state_dict):
+        state_dict = rename_weights(
+            state_dict, lambda name: name[len(WRAPPER_PREFIX) :]
+        )
     if not any(name.startswith(STUDENT_PREFIX) for name in state_dict):
         found = sorted({name.partition('.')[0] for name in state_dict})
         raise ValueError(

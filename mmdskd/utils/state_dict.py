@@ -7,6 +7,7 @@ another module, but calls the hook that undoes the renaming; and a hook that
 drops tensors drops those of its parents, too.
 """
 
+from collections import OrderedDict
 from typing import Any, Callable
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn.parameter import is_lazy
 # What says how many batches a batch norm has seen is not needed.
 NEEDLESS = 'num_batches_tracked'
 EXTRA_STATE = '_extra_state'
+# What names begin with that DataParallel and the like save
+WRAPPER_PREFIX = 'module.'
 # Metadata of a network whose class saves and loads tensors under other names
 # than those in the checkpoint of its algorithm, or a part of them
 OTHER_NAMES = 'other_names'
@@ -187,3 +190,24 @@ def copy_tensors(module: nn.Module, weights: dict[str, Tensor]) -> None:
             value = weights.get(name)
             if isinstance(value, Tensor) and value.shape == tensor.shape:
                 tensor.copy_(value)
+
+
+def rename_weights(weights: dict, rename: Callable[[str], str]) -> dict:
+    """Rename all weights of a state dict.
+
+    Args:
+        weights (dict): The state dict. It is not changed.
+        rename (Callable): Makes the new name from the old one.
+
+    Returns:
+        dict: The weights, with the versions of modules that torch keeps.
+    """
+    renamed: Any = OrderedDict(
+        (rename(name), value) for name, value in weights.items()
+    )
+    if hasattr(weights, '_metadata'):
+        renamed._metadata = OrderedDict(
+            (rename(f'{name}.')[:-1], value)
+            for name, value in weights._metadata.items()
+        )
+    return renamed

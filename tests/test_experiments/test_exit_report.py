@@ -1,6 +1,15 @@
 """Tables of the exits of a student."""
 
-from mmdskd.experiments.exit_report import format_exits, format_thresholds
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from mmdskd.experiments.exit_report import (
+    format_exits,
+    format_thresholds,
+    load_models,
+)
+from mmdskd.export.multi_exit import find_exits, make_multi_exit_config
 
 NUMBERS = dict(
     exits=[
@@ -34,3 +43,17 @@ def test_thresholds():
         '|-|-|-|-|-|-|',
         '| 0.5 | 45.00 +- 7.07 | 2,500 | 62% | 50% | 50% |',
     ]
+
+
+def test_file_of_the_plain_student(dskd_config, tmp_path):
+    exits = find_exits(dskd_config)
+    cfg = make_multi_exit_config(dskd_config, exits)
+    path = tmp_path / 'epoch_1_student.pth'
+    plain = MODELS.build(dskd_config.model.architecture)
+    torch.save(dict(state_dict=plain.state_dict()), path)
+    with pytest.raises(
+        ValueError,
+        match='epoch_1_student.pth should be a checkpoint of this config, but '
+        'it leaves .* and the file of the plain one',
+    ):
+        load_models(cfg, [str(path)])

@@ -121,3 +121,9 @@ def test_no_student():
         match=r"\['architecture_', 'backbone', 'head'\].*plain network",
     ):
         extract_student(dict(state_dict=plain))
+
+
+def test_prefix_of_a_wrapper():
+    weights = {'module.architecture.fc.weight': torch.ones(1)}
+    student = extract_student(dict(state_dict=weights))
+    assert list(student['state_dict']) == ['fc.weight']

@@ -4,7 +4,7 @@ import torch
 from hooked_networks import RenamingClassifier, randomize
 from torch import nn
 
-from mmdskd.utils.state_dict import find_tensors, guard_hooks
+from mmdskd.utils.state_dict import find_tensors, guard_hooks, rename_weights
 
 
 def test_tensors_are_those_that_a_checkpoint_holds():
@@ -31,3 +31,11 @@ def test_guard_survives_copies_and_acts_for_copies_alone():
     assert torch.equal(copied.net.fc.weight, root.net.fc.weight)
     (hook,) = copied.net._load_state_dict_pre_hooks.values()
     assert hook.module is copied.net
+
+
+def test_renamed_weights_keep_their_versions():
+    weights = nn.Sequential(nn.BatchNorm1d(2)).state_dict()
+    renamed = rename_weights(weights, lambda name: f'a.{name}')
+    assert list(renamed) == [f'a.{name}' for name in weights]
+    assert renamed._metadata['a.0'] == {'version': 2}
+    assert not hasattr(rename_weights({}, str), '_metadata')

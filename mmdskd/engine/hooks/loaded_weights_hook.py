@@ -1,7 +1,6 @@
 """See that a checkpoint goes whole into the model."""
 
 from collections import OrderedDict
-from typing import Callable
 
 import torch
 from mmengine.hooks import Hook
@@ -18,10 +17,14 @@ from mmdskd.engine.checks.loaded_weights import (
 from mmdskd.registry import HOOKS
 from mmdskd.utils.load_whole import LoadReport, load_whole
 from mmdskd.utils.model import unwrap_model
-from mmdskd.utils.state_dict import find_left_out, find_tensors, has_names_of
+from mmdskd.utils.state_dict import (
+    WRAPPER_PREFIX,
+    find_left_out,
+    find_tensors,
+    has_names_of,
+    rename_weights,
+)
 from mmdskd.utils.text import shorten
-
-WRAPPER_PREFIX = 'module.'
 
 
 @HOOKS.register_module()
@@ -95,7 +98,9 @@ class LoadedWeightsHook(Hook):
                 weights.update(find_left_out(model, weights))
         if hasattr(model, WRAPPER_PREFIX[:-1]):
             # MMEngine takes it for the name of a wrapper, and drops it.
-            weights = _rename(weights, lambda name: WRAPPER_PREFIX + name)
+            weights = rename_weights(
+                weights, lambda name: WRAPPER_PREFIX + name
+            )
         checkpoint['state_dict'] = weights
 
     def _load_student(
@@ -179,14 +184,7 @@ def _find_weights(checkpoint: dict, model: nn.Module, source: str) -> dict:
     )
     wrapper = WRAPPER_PREFIX * (1 + is_ours)
     if all(name.startswith(wrapper) for name in weights):
-        weights = _rename(weights, lambda name: name[len(WRAPPER_PREFIX) :])
+        weights = rename_weights(
+            weights, lambda name: name[len(WRAPPER_PREFIX) :]
+        )
     return weights
-
-
-def _rename(weights: dict, rename: Callable[[str], str]) -> dict:
-    """Rename all weights. torch keeps their versions in an attribute."""
-    renamed = OrderedDict((rename(name), w) for name, w in weights.items())
-    metadata = getattr(weights, '_metadata', None)
-    if metadata is not None:
-        renamed._metadata = metadata  # type: ignore[attr-defined]
-    return renamed
