@@ -212,14 +212,15 @@ def run_tool(monkeypatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
-    """Run a script on two processes with gloo; return what each has saved.
+def run_ranks(tmp_path) -> Callable[..., list[dict]]:
+    """Run a script on several processes with gloo; return what each has
+    saved.
 
     The script gets the paths of the config and of a folder, in which it
-    leaves ``rank0.pth`` and ``rank1.pth``.
+    leaves ``rank0.pth``, ``rank1.pth`` and so on.
     """
 
-    def run(cfg: Config, source: str) -> list[dict]:
+    def run(cfg: Config, source: str, number: int) -> list[dict]:
         config, script = tmp_path / 'config.py', tmp_path / 'rank.py'
         cfg.dump(config)
         script.write_text(source)
@@ -229,7 +230,7 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
         store = torch.distributed.TCPStore(
             '127.0.0.1', 0, is_master=True, wait_for_workers=False
         )
-        outputs = [tmp_path / f'rank{rank}.txt' for rank in range(2)]
+        outputs = [tmp_path / f'rank{rank}.txt' for rank in range(number)]
         processes = [
             subprocess.Popen(
                 [sys.executable, script, config, tmp_path],
@@ -237,7 +238,7 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
                     os.environ,
                     RANK=str(rank),
                     LOCAL_RANK=str(rank),
-                    WORLD_SIZE='2',
+                    WORLD_SIZE=str(number),
                     MASTER_ADDR='127.0.0.1',
                     MASTER_PORT=str(store.port),
                     TORCHELASTIC_USE_AGENT_STORE='True',
@@ -250,7 +251,7 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
             for rank, output in enumerate(outputs)
         ]
         try:
-            # One that fails leaves the other waiting for it.
+            # One that fails leaves the others waiting for it.
             while any(process.poll() is None for process in processes):
                 if any(process.poll() for process in processes):
                     break
@@ -263,10 +264,16 @@ def run_two_ranks(tmp_path) -> Callable[[Config, str], list[dict]]:
                 process.wait()
         return [
             torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
-            for rank in range(2)
+            for rank in range(number)
         ]
 
     return run
+
+
+@pytest.fixture
+def run_two_ranks(run_ranks) -> Callable[[Config, str], list[dict]]:
+    """Run a script on two processes, see :func:`run_ranks`."""
+    return functools.partial(run_ranks, number=2)
 
 
 def add_dskd(kd_config: Config) -> Config:

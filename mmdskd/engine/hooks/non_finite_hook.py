@@ -21,6 +21,7 @@ from mmdskd.utils.model import unwrap_model
 from ..batch_text import describe_samples
 from ..buffer_snapshot import BufferSnapshot
 from ..checks.finite_check import check_finite, named_tensors
+from ..checks.wrapper_check import check_wrapper
 from ..step_guard import StepGuard, move_to_host
 
 ACTIONS = ('skip', 'stop', 'continue')
@@ -109,8 +110,10 @@ class NonFiniteHook(Hook):
             runner (Runner): The runner of the training process.
 
         Raises:
+            TypeError: If the model is spread over the processes.
             ValueError: If weights or momentum hold nan or inf.
         """
+        check_wrapper(runner.model)
         model = unwrap_model(runner.model)
         check_finite(model, runner.optim_wrapper)
         self._model = model
