@@ -129,7 +129,8 @@ def save_checkpoints_safely(checkpoint_hook: ModuleType) -> None:
     def save_best_checkpoint(
         self: Any, runner: 'Runner', metrics: dict
     ) -> None:
-        _delete_afterwards(save_best, self, runner, metrics)
+        if self.save_best:
+            _delete_afterwards(save_best, self, runner, metrics)
 
     hook._save_checkpoint_with_step = save_with_step
     hook._save_best_checkpoint = save_best_checkpoint

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
+import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.runner.loops import (
     EpochBasedTrainLoop,
@@ -108,6 +109,20 @@ def position_batches(
     # The data loader itself refuses another one.
     object.__setattr__(dataloader, 'batch_sampler', positioned)
     return positioned
+
+
+def keep_seeds_apart(dataloader: Any, seed: int) -> None:
+    """Let a data loader whose workers persist draw no numbers of the run.
+
+    It draws a seed when its workers start: once, and once more after a
+    resume.
+
+    Args:
+        dataloader (DataLoader): The data loader, changed in place.
+        seed (int): Seed of the run.
+    """
+    if getattr(dataloader, 'persistent_workers', False):
+        dataloader.generator = torch.Generator().manual_seed(seed)
 
 
 class PositionedIterator(_InfiniteDataloaderIterator):

@@ -94,8 +94,8 @@ def adopt_files(
     if '://' in out_dir:
         return []
     notes = []
-    is_own = osp.realpath(osp.dirname(resumed)) == osp.realpath(out_dir)
-    if not is_own:
+    is_here = is_own(resumed, out_dir)
+    if not is_here:
         # They name and number files of the other folder.
         for key in ('last_ckpt', 'keep_ckpt_ids', DELETABLE_KEY, OUTDATED_KEY):
             info.pop(key, None)
@@ -107,7 +107,7 @@ def adopt_files(
     for key in [key for key in info if key.startswith('best_ckpt')]:
         own = _move(info[key], out_dir)
         source = find_file(info[key], osp.dirname(resumed))
-        if is_own and osp.isfile(own):
+        if is_here and osp.isfile(own):
             source = own
         if source is None:
             del info[key]
@@ -125,6 +125,32 @@ def adopt_files(
                 _copy(source, own)
                 _copy(student_path(source), student_path(own))
     return notes
+
+
+def is_own(path: str, out_dir: str) -> bool:
+    """Whether a file lies in a folder.
+
+    Args:
+        path (str): A path, or a URL.
+        out_dir (str): The folder.
+
+    Returns:
+        bool: Whether it does, whatever links lead there.
+    """
+    return osp.realpath(osp.dirname(path)) == osp.realpath(out_dir)
+
+
+def name_last_checkpoint(work_dir: str, path: str) -> None:
+    """Write ``last_checkpoint``, as ``CheckpointHook`` does.
+
+    Args:
+        work_dir (str): Folder of the run.
+        path (str): The checkpoint.
+    """
+    content = osp.abspath(path).encode()
+    write_atomically(
+        osp.join(work_dir, 'last_checkpoint'), lambda file: file.write(content)
+    )
 
 
 def find_file(path: str, folder: str) -> Optional[str]:

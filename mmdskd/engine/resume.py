@@ -14,7 +14,12 @@ from mmdskd.utils.random_state import set_random_state
 from .data_position import find_sampler
 from .exact_state import describe_changes, describe_settings, set_gradients
 from .latest_checkpoint import EXACT_KEY
-from .own_files import adopt_files, remove_outdated_files
+from .own_files import (
+    adopt_files,
+    is_own,
+    name_last_checkpoint,
+    remove_outdated_files,
+)
 
 
 class Resume:
@@ -114,6 +119,8 @@ class Resume:
             remove_outdated_files(
                 info, out_dir, self.exact.get('saved_at', 0.0)
             )
+            if is_own(self.path, out_dir):
+                name_last_checkpoint(runner.work_dir, self.path)
         info.pop(OUTDATED_KEY, None)
         barrier()
 

@@ -20,6 +20,7 @@ from ..checks.resume_check import check_resumable, describe_optimizers
 from ..data_position import (
     PositionedIterator,
     find_sampler,
+    keep_seeds_apart,
     position_batches,
     run_rest_of_epoch,
 )
@@ -149,6 +150,8 @@ class ExactResumeHook(Hook):
         loop, resumed = runner.train_loop, self.resumed
         dataloader = loop.dataloader
         passes, self._taken = 0, 0
+        for one in (dataloader, getattr(runner._val_loop, 'dataloader', None)):
+            keep_seeds_apart(one, runner.seed)
         self._sampler = position_batches(
             dataloader, lambda: (runner.seed, get_rank(), find_passes(loop))
         )

@@ -11,10 +11,10 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
 from mmdskd.compat.mmengine_checkpoints import OUTDATED_KEY
-from mmdskd.utils.files import write_atomically
 
 from ..interruption import SIGTERM_CODE, interruption
 from ..latest_checkpoint import INTERRUPTED
+from ..own_files import name_last_checkpoint
 from ..stop_agreement import LEAVE, NO, make_stop
 
 
@@ -177,10 +177,7 @@ class StopHook(Hook):
         )
         path = osp.join(self.out_dir, INTERRUPTED)
         if is_main_process():
-            write_atomically(
-                osp.join(runner.work_dir, 'last_checkpoint'),
-                lambda file: file.write(path.encode()),
-            )
+            name_last_checkpoint(runner.work_dir, path)
         interruption.saved = path
         # A process that is gone is an error to those that still save.
         barrier()
