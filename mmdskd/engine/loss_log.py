@@ -40,6 +40,31 @@ class LossLog:
             total, count = self._sums.get((name, term), (0, 0))
             self._sums[name, term] = (total + mean, count + 1)
 
+    def get_state(self) -> dict[str, dict[str, list]]:
+        """Get what was not read yet, for a checkpoint.
+
+        Returns:
+            dict: Per loss and term, the sum (L, ) and the number of
+            iterations.
+        """
+        state: dict[str, dict[str, list]] = {}
+        for (name, term), (total, count) in self._sums.items():
+            state.setdefault(name, {})[term] = [total.clone(), count]
+        return state
+
+    def set_state(self, state: dict[str, dict[str, list]]) -> None:
+        """Go on with what was not read yet.
+
+        Args:
+            state (dict): What :meth:`get_state` returned.
+        """
+        self._sums = {
+            (name, term): (total, count)
+            for name, terms in state.items()
+            if name in self._losses
+            for term, (total, count) in terms.items()
+        }
+
     def read(self) -> tuple[dict[str, float], dict[str, float]]:
         """Read all of it, in one transfer from the device, and forget it.
 

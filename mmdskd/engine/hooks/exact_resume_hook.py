@@ -158,6 +158,10 @@ class ExactResumeHook(Hook):
         if resumed is not None:
             passes, self._taken = resumed.find_position(loop)
             resumed.adopt_files(runner, self.out_dir)
+            hook = find_checkpoint_hook(runner)
+            if hook is not None:
+                # MMEngine forgets it, and would not note the next best one.
+                hook.last_ckpt = runner.message_hub.get_info('last_ckpt')
             resumed.set_sampler_seed(runner)
             if self._sampler is not None:
                 self._sampler.start = resumed.own.get('start')

@@ -24,6 +24,9 @@ from ..loss_log import LossLog
 from ..loss_ramps import LossRamps
 from ..scheduler_arguments import VALUES, check_acts, rename
 
+#: Name in a checkpoint: losses that were not logged yet.
+LOG_KEY = 'dskd_loss_log'
+
 
 @HOOKS.register_module()
 class LossWeightSchedulerHook(Hook):
@@ -147,6 +150,7 @@ class LossWeightSchedulerHook(Hook):
         self.ema_decay = ema_decay
         self.interval = interval
         self.by_epoch = by_epoch
+        self._saved_log: dict[str, dict[str, list]] = {}
         self.begin = begin
         self.end = end
         self.weight_warmup = weight_warmup
@@ -204,6 +208,17 @@ class LossWeightSchedulerHook(Hook):
         check_acts(self.begin, self.interval, length)
         self._loss_log = LossLog(self._losses, self._ramps.scaled)
         _, self._nonfinite = self._loss_log.read()
+        self._loss_log.set_state(self._saved_log)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Save what was not logged yet."""
+        state = checkpoint.setdefault(LOG_KEY, {})
+        state.update(self._loss_log.get_state())
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Resume what was not logged yet."""
+        if runner._resume:
+            self._saved_log = checkpoint.get(LOG_KEY, {})
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None

@@ -29,7 +29,7 @@ from mmdskd.utils.files import (
     save_config_atomically,
 )
 from mmdskd.utils.model import unwrap_model
-from mmdskd.utils.random_state import kept_random_state
+from mmdskd.utils.random_state import keep_random_state
 
 from ..own_files import DELETABLE_KEY
 
@@ -211,7 +211,7 @@ class StudentCheckpointHook(Hook):
         ]
         return info.get('last_ckpt'), deletable
 
-    @kept_random_state()
+    @keep_random_state()
     def _update(self, runner: Runner, has_saved: bool = False) -> None:
         """Write and delete students as the checkpoints were.
 
