@@ -296,8 +296,7 @@ class LossWeightSchedulerHook(Hook):
         return runner.epoch if self.by_epoch else runner.iter
 
     def _update(self, step: int) -> None:
-        """Write the weights if ``step`` finished epochs or iterations end an
-        interval."""
+        """Write the weights if these finished steps end an interval."""
         since = step - self.begin
         if since % self.interval:
             return
@@ -308,8 +307,7 @@ class LossWeightSchedulerHook(Hook):
             loss.update_weights(self.strategies, self.ema_decay, strength)
 
     def _log(self, runner: Runner) -> None:
-        """Hand losses and weights to the logger, in one transfer from the
-        device."""
+        """Hand losses and weights to the logger, in one transfer."""
         scalars, counts = self._loss_log.read()
         for key, value in scalars.items():
             runner.message_hub.update_scalar(f'train/{key}', value)
