@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from mmdskd.utils.config import type_name
+from mmdskd.utils.preprocessing import find_differences
 
 from .image_shape import find_image_shape
 from .inherited import list_unused
@@ -62,6 +63,16 @@ def _compare_normalisation(
             f'and {means[3]}); both will get those of {data.name}: take a '
             'teacher that was trained with them, or train it so'
         )
+    for name, ours, theirs in find_differences(
+        student.preprocessor, teacher.preprocessor
+    ):
+        if name == 'to_rgb':
+            yield (
+                'student and teacher were made for images of another order '
+                f'of colours (to_rgb {ours} and {theirs}); both will get that '
+                f'of {data.name}: take a teacher that was trained with it, or '
+                'train it so'
+            )
 
 
 def _compare_shape(

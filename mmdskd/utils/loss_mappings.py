@@ -141,8 +141,8 @@ def check_record(record: Any, parts: MappedParts, path: str) -> None:
     side = 'student_recorders' if from_student else 'teacher_recorders'
     recorder = record['recorder']
     recorders = parts.recorders(from_student)
-    if recorder not in recorders and recorder in parts.recorders(
-        not from_student
+    if recorder not in list(recorders) and recorder in list(
+        parts.recorders(not from_student)
     ):
         raise ValueError(
             f'{path}.recorder should be one of {side} ({_list(recorders)}), '
@@ -181,7 +181,7 @@ def _check_choice(
     name: Any, choices: Collection[str], path: str, rule: str, what: str
 ) -> None:
     """Raise unless a name is one of the choices."""
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise ValueError(
             f'{path} should {rule} the {what} ({_list(choices)}), but got '
             f'{name!r}{did_you_mean(name, choices)}'

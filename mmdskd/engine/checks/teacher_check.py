@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.preprocessing import find_differences
 from mmdskd.utils.text import shorten
 
 # Keys of a config that bring weights, if their value is not empty.
@@ -21,8 +22,6 @@ WEIGHTS = (
     'from_pretrained',
     'init_cfg',
 )
-# Of the data preprocessor: deviations, means and orders of colours.
-PREPROCESSING = ('mean', 'std', 'to_rgb', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
 def find_teachers(model: nn.Module) -> dict[str, nn.Module]:
@@ -137,21 +136,3 @@ def _check_preprocessing(
             'current',
             logging.WARNING,
         )
-
-
-def find_differences(ours: dict, theirs: dict) -> list[tuple[str, Any, Any]]:
-    """Compare how two data preprocessors prepare images.
-
-    Args:
-        ours (dict): Config of the one.
-        theirs (dict): Config of the other.
-
-    Returns:
-        list[tuple]: Name and both values of what differs: mean, std or the
-        order of colours.
-    """
-    return [
-        (name, ours.get(name), theirs.get(name))
-        for name in PREPROCESSING
-        if (ours.get(name) or None) != (theirs.get(name) or None)
-    ]
