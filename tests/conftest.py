@@ -186,7 +186,7 @@ def listen() -> Iterator[Callable[[], list[str]]]:
 
     def start() -> list[str]:
         messages: list[str] = []
-        handler = logging.Handler()
+        handler = logging.Handler(logging.INFO)
         handler.emit = lambda record: messages.append(
             f'{record.levelname}: {record.getMessage()}'
         )

@@ -7,9 +7,13 @@ from typing import Any, Optional
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from mmrazor.models.algorithms import SingleTeacherDistill
 from torch import Tensor
 
-from mmdskd.models.algorithms.student_forward import has_labels
+from mmdskd.models import FrozenTeacherDistill
+from mmdskd.models.algorithms.student_forward import NO_LABELS, has_labels
 from mmdskd.utils.model import unwrap_model
 
 from .dry_forward import SIZE, left_as_it_was, read_batch
@@ -87,6 +91,7 @@ def check_images(runner: Runner) -> None:
     model: Any = unwrap_model(runner.model)
     with left_as_it_was(model):
         train = read_batch(runner, model, SIZE)
+        _check_labelled(train, model)
         _check_channels(runner, model)
         val = _read_val(runner, model)
         if train is None or val is None:
@@ -114,6 +119,26 @@ def check_images(runner: Runner) -> None:
         'current',
         logging.WARNING,
     )
+
+
+def _check_labelled(batch: Optional[dict], model: Any) -> None:
+    """Check that images have labels, if an algorithm can't do without."""
+    samples = (batch or {}).get('data_samples')
+    # Of samples of another kind it is not known.
+    if not samples or not isinstance(samples[0], DataSample):
+        return
+    if has_labels(samples):
+        return
+    if isinstance(model, FrozenTeacherDistill):
+        if model.calculate_student_loss:
+            raise ValueError(NO_LABELS)
+    elif isinstance(model, (ImageClassifier, SingleTeacherDistill)):
+        raise ValueError(
+            f'The images should have labels (gt_label) for '
+            f'{type(model).__name__}, but have none. To learn from the '
+            'teacher alone, take mmdskd.FrozenTeacherDistill with '
+            'calculate_student_loss=False'
+        )
 
 
 def _read_val(runner: Runner, model: Any) -> Optional[dict]:

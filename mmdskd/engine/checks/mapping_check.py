@@ -54,6 +54,7 @@ def find_side(argument: str) -> Optional[str]:
         neither, as ``gt_labels``.
 
     Examples:
+        >>> from mmdskd.engine.checks.mapping_check import find_side
         >>> [find_side(name) for name in ('preds_S', 't_feature', 'label')]
         ['student', 'teacher', None]
     """

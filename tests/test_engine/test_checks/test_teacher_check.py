@@ -1,0 +1,111 @@
+"""Teachers that can't teach, or were made for other images."""
+
+import pytest
+import torch
+
+from mmdskd.engine.checks.run_check import check_before_training
+from mmdskd.engine.checks.teacher_check import check_teachers
+
+RANDOM = (
+    'WARNING: model.teacher has random weights: what it teaches is noise. Set '
+    'model.teacher_ckpt to the checkpoint of a trained teacher, or its '
+    "init_cfg to dict(type='Pretrained', checkpoint=...)."
+)
+
+
+@pytest.fixture
+def warnings(run_config, build_runner, listen):
+    """Warnings of teachers with a changed config."""
+
+    def run(changes=()):
+        run_config.merge_from_dict(dict(changes))
+        runner = build_runner(run_config)
+        messages = listen()
+        check_teachers(runner)
+        return [m for m in messages if m.startswith('WARNING')]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    'algorithm',
+    ['mmdskd.FrozenTeacherDistill', 'mmrazor.SingleTeacherDistill'],
+)
+def test_random_weights_are_reported(warnings, algorithm):
+    assert warnings({'model.type': algorithm}) == [RANDOM]
+    assert warnings(
+        {'model.teacher.init_cfg': dict(type='Kaiming', layer='Conv2d')}
+    ) == [RANDOM]
+
+
+def test_other_weights_are_not(warnings, run_config, build_runner, tmp_path):
+    path = str(tmp_path / 'teacher.pth')
+    torch.save(build_runner(run_config).model.teacher.state_dict(), path)
+    pretrained = dict(type='Pretrained', checkpoint=path)
+    assert warnings({'model.teacher.init_cfg': pretrained}) == []
+    run_config.model.teacher.pop('init_cfg')
+    assert warnings({'model.teacher.backbone.init_cfg': [pretrained]}) == []
+    run_config.model.teacher.backbone.pop('init_cfg')
+    assert warnings({'model.teacher_ckpt': path}) == []
+    run_config.model.teacher_ckpt = None
+    assert warnings({'load_from': path}) == []
+    run_config.load_from = None
+    assert warnings() == [RANDOM]
+
+
+def test_a_teacher_that_learns_may_start_from_random_weights(warnings):
+    assert (
+        warnings(
+            {
+                'model.type': 'mmrazor.SingleTeacherDistill',
+                'model.teacher_trainable': True,
+            }
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf', '-inf'])
+@pytest.mark.parametrize(
+    'algorithm',
+    ['mmdskd.FrozenTeacherDistill', 'mmrazor.SingleTeacherDistill'],
+)
+def test_nan_and_inf_are_refused(
+    run_config, build_runner, tmp_path, algorithm, value
+):
+    run_config.model.type = algorithm
+    teacher = build_runner(run_config).model.teacher
+    teacher.head.fc.weight.data[0, 0] = float(value)
+    teacher.backbone.bn1.running_var[0] = float(value)
+    path = str(tmp_path / 'teacher.pth')
+    torch.save(teacher.state_dict(), path)
+    run_config.model.teacher_ckpt = path
+    runner = build_runner(run_config)
+    with pytest.raises(ValueError) as error:
+        check_before_training(runner)
+    assert str(error.value) == (
+        'All tensors of model.teacher should be finite, but 2 have nan or '
+        'inf: head.fc.weight, backbone.bn1.running_var. Its checkpoint is of '
+        'a training that failed: take an earlier one'
+    )
+
+
+def test_a_teacher_made_for_other_images_is_reported(warnings, run_config):
+    run_config.model.teacher_ckpt = None
+    theirs = dict(
+        type='mmpretrain.ClsDataPreprocessor', mean=[77.7], std=[33.3]
+    )
+    assert warnings({'model.teacher.data_preprocessor': theirs}) == [RANDOM]
+    found = warnings(
+        {
+            'model.teacher.data_preprocessor.mean': [1.0],
+            'model.teacher.data_preprocessor.to_rgb': True,
+        }
+    )
+    assert found == [
+        'WARNING: model.teacher.data_preprocessor is not used: student and '
+        'teacher get the images of one data_preprocessor, which differs in '
+        'mean ([77.7], of the teacher [1.0]), to_rgb (False, of the teacher '
+        'True). Take a teacher that was trained with it, or train it so.',
+        RANDOM,
+    ]
