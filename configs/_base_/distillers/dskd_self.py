@@ -5,6 +5,11 @@ _base_ = './dskd.py'
 model = dict(
     type='SelfDistill',
     distiller=dict(
+        student_recorders=dict(
+            _delete_=True,
+            shallow=_base_.model.distiller.student_recorders.shallow,
+            gt_labels=_base_.model.distiller.student_recorders.gt_labels,
+        ),
         distill_losses=dict(
             _delete_=True,
             loss_dskd=_base_.model.distiller.distill_losses.loss_dskd,

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmrazor.models import losses as mmrazor_losses
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mmdskd.models import DSKDLoss, StandardizedKLDivergence
 from mmdskd.models.algorithms.student_forward import has_labels, without_labels
@@ -68,16 +69,21 @@ def check_values(runner: Runner) -> None:
         model
     ):
         return
+    if runner.model is not model and not isinstance(
+        runner.model, DistributedDataParallel
+    ):
+        return  # its parameters may be spread over the ranks
     size = getattr(runner.train_loop.dataloader, 'batch_size', None) or SIZE
     try:
         _check_batch(runner, model, distiller, SIZE)
-    except ValueError:
-        raise
-    # Some networks can't do with two images.
-    except Exception:
+    # Some networks and losses can't do with two images.
+    except Exception as error:
         if size <= SIZE:
             raise
-        _check_batch(runner, model, distiller, size)
+        try:
+            _check_batch(runner, model, distiller, size)
+        except Exception:
+            raise error from None
 
 
 def _check_batch(

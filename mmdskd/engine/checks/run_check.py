@@ -1,6 +1,6 @@
 """Check a run that is built, before it trains."""
 
-from typing import Optional
+from typing import Any, Optional
 from weakref import WeakKeyDictionary
 
 from mmengine.runner import Runner
@@ -67,17 +67,20 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
     return _checked[runner]
 
 
-def check_by_hook(runner: Runner) -> None:
+def check_by_hook(runner: Any) -> Optional[Classes]:
     """Check what a hook serves, where no :class:`RunCheckHook` has done it.
 
     Args:
-        runner (Runner): The runner, before the first iteration. Of a loop of
-            one's own, the model alone is checked.
+        runner (Runner): The runner, before the first iteration. Of another
+            one than MMEngine's ``Runner``, the model alone is checked.
+
+    Returns:
+        Classes, optional: See :func:`check_before_training`.
 
     Raises:
         ValueError: See :func:`check_before_training`.
     """
     if isinstance(runner, Runner):
-        check_before_training(runner)
-    else:
-        check_distillation_once(unwrap_model(runner.model))
+        return check_before_training(runner)
+    check_distillation_once(unwrap_model(runner.model))
+    return None

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmdskd.registry import HOOKS
 
 from ..checks.label_check import Classes, check_batch_labels
-from ..checks.run_check import check_before_training
+from ..checks.run_check import check_by_hook
 
 
 @HOOKS.register_module()
@@ -43,7 +43,7 @@ class RunCheckHook(Hook):
         Raises:
             ValueError: See the checks that are called here.
         """
-        self._classes = check_before_training(runner)
+        self._classes = check_by_hook(runner)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None

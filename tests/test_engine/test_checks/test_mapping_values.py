@@ -363,6 +363,23 @@ def test_a_network_that_needs_more_images_gets_a_whole_batch(
         check_values(runner)
 
 
+@MODELS.register_module()
+class LossOfMany(nn.Module):
+    def forward(self, preds_S, preds_T):
+        if len(preds_S) < 5:
+            raise ValueError('too few images')
+        return (preds_S - preds_T).abs().mean()
+
+
+def test_a_loss_that_needs_more_images_gets_a_whole_batch(check_runner):
+    changes = loss(dict(type='LossOfMany'), preds_S=LOGITS_S, preds_T=LOGITS_T)
+    check_runner(changes)
+    with pytest.raises(
+        ValueError, match='fails with ValueError: too few images'
+    ):
+        check_runner({'train_dataloader.batch_size': 2})
+
+
 def test_algorithms_of_unknown_steps_are_left_out(
     run_config, build_runner, monkeypatch
 ):
