@@ -1,6 +1,7 @@
 """Arguments of the hook that writes the weights of the branches."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from mmdskd.models.task_modules.loss_weight_strategies.build import STRATEGY
@@ -20,6 +21,9 @@ VALUES: dict[str, Any] = dict(
     warmup=optional(INDEX),
     ramp=optional(INDEX),
 )
+
+
+_TWICE = '{old} is the old name of {new}: give {new} alone, but got both'
 
 
 def rename(
@@ -42,15 +46,31 @@ def rename(
     if value is None:
         return 0 if current is None else current
     if current is not None:
-        raise ValueError(
-            f'{old} is the old name of {new}: give {new} alone, but got both'
-        )
+        raise ValueError(_TWICE.format(old=old, new=new))
     warnings.warn(
         f'{old} of LossWeightSchedulerHook is deprecated: write {new}',
         FutureWarning,
         stacklevel=3,
     )
     return value
+
+
+def check_together(arguments: Mapping[str, Any]) -> None:
+    """Check arguments that depend on one another.
+
+    Args:
+        arguments (dict): The arguments by name.
+
+    Raises:
+        ValueError: If ``end`` is not after ``begin``, or a number is given
+            by its old and its new name.
+    """
+    begin, end = arguments.get('begin', 0), arguments.get('end')
+    if end is not None and end <= begin:
+        raise ValueError(f'end should be > begin={begin}, but got {end}')
+    for old, new in (('warmup', 'weight_warmup'), ('ramp', 'loss_warmup')):
+        if arguments.get(old) is not None and arguments.get(new) is not None:
+            raise ValueError(_TWICE.format(old=old, new=new))
 
 
 def check_acts(begin: int, interval: int, length: int) -> None:

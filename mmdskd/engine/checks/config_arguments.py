@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from inspect import Parameter
 from typing import Any, Optional, Union, get_args, get_origin
 
@@ -31,6 +32,21 @@ def check_arguments(part: Part, component: Callable) -> Iterator[str]:
     if part.place.is_sure:
         yield from _check_names(part, component, arguments)
     rules = find_rules(part, component)
+    faults = [*_check_values(part, arguments, rules)]
+    yield from faults
+    together = getattr(component, 'check_together', None)
+    if together is not None and not faults and AUTO not in part.cfg.values():
+        with suppress(KeyError):  # of an argument that is missing
+            try:
+                together(part.cfg)
+            except (TypeError, ValueError) as error:
+                yield f'{part.path}: {error}'
+
+
+def _check_values(
+    part: Part, arguments: Arguments, rules: Mapping[str, Any]
+) -> Iterator[str]:
+    """Check the values of a component, each by itself."""
     for key, value in part.cfg.items():
         if key in _OF_CONFIGS:
             continue

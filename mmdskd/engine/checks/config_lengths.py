@@ -73,11 +73,7 @@ def _check_hook(
     length = epochs if by_epoch else iters
     unit = 'epochs' if by_epoch else 'iterations'
     begin = _whole(hook.get('begin', 0))
-    end = _whole(hook.get('end'))
     if begin is None:
-        return
-    if end is not None and end <= begin:
-        yield f'{path}.end should be > begin={begin}, but got {end}'
         return
     if length is None:
         return

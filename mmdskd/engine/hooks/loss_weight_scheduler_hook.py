@@ -22,7 +22,7 @@ from mmdskd.utils.values import check_values
 from ..checks.run_check import check_by_hook
 from ..loss_log import LossLog
 from ..loss_ramps import LossRamps
-from ..scheduler_arguments import VALUES, check_acts, rename
+from ..scheduler_arguments import VALUES, check_acts, check_together, rename
 
 #: Name in a checkpoint: losses that were not logged yet.
 LOG_KEY = 'dskd_loss_log'
@@ -142,8 +142,7 @@ class LossWeightSchedulerHook(Hook):
                 loss_warmup=loss_warmup,
             ),
         )
-        if end is not None and end <= begin:
-            raise ValueError(f'end should be > begin={begin}, but got {end}')
+        check_together(dict(begin=begin, end=end))
         self.loss = loss
         self.strategy = strategy
         self.strategies = build_strategies(strategy)
@@ -155,6 +154,9 @@ class LossWeightSchedulerHook(Hook):
         self.end = end
         self.weight_warmup = weight_warmup
         self.loss_warmup = loss_warmup
+
+    #: What checks arguments that depend on one another.
+    check_together = staticmethod(check_together)
 
     def before_train(self, runner: Runner) -> None:
         """Find the losses and recorders of the model, check that they fit,

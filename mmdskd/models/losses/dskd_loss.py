@@ -20,7 +20,12 @@ from .criterion import (
     find_label_arguments,
     unweighted,
 )
-from .last_layer import LAST_LAYER, add_last_branch, find_last_needs
+from .last_layer import (
+    LAST_LAYER,
+    add_last_branch,
+    check_terms,
+    find_last_needs,
+)
 from .loss_schedule import SCHEDULE, LossSchedule
 from .terms import (
     check_branches,
@@ -178,6 +183,9 @@ class DSKDLoss(AllocatedLoss):
         }
         self.needs = find_needs(self.terms, last_needs, self._label_arguments)
         self.last_losses: dict[str, Tensor] = dict()
+
+    #: What checks arguments that depend on one another.
+    check_together = staticmethod(check_terms)
 
     @property
     def needs_logits(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..architectures.heads import Branch
-from .terms import Term, check_tensor
+from .terms import TERMS, Term, check_tensor, choose_terms
 
 # What the last layer gives, by the field of a branch.
 LAST_LAYER = dict(logits='preds_S', feat='feat_S')
@@ -29,6 +29,32 @@ def find_last_needs(terms: Sequence[Term]) -> list[str]:
             'the student'
         )
     return [LAST_LAYER[term.output] for term in terms]
+
+
+def check_terms(arguments: Mapping[str, Any]) -> None:
+    """Check that the terms of a loss fit one another, before it is built.
+
+    Args:
+        arguments (dict): The arguments of ``DSKDLoss`` by name.
+
+    Raises:
+        ValueError: If there is no term, a label loss with ``last_layer``, or
+            a list of losses that is not one per branch.
+    """
+    cfgs = {term.argument: arguments.get(term.argument) for term in TERMS}
+    terms = choose_terms(cfgs)
+    if arguments.get('last_layer'):
+        find_last_needs(terms)
+    num_branches = arguments.get('num_branches')
+    if type(num_branches) is not int:
+        return
+    num_losses = num_branches + bool(arguments.get('last_layer'))
+    for name, cfg in cfgs.items():
+        if isinstance(cfg, (list, tuple)) and len(cfg) != num_losses:
+            raise ValueError(
+                f'{name} should be one config, or one per branch '
+                f'({num_losses}), but got a list of {len(cfg)}'
+            )
 
 
 def add_last_branch(

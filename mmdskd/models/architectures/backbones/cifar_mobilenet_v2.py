@@ -1,13 +1,14 @@
 """MobileNetV2 for small images."""
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmcv.cnn import ConvModule
 from mmpretrain.models.utils import InvertedResidual
 from torch import nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import ListOf, Number
 
 from .base_cifar_backbone import BaseCIFARBackbone
 
@@ -95,6 +96,14 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
         ((160, 3, 2), (320, 1, 1)),
     )
 
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        widen_factor=Number(least=1 / 16),
+        expand_ratio=Number(least=2, whole=True),
+        out_indices=ListOf(Number(least=0, most=3, whole=True)),
+        frozen_stages=Number(least=-1, most=4, whole=True),
+    )
+
     def __init__(
         self,
         widen_factor: float = 0.5,
@@ -116,12 +125,6 @@ class CIFARMobileNetV2(BaseCIFARBackbone):
             act_cfg=act_cfg,
         )
         self.check_values(widen_factor=widen_factor)
-        if widen_factor * self.FIRST_CHANNELS < 1:
-            raise ValueError(
-                'widen_factor should be at least 1/16, which '
-                'leaves one channel in the first group, but got '
-                f'{widen_factor!r}.'
-            )
         if type(expand_ratio) is not int or expand_ratio < 2:
             raise ValueError(
                 'expand_ratio should be a whole number >= 2, but '

@@ -1,13 +1,14 @@
 """ResNet for small images."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmpretrain.models.backbones.resnet import BasicBlock, ResLayer
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import COUNT, ListOf, Number
 
-from .base_cifar_backbone import BaseCIFARBackbone, check_positive
+from .base_cifar_backbone import BaseCIFARBackbone, DepthRule, check_positive
 
 
 @MODELS.register_module()
@@ -73,6 +74,15 @@ class CIFARResNet(BaseCIFARBackbone):
         (1, 128, 16, 16)
         (1, 256, 8, 8)
     """
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        depth=DepthRule(2),
+        stage_channels=ListOf(COUNT, length=3),
+        strides=ListOf(COUNT, length=3),
+        out_indices=ListOf(Number(least=0, most=2, whole=True)),
+        frozen_stages=Number(least=-1, most=3, whole=True),
+    )
 
     def __init__(
         self,

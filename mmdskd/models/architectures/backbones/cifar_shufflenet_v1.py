@@ -1,7 +1,7 @@
 """ShuffleNetV1 for small images."""
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 import torch
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -9,6 +9,7 @@ from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import COUNT, ListOf, Number
 
 from .base_cifar_backbone import TORCH_INIT, BaseCIFARBackbone, check_positive
 
@@ -150,6 +151,13 @@ class CIFARShuffleNetV1(BaseCIFARBackbone):
     STEM_CHANNELS = 24
     STAGE_BLOCKS = (4, 8, 4)
     INIT_CFG = (TORCH_INIT,)
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        stage_channels=ListOf(COUNT, length=3),
+        out_indices=ListOf(Number(least=0, most=2, whole=True)),
+        frozen_stages=Number(least=-1, most=3, whole=True),
+    )
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """ShuffleNetV2 for small images."""
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmpretrain.models.backbones.shufflenet_v2 import InvertedResidual
 from torch import nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import Choice, ListOf, Number
 
 from .base_cifar_backbone import TORCH_INIT, BaseCIFARBackbone
 
@@ -72,6 +73,13 @@ class CIFARShuffleNetV2(BaseCIFARBackbone):
         2.0: (224, 488, 976, 2048),
     }
     INIT_CFG = (TORCH_INIT,)
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        widen_factor=Choice(tuple(ARCHS)),
+        out_indices=ListOf(Number(least=0, most=2, whole=True)),
+        frozen_stages=Number(least=-1, most=3, whole=True),
+    )
 
     def __init__(
         self,

@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import Choice, ListOf, Number
 
 from .base_cifar_backbone import BaseCIFARBackbone
 
@@ -99,6 +100,13 @@ class CIFARVGG(BaseCIFARBackbone):
         16: (2, 2, 3, 3, 3),
         19: (2, 2, 4, 4, 4),
     }
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        depth=Choice(tuple(ARCHS)),
+        out_indices=ListOf(Number(least=0, most=4, whole=True)),
+        frozen_stages=Number(least=-1, most=5, whole=True),
+    )
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Wide ResNet for small images."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
 from mmcv.cnn import build_conv_layer
 from mmrazor.models.architectures.backbones.wideresnet import (
@@ -11,8 +11,9 @@ from mmrazor.models.architectures.backbones.wideresnet import (
 from torch import nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import COUNT, ListOf, Number
 
-from .base_cifar_backbone import BaseCIFARBackbone
+from .base_cifar_backbone import BaseCIFARBackbone, DepthRule
 
 
 @MODELS.register_module()
@@ -65,6 +66,14 @@ class CIFARWideResNet(BaseCIFARBackbone):
 
     STEM = ('conv1',)
     TAIL = ('bn1', 'relu')
+
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        BaseCIFARBackbone.VALUES,
+        depth=DepthRule(4),
+        widen_factor=COUNT,
+        out_indices=ListOf(Number(least=0, most=2, whole=True)),
+        frozen_stages=Number(least=-1, most=3, whole=True),
+    )
 
     def __init__(
         self,

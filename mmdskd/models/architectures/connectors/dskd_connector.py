@@ -1,6 +1,6 @@
 """The heads of all branches, as one connector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Optional, Union
 
 from mmrazor.models.architectures.connectors.base_connector import (
@@ -136,12 +136,6 @@ class DSKDConnector(BaseConnector):
             out_size=out_size,
             layouts=layouts,
         )
-        if (strides is None) == (out_size is None):
-            raise ValueError(
-                'DSKDConnector needs either strides (one per branch) or '
-                f'out_size, but got strides={strides} and '
-                f'out_size={out_size}'
-            )
         check_values(
             'DSKDConnector',
             self.VALUES,
@@ -154,24 +148,18 @@ class DSKDConnector(BaseConnector):
                 head=head,
             ),
         )
+        self.check_together(
+            dict(
+                in_channels=in_channels,
+                strides=strides,
+                out_size=out_size,
+                layouts=layouts,
+            )
+        )
         if strides is None:
             strides = [1] * len(in_channels)
-        if len(strides) != len(in_channels):
-            raise ValueError(
-                'strides should give one number per branch, '
-                f'{len(in_channels)} as in_channels={list(in_channels)} do, '
-                f'but got {strides}'
-            )
         if isinstance(layouts, (str, dict, FeatureLayout)):
             layouts = [layouts] * len(in_channels)
-        if not isinstance(layouts, (list, tuple)):
-            check_value('layouts', layouts, self.VALUES['layouts'])
-        if len(layouts) != len(in_channels):
-            raise ValueError(
-                'layouts should be one for all branches, or one per branch, '
-                f'{len(in_channels)} as in_channels={list(in_channels)} do, '
-                f'but got {layouts}'
-            )
         self.layouts = [FeatureLayout.parse(layout) for layout in layouts]
         head = dict(type='mmdskd.SepConvHead') if head is None else dict(head)
         _check_head(head)
@@ -195,6 +183,41 @@ class DSKDConnector(BaseConnector):
                     'head should be a BaseBranchHead, such as '
                     'mmdskd.SepConvHead or mmdskd.ConvHead, but got '
                     f'{type(built).__name__}'
+                )
+
+    @staticmethod
+    def check_together(arguments: Mapping[str, Any]) -> None:
+        """Check arguments that depend on one another.
+
+        Args:
+            arguments (dict): The arguments by name.
+
+        Raises:
+            TypeError: If ``layouts`` is of another type.
+            ValueError: If they don't fit one another.
+        """
+        strides, out_size = arguments.get('strides'), arguments.get('out_size')
+        if (strides is None) == (out_size is None):
+            raise ValueError(
+                'DSKDConnector needs either strides (one per branch) or '
+                f'out_size, but got strides={strides} and out_size={out_size}'
+            )
+        in_channels = list(arguments['in_channels'])
+        layouts = arguments.get('layouts', 'NCHW')
+        if isinstance(layouts, (int, float)):
+            check_value('layouts', layouts, DSKDConnector.VALUES['layouts'])
+        for name, values, how in (
+            ('strides', strides, 'give one number'),
+            ('layouts', layouts, 'be one for all branches, or one'),
+        ):
+            if isinstance(values, (list, tuple)) and not isinstance(
+                values, FeatureLayout
+            ):
+                if len(values) == len(in_channels):
+                    continue
+                raise ValueError(
+                    f'{name} should {how} per branch, {len(in_channels)} as '
+                    f'in_channels={in_channels} do, but got {values}'
                 )
 
     @property

@@ -30,7 +30,7 @@ def test_stage_ends_in_a_linear_convolution():
     [
         (
             dict(widen_factor=0.01),
-            'widen_factor should be at least 1/16.* 0.01',
+            'widen_factor should be a number >= 0.0625.* 0.01',
         ),
         (dict(widen_factor='1'), "widen_factor should .* got '1'"),
         (dict(expand_ratio=1), 'expand_ratio should .*>= 2, but got 1'),

@@ -138,10 +138,10 @@ def test_heads_are_chosen_by_name():
             r'strides should give one number per branch, 2 as '
             r'in_channels=\[8, 12\] do, but got \[4\]',
         ),
-        (dict(strides=4), 'strides should be a list of .* but got 4'),
+        (dict(strides=4), 'strides should be a list .* but got 4'),
         (
             dict(strides=[4, 0]),
-            r'strides should be a list of .*, or 1/n '
+            r'strides should be a list .*, or 1/n '
             r'such as 0.5, .* but got \[4, 0\]',
         ),
         (dict(strides=[4, 0.4]), r'strides should be .* but got \[4, 0.4\]'),
