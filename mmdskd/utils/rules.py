@@ -186,20 +186,20 @@ class ListOf:
 
 
 @dataclass(frozen=True)
-class Config:
-    """A dict that describes a component, or the component.
+class Kind:
+    """A value of some types, such as a dict.
 
     Args:
         text (str): The rule.
-        kinds (tuple): Types of what may be given in place of the dict.
+        kinds (tuple): The types.
     """
 
     text: str = 'a dict'
-    kinds: tuple = ()
+    kinds: tuple = (dict,)
 
     def error(self, value: Any) -> Optional[type[Exception]]:
         """See :class:`Rule`."""
-        return None if isinstance(value, (dict, *self.kinds)) else TypeError
+        return None if isinstance(value, self.kinds) else TypeError
 
 
 @dataclass(frozen=True)

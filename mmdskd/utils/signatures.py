@@ -50,7 +50,6 @@ def find_arguments(component: Callable) -> Arguments:
     parameters: dict[str, Parameter] = dict()
     required: tuple[str, ...] = ()
     given: set[str] = set()
-    is_first = True
     num_given = 0
     for base in component.__mro__:
         if base in (object, nn.Module):
@@ -64,11 +63,14 @@ def find_arguments(component: Callable) -> Arguments:
         for index, parameter in enumerate(named):
             if index >= num_given and parameter.name not in given:
                 parameters.setdefault(parameter.name, parameter)
-        if is_first:
-            required = tuple(
-                p.name for p in named if p.default is Parameter.empty
-            )
-            is_first = False
+        required += tuple(
+            p.name
+            for index, p in enumerate(named)
+            if p.default is Parameter.empty
+            and index >= num_given
+            and p.name not in given
+            and p.name not in required
+        )
         rest = [p.name for p in own if p.kind is Parameter.VAR_KEYWORD]
         if not rest:
             return Arguments(parameters, required, False)
@@ -118,10 +120,15 @@ def _find_handed_on(
         tree = ast.parse(source)
     except (OSError, SyntaxError, TypeError):
         return None
-    uses = sum(
-        isinstance(node, ast.Name) and node.id == rest
+    checks = [
+        node
         for node in ast.walk(tree)
-    )
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == 'check_values'
+    ]
+    uses = _count_uses(tree, rest)
+    uses -= sum(_count_uses(check, rest) for check in checks)
     calls = [
         node
         for node in ast.walk(tree)
@@ -142,6 +149,13 @@ def _find_handed_on(
     by_position = [a for a in call.args if not isinstance(a, ast.Starred)]
     names = {k.arg for k in call.keywords if k.arg is not None}
     return len(by_position), names
+
+
+def _count_uses(node: ast.AST, name: str) -> int:
+    return sum(
+        isinstance(inner, ast.Name) and inner.id == name
+        for inner in ast.walk(node)
+    )
 
 
 def _is_super(node: ast.expr) -> bool:

@@ -1,6 +1,5 @@
 """Check the arguments of components against their signatures."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -107,6 +106,8 @@ def _check_names(
 ) -> Iterator[str]:
     """Look for arguments that are not known, and for those that miss."""
     place = part.place
+    if 'constructor' in place.taken and 'constructor' in part.cfg:
+        return  # which takes out what it likes
     known = [*arguments.parameters, *place.taken]
     if place.is_given_by:
         for key in place.given:
@@ -144,7 +145,7 @@ def _list_keys(cfg: dict) -> str:
 
 def _check_type(path: str, value: Any, parameter: Parameter) -> Iterator[str]:
     """Look for a text where a number or a bool is expected."""
-    kinds = _plain_kinds(parameter.annotation)
+    kinds = _plain_kinds(parameter)
     if kinds is None or not isinstance(value, str):
         return
     # Some take other texts, whatever the annotation.
@@ -153,10 +154,13 @@ def _check_type(path: str, value: Any, parameter: Parameter) -> Iterator[str]:
         yield (f'{path} should be of type {names}, but got {describe(value)}')
 
 
-def _plain_kinds(annotation: Any) -> Optional[set]:
-    """Types of an annotation that names numbers and bools only."""
-    if annotation is inspect.Parameter.empty:
-        return None
+def _plain_kinds(parameter: Parameter) -> Optional[set]:
+    """Types of an argument that takes numbers and bools only, as its
+    annotation says, or else its default."""
+    annotation = parameter.annotation
+    if annotation is Parameter.empty:
+        kind = type(parameter.default)
+        return {kind} if kind in (int, float, bool) else None
     options = (
         get_args(annotation)
         if get_origin(annotation) is Union

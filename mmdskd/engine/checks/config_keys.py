@@ -141,7 +141,7 @@ def _check_way(cfg: Mapping[str, Any], path: str) -> Optional[str]:
     for depth, key in enumerate(keys):
         if isinstance(here, Mapping):
             if key not in here:
-                return None  # new: what reads it knows its keys
+                return _check_new(path, here, keys, depth)
             here = here[key]
         elif isinstance(here, (list, tuple)):
             way = '.'.join(keys[:depth])
@@ -155,6 +155,23 @@ def _check_way(cfg: Mapping[str, Any], path: str) -> Optional[str]:
         else:
             return None
     return None
+
+
+def _check_new(
+    path: str, here: Mapping[str, Any], keys: list[str], depth: int
+) -> Optional[str]:
+    """Tell of a step that is new and near one that goes on as the path does.
+    What reads a component knows the rest of its keys."""
+    slip = near(keys[depth], list(here))
+    if depth + 1 == len(keys) or slip is None:
+        return None
+    if not isinstance(here[slip], Mapping):
+        return None
+    meant = '.'.join([*keys[:depth], slip, *keys[depth + 1 :]])
+    return (
+        f'{path}, of --cfg-options, should go by a key that is there, but '
+        f'{keys[depth]!r} is new; did you mean {meant!r}?'
+    )
 
 
 def _list_paths(value: Any, path: str = '') -> list[str]:

@@ -9,6 +9,7 @@ from mmengine.registry import FUNCTIONS, Registry
 from mmdskd.utils.spelling import did_you_mean, near
 
 from .config_parts import Part
+from .config_sections import near_of
 
 # Their names are suggested, beside those of the packages that are imported.
 _PACKAGES = ('mmengine', 'mmpretrain', 'mmrazor', 'mmdskd')
@@ -36,6 +37,14 @@ class Names:
             none of that name, which is a fault if it is sure to be built.
         """
         kind = part.type
+        if not kind:
+            keys = [str(key) for key in part.cfg if key != 'type']
+            self.faults.append(
+                f'{part.path}.type should be given, but got '
+                f'{", ".join(keys) or "no key"} only'
+                f'{near_of("type", part.cfg)}'
+            )
+            return None
         if not isinstance(kind, str):
             if callable(kind):
                 return kind
@@ -113,7 +122,7 @@ def suggest(
                 continue
             short = full[: len(full) - len(suffix)]
             shown = short
-            if other.scope not in (scope, 'mmengine'):
+            if '.' in name or other.scope not in (scope, 'mmengine'):
                 shown = f'{other.scope}.{short}'
             by_name.setdefault(short, []).append(shown)
     if bare in by_name:  # in another scope

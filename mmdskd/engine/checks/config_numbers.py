@@ -14,8 +14,8 @@ from mmdskd.utils.rules import (
     WEIGHT,
     AnyOf,
     Choice,
-    Config,
     File,
+    Kind,
     ListOf,
     Number,
     Rule,
@@ -49,6 +49,16 @@ class Single:
         return self.rule.error(value)
 
 
+class Level(Choice):
+    """One of some names, in upper or lower case."""
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        return super().error(
+            value.upper() if isinstance(value, str) else value
+        )
+
+
 _BELOW_ONE = Number(least=0, below=1)
 _OPEN_SHARE = Number(above=0, below=1)
 _COUNT_OR_NEVER = AnyOf((COUNT, Choice((-1,))))
@@ -71,7 +81,7 @@ _DROP = Single(optional(SHARE))
 _BY_REGISTRY: dict[str, dict[str, Any]] = {
     'model': dict(
         loss_weight=Single(WEIGHT),
-        tau=Single(POSITIVE),
+        tau=POSITIVE,
         temperature=Single(POSITIVE),
         label_smooth_val=SHARE,
         dropout=_DROP,
@@ -91,13 +101,7 @@ _BY_REGISTRY: dict[str, dict[str, Any]] = {
     ),
     'hook': dict(
         priority=Single(
-            AnyOf(
-                (
-                    Number(least=0, most=100, whole=True),
-                    Choice(_PRIORITIES),
-                    Choice(tuple(map(str.lower, _PRIORITIES))),
-                )
-            )
+            AnyOf((Number(least=0, most=100, whole=True), Level(_PRIORITIES)))
         ),
         by_epoch=FLAG,
     ),
@@ -106,7 +110,7 @@ _BY_REGISTRY: dict[str, dict[str, Any]] = {
         momentum=Single(_BELOW_ONE),
         dampening=Single(_ANY_NUMBER),
         weight_decay=Single(WEIGHT),
-        betas=Single(ListOf(_BELOW_ONE)),
+        betas=ListOf(_BELOW_ONE),
         eps=Single(optional(WEIGHT)),
         alpha=Single(SHARE),
         nesterov=FLAG,
@@ -221,7 +225,7 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         teacher_fold_bn=FLAG,
         teacher_channels_last=FLAG,
         teacher_autocast_dtype=optional(Choice(('bfloat16', 'float16'))),
-        teacher_compile=AnyOf((FLAG, Config())),
+        teacher_compile=AnyOf((FLAG, Kind())),
     ),
 )
 

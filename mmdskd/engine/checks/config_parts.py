@@ -26,6 +26,8 @@ class Place(NamedTuple):
             named components.
         scope (str): The scope, if it is always the same.
         is_sure (bool): Whether the dict is built as it is.
+        is_named (bool): Whether it is a dict of components by name.
+        needs_type (bool): Whether a component has to say its type.
         is_given_by (str): Who overwrites what is in ``given``. Empty where
             the config prevails.
     """
@@ -37,6 +39,8 @@ class Place(NamedTuple):
     default: str = ''
     scope: str = ''
     is_sure: bool = True
+    is_named: bool = False
+    needs_type: bool = True
     is_given_by: str = ''
 
 
@@ -64,26 +68,32 @@ class Part(NamedTuple):
 
 
 _MODEL = Place(registries.MODELS)
-_LOOP = Place(registries.LOOPS, given=('runner', 'dataloader', 'evaluator'))
-_METRIC = Place(registries.METRICS)
+_MODELS = Place(registries.MODELS, is_named=True)
+_PREPROCESSOR = Place(registries.MODELS, needs_type=False)
+_LOOP = Place(
+    registries.LOOPS,
+    given=('runner', 'dataloader', 'evaluator'),
+    needs_type=False,
+)
+_METRIC = Place(registries.METRICS, needs_type=False)
 _HOOK = Place(registries.HOOKS, taken=('priority',))
-_INIT = Place(registries.WEIGHT_INITIALIZERS, is_sure=False)
-_RECORDER = Place(registries.TASK_UTILS, suffix='Recorder')
-_DELIVERY = Place(registries.TASK_UTILS, suffix='Delivery')
+_INIT = Place(registries.WEIGHT_INITIALIZERS, is_sure=False, needs_type=False)
+_RECORDERS = Place(registries.TASK_UTILS, suffix='Recorder', is_named=True)
+_DELIVERIES = Place(registries.TASK_UTILS, suffix='Delivery', is_named=True)
 _DATASET = Place(registries.DATASETS)
 _TRANSFORM = Place(registries.TRANSFORMS)
 _AUGMENT = Place(BATCH_AUGMENTS)
-_LAYER = Place(registries.MODELS, is_sure=False)
+_LAYER = Place(registries.MODELS, is_sure=False, needs_type=False)
 _SAMPLER = Place(registries.DATA_SAMPLERS, given=('dataset', 'seed'))
 _SCHEDULER = Place(
     registries.PARAM_SCHEDULERS,
     given=('optimizer', 'param_name'),
     taken=('convert_to_iter_based',),
+    needs_type=False,
 )
 _OPTIMIZER = Place(registries.OPTIMIZERS, given=('params',))
 _OPTIM_WRAPPER = Place(
     registries.OPTIM_WRAPPERS,
-    given=('optimizer',),
     taken=('constructor', 'paramwise_cfg'),
     default='OptimWrapper',
 )
@@ -94,14 +104,14 @@ _WRAPPER = Place(registries.MODEL_WRAPPERS, given=('module',))
 
 _TOP = dict(
     model=_MODEL,
-    data_preprocessor=_MODEL,
+    data_preprocessor=_PREPROCESSOR,
     tta_model=Place(registries.MODELS, given=('module',)),
     train_cfg=_LOOP,
     val_cfg=_LOOP,
     test_cfg=_LOOP,
     val_evaluator=_METRIC,
     test_evaluator=_METRIC,
-    default_hooks=_HOOK,
+    default_hooks=_HOOK._replace(is_named=True),
     custom_hooks=_HOOK,
     optim_wrapper=_OPTIM_WRAPPER,
     param_scheduler=_SCHEDULER,
@@ -126,19 +136,19 @@ _WITHIN: dict[str, dict[str, Place]] = {
         teacher=_MODEL,
         distiller=_MODEL,
         connector=_MODEL,
-        connectors=_MODEL,
-        distill_losses=_MODEL,
-        student_recorders=_RECORDER,
-        teacher_recorders=_RECORDER,
-        student_deliveries=_DELIVERY,
-        teacher_deliveries=_DELIVERY,
-        distill_deliveries=_DELIVERY,
+        connectors=_MODELS,
+        distill_losses=_MODELS,
+        student_recorders=_RECORDERS,
+        teacher_recorders=_RECORDERS,
+        student_deliveries=_DELIVERIES,
+        teacher_deliveries=_DELIVERIES,
+        distill_deliveries=_DELIVERIES,
         backbone=_MODEL,
         neck=_MODEL,
         head=_MODEL,
         loss=_MODEL,
         loss_module=_MODEL,
-        data_preprocessor=_MODEL,
+        data_preprocessor=_PREPROCESSOR,
         logit_loss=_MODEL,
         feat_loss=_MODEL,
         label_loss=_MODEL,
@@ -200,7 +210,19 @@ def _visit(
     if not isinstance(value, dict):
         return
     several = place.default and 'constructor' in value
-    if value.get('type') is None and (not place.default or several):
+    if place.is_named and 'type' not in value:
+        one = place._replace(is_named=False)
+        for key, item in value.items():
+            yield from _visit(item, f'{path}.{key}', one, scope, owner)
+        return
+    is_untyped = value.get('type') is None
+    if (
+        is_untyped
+        and place.needs_type
+        and not (place.default or 'cfg_path' in value)
+    ):
+        yield Part(path, value, place, scope, owner)
+    if is_untyped and (not place.default or several):
         # Named components, or settings of something that has none.
         for key, item in value.items():
             if key in place.taken:
@@ -239,4 +261,4 @@ def _place_within(part: Part, kind: str, key: str) -> Place:
     place = _WITHIN.get(registry.name, {}).get(key)
     if place is not None and (part.place.is_sure or not place.is_sure):
         return place
-    return Place(registry, is_sure=False)
+    return Place(registry, is_sure=False, needs_type=False)

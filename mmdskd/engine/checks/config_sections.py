@@ -18,8 +18,8 @@ from mmdskd.utils.rules import (
     WEIGHT,
     AnyOf,
     Choice,
-    Config,
     File,
+    Kind,
     ListOf,
     Number,
     optional,
@@ -30,13 +30,11 @@ from mmdskd.utils.values import describe
 from .config_arguments import check_nan, check_rule
 from .config_numbers import Single
 
-_DICT = optional(Config())
-_LIST = Config('a list of hooks', (list, tuple))
+_DICT = optional(Kind())
 _LEVELS = ('DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL')
 
 # What the keys at the top should be.
 _TOP: dict[str, Any] = dict(
-    model=Config('a dict, the config of a model', (object,)),
     work_dir=optional(TEXT),
     load_from=optional(File()),
     resume=FLAG,
@@ -54,9 +52,9 @@ _TOP: dict[str, Any] = dict(
     val_dataloader=_DICT,
     test_dataloader=_DICT,
     default_hooks=_DICT,
-    randomness=optional(Config()),
-    env_cfg=Config(),
-    custom_hooks=optional(Config('a list of hooks', (list, tuple))),
+    randomness=optional(Kind()),
+    env_cfg=Kind(),
+    custom_hooks=optional(Kind('a list of hooks', (list, tuple))),
 )
 _TRAIN: dict[str, Any] = dict(
     by_epoch=FLAG,

@@ -10,7 +10,7 @@ from mmrazor.models import losses as mmrazor_losses
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
-from mmdskd.utils.rules import POSITIVE, WEIGHT, Config, one_or_list, optional
+from mmdskd.utils.rules import POSITIVE, WEIGHT, Kind, one_or_list, optional
 from mmdskd.utils.values import check_value
 
 Criterion = Union[nn.Module, type[nn.Module]]
@@ -22,8 +22,9 @@ LABEL_ARGUMENTS = ('gt_labels', 'gt_label', 'labels', 'label')
 #: What an argument of ``DSKDLoss`` that configures a loss should be.
 LOSSES = optional(
     one_or_list(
-        Config(
-            'the config of a loss, such as dict(type="L2Loss")', (nn.Module,)
+        Kind(
+            'the config of a loss, such as dict(type="L2Loss")',
+            (dict, nn.Module),
         )
     )
 )

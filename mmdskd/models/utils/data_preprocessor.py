@@ -9,14 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmdskd.registry import MODELS
-from mmdskd.utils.rules import (
-    INDEX,
-    POSITIVE,
-    Config,
-    ListOf,
-    Number,
-    optional,
-)
+from mmdskd.utils.rules import INDEX, POSITIVE, Kind, ListOf, Number, optional
 from mmdskd.utils.text import shorten
 from mmdskd.utils.values import check_values
 
@@ -70,7 +63,7 @@ class AugmentingDataPreprocessor(ClsDataPreprocessor):
     #: What the arguments should be.
     VALUES: ClassVar[dict[str, Any]] = dict(
         augments=optional(
-            ListOf(Config('a batch augmentation', (BaseBatchAugment,)))
+            ListOf(Kind('a batch augmentation', (dict, BaseBatchAugment)))
         ),
         seed=optional(INDEX),
         mean=optional(ListOf(Number())),

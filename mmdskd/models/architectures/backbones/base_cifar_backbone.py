@@ -12,14 +12,14 @@ from mmdskd.utils.rules import (
     COUNT,
     FLAG,
     INDEX,
-    Config,
+    Kind,
     ListOf,
     Number,
     optional,
 )
 from mmdskd.utils.values import check_values
 
-_LAYER = optional(Config('the config of a layer'))
+_LAYER = optional(Kind('the config of a layer'))
 
 
 class DepthRule(Number):

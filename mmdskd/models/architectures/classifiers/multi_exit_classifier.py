@@ -11,7 +11,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
-from mmdskd.utils.rules import FLAG, SHARE, Config, one_or_list
+from mmdskd.utils.rules import FLAG, SHARE, Kind, one_or_list
 from mmdskd.utils.values import check_values
 
 from ...task_modules.recorder import MultiModuleOutputsRecorder
@@ -102,7 +102,7 @@ class MultiExitClassifier(ImageClassifier):
 
     #: What the arguments should be.
     VALUES: ClassVar[dict[str, Any]] = dict(
-        exits=Config('a dict of sources and connector'),
+        exits=Kind('a dict of sources and connector'),
         threshold=one_or_list(SHARE),
         shrink_batch=FLAG,
     )

@@ -21,7 +21,7 @@ from mmdskd.utils.rules import (
     Absent,
     AnyOf,
     Choice,
-    Config,
+    Kind,
     ListOf,
     optional,
 )
@@ -112,7 +112,7 @@ class DSKDConnector(BaseConnector):
         strides=AnyOf((ListOf(RATIO), _NONE, _AUTO)),
         out_size=AnyOf((SIZE, _AUTO)),
         layouts=AnyOf((LAYOUT, ListOf(LAYOUT), _AUTO)),
-        head=optional(Config('the config of a BaseBranchHead')),
+        head=optional(Kind('the config of a BaseBranchHead')),
     )
 
     def __init__(
