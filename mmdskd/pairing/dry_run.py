@@ -23,6 +23,8 @@ from mmdskd.utils.config import type_name, without_teacher_weights
 
 # Hooks that want data or checkpoints.
 LEFT_OUT = ('StudentCheckpointHook', 'TeacherEvaluationHook')
+# As many that a batch norm of 1x1 maps has more than two values.
+MANY_IMAGES = 8
 
 
 class _Probe(Hook):
@@ -75,7 +77,10 @@ def try_training(
             image.
         num_classes (int): Number of classes.
         iterations (int): Number of iterations. Defaults to 2.
-        batch_size (int): Images in a batch. Defaults to 2.
+        batch_size (int): Images in a batch. With few of them, a parameter
+            can get a gradient of exactly 0: a bias before a batch norm of
+            two values does. If one does, :data:`MANY_IMAGES` tell whether
+            it is so with any number. Defaults to 2.
 
     Returns:
         list[dict[str, float]]: The losses of each iteration by their names.
@@ -88,6 +93,24 @@ def try_training(
     for role in ('architecture', 'teacher'):
         if cfg.model.get(role):
             cfg.model[role] = without_pretrained(cfg.model[role])
+    probe = _train(cfg, image_shape, num_classes, iterations, batch_size)
+    if batch_size < MANY_IMAGES and any(
+        norms and not max(map(float, norms))
+        for norms in probe.gradients.values()
+    ):
+        probe = _train(cfg, image_shape, num_classes, iterations, MANY_IMAGES)
+    _check(probe)
+    return probe.losses
+
+
+def _train(
+    cfg: Config,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    iterations: int,
+    batch_size: int,
+) -> _Probe:
+    """Train a config without weights on random images."""
     images = torch.randint(
         256, (iterations * batch_size, *image_shape), dtype=torch.uint8
     )
@@ -134,8 +157,7 @@ def try_training(
         prepared = runner.model.data_preprocessor(batch, True)
         update_bn(runner.model.teacher, prepared['inputs'])
         runner.train()
-    _check(probe)
-    return probe.losses
+    return probe
 
 
 def update_bn(network: nn.Module, images: Tensor) -> None:

@@ -23,6 +23,7 @@ def list_notes(
     data: SourceConfig,
     image_shape: tuple[int, int, int],
     teacher_ckpt: Optional[str],
+    grid: tuple[int, int],
 ) -> list[str]:
     """List what does not fit, or is not used.
 
@@ -33,6 +34,7 @@ def list_notes(
         image_shape (tuple[int, int, int]): Channels, height and width of the
             images for which the config is made.
         teacher_ckpt (str, optional): Checkpoint of the teacher.
+        grid (tuple[int, int]): Height and width of the teacher's feature.
 
     Returns:
         list[str]: The notes.
@@ -45,6 +47,7 @@ def list_notes(
         *_describe_teacher_weights(teacher, teacher_ckpt),
         *_describe_base(student, data),
         *_check_custom_keys(data),
+        *_check_grid(grid),
     ]
 
 
@@ -199,3 +202,14 @@ def _check_custom_keys(data: SourceConfig) -> Iterator[str]:
                 f'(distiller.connectors.heads), which get {dict(value)}; '
                 f"write 'architecture.{key}' to spare them"
             )
+
+
+def _check_grid(grid: tuple[int, int]) -> Iterator[str]:
+    """Tell what batch norms of single positions need."""
+    if grid == (1, 1):
+        yield (
+            'the feature of the teacher is 1x1, so a batch norm of the heads '
+            'gets one value per image and channel: set '
+            'train_dataloader.drop_last=True if the last batch may have one '
+            'image, or take larger images or another --teacher-feature'
+        )

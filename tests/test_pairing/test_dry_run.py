@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.optim import swa_utils
 
+from mmdskd.pairing import dry_run
 from mmdskd.pairing.dry_run import _check, _Probe, try_training, update_bn
 
 SHAPE = (1, 16, 16)
@@ -103,3 +104,35 @@ def test_statistics_are_those_of_torch():
     for name, value in network.state_dict().items():
         if not name.endswith('num_batches_tracked'):
             torch.testing.assert_close(value, expected[name])
+
+
+class TestMapsOf1x1:
+    """A bias before a batch norm of two values gets a gradient of 0."""
+
+    @pytest.fixture
+    def config(self, dskd_config):
+        model = dskd_config.model
+        model.teacher.backbone.strides = (2, 2, 4)
+        heads = model.distiller.connectors.heads
+        del heads['strides']
+        heads.out_size = 1
+        return dskd_config
+
+    def test_more_images_tell_that_it_trains(self, config, monkeypatch):
+        sizes = []
+        train = dry_run._train
+
+        def spy(*args):
+            sizes.append(args[-1])
+            return train(*args)
+
+        monkeypatch.setattr(dry_run, '_train', spy)
+        assert len(try_training(config, SHAPE, 10)) == 2
+        assert sizes == [2, 8]
+
+    def test_what_gets_no_gradient_with_any_number(self, config):
+        loss = config.model.distiller.distill_losses.loss_dskd
+        loss.feat_loss.loss_weight = 0.0
+        loss.logit_loss.loss_weight = 0.0
+        with pytest.raises(RuntimeError, match=r'of norm \[0.0, 0.0\]'):
+            try_training(config, SHAPE, 10)

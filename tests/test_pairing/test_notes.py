@@ -22,10 +22,12 @@ def source(name='student', **changes):
     return SourceConfig(name, f'{name}.py', cfg)
 
 
-def notes(student=None, teacher=None, data=None, ckpt=URL, shape=(3, 32, 32)):
+def notes(student=None, teacher=None, data=None, ckpt=URL, grid=(4, 4)):
     student = student or source()
     teacher = teacher or source('teacher')
-    return list_notes(student, teacher, data or student, shape, ckpt)
+    return list_notes(
+        student, teacher, data or student, (3, 32, 32), ckpt, grid
+    )
 
 
 def test_nothing_to_tell():
@@ -121,4 +123,14 @@ def test_settings_by_names_that_mean_the_heads(key, told):
         "optim_wrapper.paramwise_cfg.custom_keys of student.py: 'head' means "
         'the heads of the branches, too (distiller.connectors.heads), which '
         "get {'lr_mult': 10}; write 'architecture.head' to spare them"
+    ]
+
+
+def test_batch_norms_of_single_positions():
+    assert notes(grid=(1, 2)) == []
+    assert notes(grid=(1, 1)) == [
+        'the feature of the teacher is 1x1, so a batch norm of the heads '
+        'gets one value per image and channel: set '
+        'train_dataloader.drop_last=True if the last batch may have one '
+        'image, or take larger images or another --teacher-feature'
     ]

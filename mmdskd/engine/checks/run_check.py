@@ -15,6 +15,7 @@ from .mapping_values import check_values
 from .missing_parts_check import check_hooks
 from .multi_label_check import check_multi_label
 from .pretrained_check import check_pretrained
+from .single_image_check import check_single_image
 from .teacher_check import check_teachers
 
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
@@ -36,6 +37,7 @@ def check_run(runner: Runner) -> None:
     check_hooks(runner)
     check_augmentation(runner)
     check_pretrained(runner)
+    check_single_image(runner)
 
 
 def check_before_training(runner: Runner) -> Optional[Classes]:
