@@ -61,6 +61,7 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
         check_hooks(runner)
         check_preprocessor(runner)
         check_loaders(runner)
+        check_single_image(runner)
         check_teachers(runner)
         classes = check_labels(runner)
         check_images(runner)
