@@ -1,7 +1,7 @@
 """Where the branches of a student and a teacher attach."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Optional, Union
 
 from torch import nn
@@ -10,6 +10,7 @@ from mmdskd.utils.text import shorten
 
 from .feature import Feature
 from .network_outline import NetworkOutline
+from .recorded_forward import find_frozen
 
 
 class BranchPlan(NamedTuple):
@@ -21,12 +22,15 @@ class BranchPlan(NamedTuple):
         branches (list[Feature]): The student's shallow features that are
             supervised, from shallow to deep.
         target (Feature): The teacher's feature that supervises them.
+        frozen (Collection[str]): Names of the student's modules that no
+            training changes. Defaults to ().
     """
 
     student: NetworkOutline
     teacher: NetworkOutline
     branches: list[Feature]
     target: Feature
+    frozen: Collection[str] = ()
 
     @property
     def sources(self) -> list[str]:
@@ -71,7 +75,8 @@ def infer_branches(
         RuntimeError: If one of them does not run on such an image.
         KeyError: If a name is not that of a module.
         ValueError: If one of them is no classifier, the numbers of classes
-            differ, or a module gives no feature.
+            differ, a module gives no feature, or what is named, or all that
+            can be chosen, is frozen.
 
     Examples:
         >>> from mmdskd.models import DSKDConnector
@@ -98,10 +103,18 @@ def infer_branches(
             'data, or set num_classes of the head of the one that is still '
             'to be trained'
         )
+    frozen = find_frozen(student, image_shape)
     if branches is None or isinstance(branches, int):
-        features = outline.find_branches(branches)
+        features = outline.find_branches(branches, without=frozen)
     else:
         features = [outline.feature(name) for name in branches]
+        for name in branches:
+            if name in frozen:
+                raise ValueError(
+                    f'{name!r} of the student should learn, but it is frozen, '
+                    'so that a head on it teaches nothing: set another '
+                    'frozen_stages of the backbone, or name another module'
+                )
     if teacher_feature is not None:
         target = outline_T.feature(teacher_feature)
     elif outline_T.last is not None:
@@ -113,7 +126,7 @@ def infer_branches(
             'ones: name the module by teacher_feature; choose from '
             f'{shorten([feature.name for feature in outline_T.layers], 30)}'
         )
-    return BranchPlan(outline, outline_T, features, target)
+    return BranchPlan(outline, outline_T, features, target, frozen)
 
 
 def connector_arguments(

@@ -118,7 +118,7 @@ class DSKDConfig:
             self.data,
             self.image_shape,
             self.teacher_ckpt,
-            self.plan.target.grid,
+            self.plan,
         )
 
     def to_text(self, path: str) -> str:

@@ -1,6 +1,7 @@
 """Where the features of a classifier are, found by running it once."""
 
 import difflib
+from collections.abc import Collection
 from typing import Optional
 
 from torch import Tensor, nn
@@ -130,7 +131,10 @@ class NetworkOutline:
         )
 
     def find_branches(
-        self, number: Optional[int] = None, most: int = 3
+        self,
+        number: Optional[int] = None,
+        most: int = 3,
+        without: Collection[str] = (),
     ) -> list[Feature]:
         """Choose the shallow layers.
 
@@ -143,6 +147,8 @@ class NetworkOutline:
                 or if there are not so many, blocks at even distances. None
                 means all stages, or ``most``. Defaults to None.
             most (int): The most that are chosen by themselves. Defaults to 3.
+            without (Collection[str]): Names of frozen modules, which are not
+                chosen. Defaults to ().
 
         Returns:
             list[Feature]: The features, from shallow to deep.
@@ -150,7 +156,7 @@ class NetworkOutline:
         Raises:
             ValueError: If the network has no blocks, or not so many.
         """
-        stages = self._stage_ends()
+        stages = [f for f in self._stage_ends() if f.name not in without]
         if stages and number is None:
             return stages[-most:]
         if number is not None and 1 <= number <= len(stages):
@@ -160,6 +166,14 @@ class NetworkOutline:
         # Without blocks, at least layers: norms alone are around blocks whose
         # outputs are no features, as in RevViT.
         blocks = (blocks or [f for f in self.layers if f.num_layers])[:-1]
+        if blocks and all(feature.name in without for feature in blocks):
+            raise ValueError(
+                f'{self.name} should have a shallow layer that learns, but '
+                'all of them are frozen: set another frozen_stages of its '
+                f'backbone, or name modules that follow; frozen are '
+                f'{shorten([feature.name for feature in blocks])}'
+            )
+        blocks = [feature for feature in blocks if feature.name not in without]
         if not blocks:
             raise ValueError(
                 f'{self.name}, a {type(self.network).__name__}, should have '

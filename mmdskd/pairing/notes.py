@@ -6,7 +6,9 @@ from typing import Any, Optional
 
 from mmdskd.utils.config import type_name
 from mmdskd.utils.preprocessing import find_differences
+from mmdskd.utils.text import shorten
 
+from .branch_plan import BranchPlan
 from .image_shape import find_image_shape
 from .inherited import list_unused
 from .own_weights import describe_weights, find_weights
@@ -23,7 +25,7 @@ def list_notes(
     data: SourceConfig,
     image_shape: tuple[int, int, int],
     teacher_ckpt: Optional[str],
-    grid: tuple[int, int],
+    plan: BranchPlan,
 ) -> list[str]:
     """List what does not fit, or is not used.
 
@@ -34,7 +36,7 @@ def list_notes(
         image_shape (tuple[int, int, int]): Channels, height and width of the
             images for which the config is made.
         teacher_ckpt (str, optional): Checkpoint of the teacher.
-        grid (tuple[int, int]): Height and width of the teacher's feature.
+        plan (BranchPlan): Where the branches attach.
 
     Returns:
         list[str]: The notes.
@@ -47,7 +49,8 @@ def list_notes(
         *_describe_teacher_weights(teacher, teacher_ckpt),
         *_describe_base(student, data),
         *_check_custom_keys(data),
-        *_check_grid(grid),
+        *_check_grid(plan.target.grid),
+        *_list_frozen(plan),
     ]
 
 
@@ -212,4 +215,18 @@ def _check_grid(grid: tuple[int, int]) -> Iterator[str]:
             'gets one value per image and channel: set '
             'train_dataloader.drop_last=True if the last batch may have one '
             'image, or take larger images or another --teacher-feature'
+        )
+
+
+def _list_frozen(plan: BranchPlan) -> Iterator[str]:
+    """Tell which layers get no head because they are frozen."""
+    frozen = [
+        feature.name
+        for feature in plan.student.layers
+        if feature.num_layers > 1 and feature.name in plan.frozen
+    ]
+    if frozen:
+        yield (
+            f'{shorten(frozen)} of the student are frozen, so no head is put '
+            'on them: it would teach nothing'
         )

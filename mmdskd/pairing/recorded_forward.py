@@ -94,6 +94,53 @@ def record_forward(
     return RecordedForward(output, outputs, changed)
 
 
+def find_frozen(
+    network: nn.Module, image_shape: tuple[int, int, int]
+) -> set[str]:
+    """Find the modules whose output no training changes.
+
+    Those are the modules of frozen stages, as of ``frozen_stages`` of a
+    backbone, and what runs before them.
+
+    Args:
+        network (nn.Module): The network.
+        image_shape (tuple[int, int, int]): Channels, height and width of an
+            image, on which it runs.
+
+    Returns:
+        set[str]: Names of the modules that run in a forward, and return
+        nothing that depends on a parameter with a gradient.
+    """
+    # Many backbones freeze stages when their mode is set.
+    with _as_recorded(network):
+        parameters = list(network.parameters())
+    if all(parameter.requires_grad for parameter in parameters):
+        return set()
+    frozen: set[str] = set()
+
+    def look(name: str, returned: Any) -> None:
+        tensors = find_tensors(returned)
+        if tensors and not any(tensor.requires_grad for tensor in tensors):
+            frozen.add(name)
+
+    images = torch.zeros(BATCH_SIZE, *image_shape).to(parameters[0])
+    kwargs = {'mode': 'tensor'} if isinstance(network, BaseModel) else {}
+    handles = [
+        module.register_forward_hook(
+            lambda module, inputs, returned, name=name: look(name, returned)
+        )
+        for name, module in network.named_modules()
+        if name
+    ]
+    try:
+        with torch.enable_grad(), _as_recorded(network):
+            network(images, **kwargs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return frozen
+
+
 def find_tensors(outputs: Any) -> list[Tensor]:
     """List the tensors that a module returns.
 

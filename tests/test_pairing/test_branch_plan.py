@@ -151,3 +151,52 @@ def test_sizes_that_are_no_multiples_are_pooled():
     )
     (branch,) = DSKDConnector(**arguments)([torch.rand(2, 197, 8)])
     assert branch.feat.shape == (2, 6, 16, 16)
+
+
+class TestFrozenStages:
+    """A head on what does not learn teaches nothing."""
+
+    @pytest.mark.parametrize(
+        'stages, branches, names',
+        [
+            (1, None, ['layer2', 'layer3']),
+            (2, None, ['layer3']),
+            (1, 2, ['layer2', 'layer3']),
+            (-1, None, ['layer1', 'layer2', 'layer3']),
+        ],
+    )
+    def test_they_get_no_branch(self, stages, branches, names):
+        student = resnet(frozen_stages=stages)
+        plan = infer_branches(student, resnet(), SHAPE, branches)
+        assert plan.sources == [f'backbone.{name}' for name in names]
+        assert ('backbone.layer1' in plan.frozen) == (stages > 0)
+
+    def test_a_frozen_teacher_teaches(self):
+        plan = infer_branches(resnet(), resnet(frozen_stages=4), SHAPE)
+        assert plan.target.name == 'backbone.layer4'
+        assert plan.frozen == set()
+
+    def test_frozen_modules_that_are_named(self):
+        with pytest.raises(
+            ValueError,
+            match="'backbone.layer1' of the student should learn, but it is "
+            'frozen, so that a head on it teaches nothing: set another '
+            'frozen_stages of the backbone, or name another module',
+        ):
+            infer_branches(
+                resnet(frozen_stages=1),
+                resnet(),
+                SHAPE,
+                ['backbone.layer2', 'backbone.layer1'],
+            )
+
+    def test_nothing_learns(self):
+        student = resnet(frozen_stages=4)
+        with pytest.raises(
+            ValueError,
+            match='the student should have a shallow layer that learns, but '
+            'all of them are frozen: set another frozen_stages of its '
+            'backbone, or name modules that follow; frozen are '
+            'backbone.layer1, backbone.layer2, backbone.layer3',
+        ):
+            infer_branches(student, resnet(), SHAPE)

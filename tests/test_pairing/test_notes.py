@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
@@ -22,11 +23,22 @@ def source(name='student', **changes):
     return SourceConfig(name, f'{name}.py', cfg)
 
 
-def notes(student=None, teacher=None, data=None, ckpt=URL, grid=(4, 4)):
+def notes(
+    student=None, teacher=None, data=None, ckpt=URL, grid=(4, 4), frozen=()
+):
     student = student or source()
     teacher = teacher or source('teacher')
+    layers = [
+        SimpleNamespace(name=f'backbone.{name}', num_layers=number)
+        for name, number in (('conv1', 1), ('layer1', 4), ('layer2', 4))
+    ]
+    plan = SimpleNamespace(
+        student=SimpleNamespace(layers=layers),
+        target=SimpleNamespace(grid=grid),
+        frozen=frozen,
+    )
     return list_notes(
-        student, teacher, data or student, (3, 32, 32), ckpt, grid
+        student, teacher, data or student, (3, 32, 32), ckpt, plan
     )
 
 
@@ -133,4 +145,13 @@ def test_batch_norms_of_single_positions():
         'gets one value per image and channel: set '
         'train_dataloader.drop_last=True if the last batch may have one '
         'image, or take larger images or another --teacher-feature'
+    ]
+
+
+def test_frozen_stages():
+    assert notes(frozen={'backbone.conv1'}) == []
+    frozen = {'backbone.layer2', 'backbone.layer1', 'backbone.layer1.0'}
+    assert notes(frozen=frozen) == [
+        'backbone.layer1, backbone.layer2 of the student are frozen, so no '
+        'head is put on them: it would teach nothing'
     ]

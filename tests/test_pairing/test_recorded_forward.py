@@ -1,9 +1,9 @@
 import pytest
 import torch
-from networks import ChannelsLast, vit
+from networks import ChannelsLast, classifier, vit
 from torch import nn
 
-from mmdskd.pairing.recorded_forward import record_forward
+from mmdskd.pairing.recorded_forward import find_frozen, record_forward
 
 SHAPE = (3, 16, 16)
 
@@ -67,3 +67,43 @@ def test_images_that_do_not_fit():
         record_forward(network, (1, 32, 32), 'the student')
     assert network.training
     assert not any(m._forward_hooks for m in network.modules())
+
+
+def resnet(**kwargs):
+    return classifier(
+        dict(type='ResNet', depth=18, base_channels=8, **kwargs), channels=64
+    )
+
+
+@pytest.mark.parametrize(
+    'kwargs, frozen, learning',
+    [
+        (
+            dict(frozen_stages=2),
+            {'backbone.conv1', 'backbone.layer1.0', 'backbone.layer2'},
+            {'backbone.layer3.0.conv1', 'backbone.layer3', 'neck', 'head.fc'},
+        ),
+        # Weights of batch norms alone are not frozen by it.
+        (dict(norm_eval=True), set(), {'backbone.layer1', 'head.fc'}),
+        (dict(frozen_stages=0), {'backbone.conv1'}, {'backbone.layer1'}),
+    ],
+)
+def test_frozen_stages(kwargs, frozen, learning):
+    network = resnet(**kwargs).train()
+    found = find_frozen(network, (3, 32, 32))
+    assert frozen <= found
+    assert not learning & found
+    assert network.training and network.backbone.layer4.training
+    assert not any(m._forward_hooks for m in network.modules())
+
+
+def test_frozen_by_hand():
+    network = vit()
+    network.backbone.patch_embed.requires_grad_(False)
+    # What is added to it learns: positions and class token.
+    found = find_frozen(network, (3, 32, 32))
+    assert found and all('patch_embed' in name for name in found)
+    network.requires_grad_(False)
+    network.head.requires_grad_(True)
+    found = find_frozen(network, (3, 32, 32))
+    assert 'backbone.layers.7' in found and 'head.layers.head' not in found
