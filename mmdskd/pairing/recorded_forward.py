@@ -111,11 +111,8 @@ def find_frozen(
         set[str]: Names of the modules that run in a forward, and return
         nothing that depends on a parameter with a gradient.
     """
-    # Many backbones freeze stages when their mode is set.
-    with _as_recorded(network):
-        parameters = list(network.parameters())
-    if all(parameter.requires_grad for parameter in parameters):
-        return set()
+    parameters = list(network.parameters())
+    flags = [parameter.requires_grad for parameter in parameters]
     frozen: set[str] = set()
 
     def look(name: str, returned: Any) -> None:
@@ -123,21 +120,30 @@ def find_frozen(
         if tensors and not any(tensor.requires_grad for tensor in tensors):
             frozen.add(name)
 
-    images = torch.zeros(BATCH_SIZE, *image_shape).to(parameters[0])
-    kwargs = {'mode': 'tensor'} if isinstance(network, BaseModel) else {}
-    handles = [
-        module.register_forward_hook(
-            lambda module, inputs, returned, name=name: look(name, returned)
-        )
-        for name, module in network.named_modules()
-        if name
-    ]
-    try:
-        with torch.enable_grad(), _as_recorded(network):
+    with torch.enable_grad(), _as_recorded(network):
+        # Backbones freeze stages when they are set to training.
+        network.train()
+        network.eval()
+        if all(parameter.requires_grad for parameter in parameters):
+            return frozen
+        images = torch.zeros(BATCH_SIZE, *image_shape).to(parameters[0])
+        kwargs = {'mode': 'tensor'} if isinstance(network, BaseModel) else {}
+        handles = [
+            module.register_forward_hook(
+                lambda module, inputs, returned, name=name: look(
+                    name, returned
+                )
+            )
+            for name, module in network.named_modules()
+            if name
+        ]
+        try:
             network(images, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
+        finally:
+            for handle in handles:
+                handle.remove()
+            for parameter, flag in zip(parameters, flags):
+                parameter.requires_grad_(flag)
     return frozen
 
 

@@ -97,6 +97,18 @@ def test_frozen_stages(kwargs, frozen, learning):
     assert not any(m._forward_hooks for m in network.modules())
 
 
+def test_stages_that_are_frozen_in_training_alone():
+    """The network is left as it was."""
+    network = classifier(
+        dict(type='mmdskd.CIFARResNet', depth=8, frozen_stages=1), channels=64
+    )
+    network.requires_grad_(True)
+    found = find_frozen(network, (3, 32, 32))
+    assert {'backbone.conv1', 'backbone.layer1'} <= found
+    assert 'backbone.layer2' not in found
+    assert all(p.requires_grad for p in network.parameters())
+
+
 def test_frozen_by_hand():
     network = vit()
     network.backbone.patch_embed.requires_grad_(False)
