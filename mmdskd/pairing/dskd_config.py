@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 from mmengine.config import Config
+from torch import nn
 
 from mmdskd.export.plain_model import make_plain_model
 from mmdskd.utils.text import shorten
@@ -86,10 +87,7 @@ class DSKDConfig:
             )
         self.image_shape = image_shape
         self.teacher_ckpt = choose_teacher_ckpt(teacher, teacher_ckpt)
-        network, network_T = (
-            build_plain(config.cfg.model, config.scope)
-            for config in (student, teacher)
-        )
+        network, network_T = map(_build, (student, teacher))
         self.plan = infer_branches(
             network, network_T, image_shape, branches, teacher_feature
         )
@@ -218,6 +216,22 @@ class DSKDConfig:
         if augments and augments.get('augments'):
             changes['batch_augments'] = augments.to_dict()
         return changes
+
+
+def _build(config: SourceConfig) -> nn.Module:
+    """Build a network without weights.
+
+    Raises:
+        ValueError: If it can't be built.
+    """
+    try:
+        return build_plain(config.cfg.model, config.scope)
+    # Whatever it is that its arguments lead to.
+    except Exception as error:
+        raise ValueError(
+            f'model of {config.path} should be built, but '
+            f'{type(error).__name__}: {error}'
+        ) from error
 
 
 def _network_config(config: SourceConfig, keep_weights: bool) -> dict:

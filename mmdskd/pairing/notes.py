@@ -97,6 +97,11 @@ def _compare_datasets(
     student: SourceConfig, teacher: SourceConfig
 ) -> Iterator[str]:
     """Compare the data sets that both were made for, if both tell."""
+    if student.path == teacher.path:
+        yield (
+            f'student and teacher are both {student.path}: the teacher '
+            'teaches a network of its own kind'
+        )
     ours, theirs = (_innermost_dataset(s.cfg) for s in (student, teacher))
     if not ours or not theirs or ours == theirs:
         return
@@ -227,6 +232,6 @@ def _list_frozen(plan: BranchPlan) -> Iterator[str]:
     ]
     if frozen:
         yield (
-            f'{shorten(frozen)} of the student are frozen, so no head is put '
-            'on them: it would teach nothing'
+            'these layers of the student are frozen, so they get no head, '
+            f'which would teach nothing: {shorten(frozen)}'
         )

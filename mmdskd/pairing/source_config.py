@@ -12,6 +12,7 @@ from mmdskd.utils.config import load_config
 from mmdskd.utils.text import shorten
 
 from .image_shape import find_image_shape
+from .source_check import check_classifier
 
 
 class SourceConfig(NamedTuple):
@@ -64,7 +65,7 @@ def load_source_config(name: str) -> SourceConfig:
 
     Raises:
         ValueError: If it is none of these, or not the config of a plain
-            network with types as strings.
+            image classifier with types as strings.
     """
     if '::' in name or name.endswith('.py') or osp.isfile(name):
         stem = osp.splitext(osp.basename(name))[0]
@@ -109,6 +110,7 @@ def load_source_config(name: str) -> SourceConfig:
             'takes for the _base_ of pure-Python ones only: use '
             'mmdskd.utils.infer_branches, or in_channels="auto"'
         )
+    check_classifier(name, model, source.scope)
     return source
 
 

@@ -221,13 +221,13 @@ class TestBadInput:
 
     def test_teacher(self):
         student = write('resnet', SMALL_RESNET)
-        headless = {k: v for k, v in RESNET.items() if k != 'head'}
+        broken = dict(RESNET, neck=dict(type='GlobalAveragePooling', dims=2))
         with pytest.raises(
             ValueError,
-            match='the teacher should be a classifier, which returns logits '
-            r'\(N, K\), but ImageClassifier returns a tuple',
+            match='model of broken.py should be built, but TypeError: .*'
+            "unexpected keyword argument 'dims'",
         ):
-            make(student, write('headless', headless))
+            make(student, write('broken', broken))
         head = dict(SMALL_RESNET['head'], num_classes=100)
         other = dict(SMALL_RESNET, head=head)
         with pytest.raises(

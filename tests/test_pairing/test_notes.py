@@ -152,6 +152,13 @@ def test_frozen_stages():
     assert notes(frozen={'backbone.conv1'}) == []
     frozen = {'backbone.layer2', 'backbone.layer1', 'backbone.layer1.0'}
     assert notes(frozen=frozen) == [
-        'backbone.layer1, backbone.layer2 of the student are frozen, so no '
-        'head is put on them: it would teach nothing'
+        'these layers of the student are frozen, so they get no head, which '
+        'would teach nothing: backbone.layer1, backbone.layer2'
+    ]
+
+
+def test_one_config_for_both():
+    assert notes(source(), source()) == [
+        'student and teacher are both student.py: the teacher teaches a '
+        'network of its own kind'
     ]

@@ -136,3 +136,15 @@ def test_what_does_not_train_is_not_written(run_tool):
     write('resnet', SMALL_RESNET)
     run_tool('misc/make_dskd_config.py', student, student)
     assert Path('dskd_resnet_resnet.py').is_file()
+
+
+def test_what_a_hook_of_the_user_raises_is_told(run_tool):
+    """As a hook that looks into the data set."""
+    cfg = Config.fromfile(write('resnet', SMALL_RESNET))
+    cfg.custom_hooks = [dict(type='SetAdaptiveMarginsHook')]
+    cfg.dump('resnet.py')
+    message = fail(run_tool, 'resnet.py', 'resnet.py')
+    assert (
+        'is not written, as the config does not train: AttributeError: '
+        "'list' object has no attribute 'get_gt_labels'"
+    ) in message

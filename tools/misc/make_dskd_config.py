@@ -97,7 +97,10 @@ def parse_branches(text: str) -> Union[int, list[str], None]:
 
 def message_of(error: Exception) -> str:
     """Get the message of an error: a KeyError shows its own quoted."""
-    return str(error.args[-1] if isinstance(error, KeyError) else error)
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[-1])
+    kind = '' if isinstance(error, ERRORS) else f'{type(error).__name__}: '
+    return f'{kind}{error}'
 
 
 def make(args: argparse.Namespace) -> None:
@@ -127,7 +130,8 @@ def make(args: argparse.Namespace) -> None:
         losses = try_training(
             made.load(), made.image_shape, made.plan.student.num_classes
         )
-    except ERRORS as error:
+    # Whatever it is that hooks and networks of the user raise.
+    except Exception as error:
         raise RuntimeError(
             f'{output} is not written, as the config does not train: '
             f'{message_of(error)}. Choose other --branches or another '
