@@ -1,12 +1,13 @@
 """Try a config of DSKD for some iterations, without its data."""
 
+import copy
 import io
 import math
 import tempfile
 import uuid
 import warnings
 from contextlib import redirect_stdout
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from mmengine.config import Config
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from mmdskd.export.plain_model import without_pretrained
 from mmdskd.utils.config import type_name, without_teacher_weights
+from mmdskd.utils.text import shorten
 
 # Hooks that want data or checkpoints.
 LEFT_OUT = ('StudentCheckpointHook', 'TeacherEvaluationHook')
@@ -101,6 +103,47 @@ def try_training(
         probe = _train(cfg, image_shape, num_classes, iterations, MANY_IMAGES)
     _check(probe)
     return probe.losses
+
+
+def try_config(
+    cfg: Config, image_shape: tuple[int, int, int], num_classes: int
+) -> tuple[list[dict[str, float]], Optional[str]]:
+    """Try a config, if need be without the hooks of the user.
+
+    Some of them look into the data set, which the trial does not have.
+
+    Args:
+        cfg (Config): The config. It is not changed.
+        image_shape (tuple[int, int, int]): See :func:`try_training`.
+        num_classes (int): Number of classes.
+
+    Returns:
+        tuple[list[dict[str, float]], str or None]: The losses of each
+        iteration, and what the user should know.
+
+    Raises:
+        Exception: What the training raises without these hooks.
+    """
+    try:
+        return try_training(cfg, image_shape, num_classes), None
+    except RuntimeError:
+        raise
+    # Whatever a hook raises.
+    except Exception as error:
+        hooks = cfg.get('custom_hooks') or []
+        ours = [h for h in hooks if str(h.type).startswith('mmdskd.')]
+        if len(ours) == len(hooks):
+            raise
+        fewer = copy.deepcopy(cfg)
+        fewer.custom_hooks = ours
+        losses = try_training(fewer, image_shape, num_classes)
+        theirs = [type_name(hook) for hook in hooks if hook not in ours]
+        return losses, (
+            f'the trial ended with {type(error).__name__} ({error}), so it '
+            f'was repeated without your hooks ({shorten(theirs, 10)}): see '
+            'whether they work on an algorithm, whose student is its '
+            '"architecture"'
+        )
 
 
 def _train(

@@ -138,13 +138,34 @@ def test_what_does_not_train_is_not_written(run_tool):
     assert Path('dskd_resnet_resnet.py').is_file()
 
 
-def test_what_a_hook_of_the_user_raises_is_told(run_tool):
-    """As a hook that looks into the data set."""
-    cfg = Config.fromfile(write('resnet', SMALL_RESNET))
-    cfg.custom_hooks = [dict(type='SetAdaptiveMarginsHook')]
-    cfg.dump('resnet.py')
-    message = fail(run_tool, 'resnet.py', 'resnet.py')
+def test_hooks_that_need_the_data_set_are_left_out_of_the_trial(
+    run_tool, capsys
+):
+    hooks = [dict(type='SetAdaptiveMarginsHook'), *RUN['custom_hooks']]
+    student = write('resnet', SMALL_RESNET)
+    cfg = Config.fromfile(student)
+    cfg.custom_hooks = hooks
+    cfg.dump(student)
+    run_tool('misc/make_dskd_config.py', student, student)
     assert (
-        'is not written, as the config does not train: AttributeError: '
-        "'list' object has no attribute 'get_gt_labels'"
+        "Note: the trial ended with AttributeError ('list' object has no "
+        "attribute 'get_gt_labels'), so it was repeated without your hooks "
+        '(SetAdaptiveMarginsHook, EMAHook): see whether they work on an '
+        'algorithm, whose student is its "architecture"'
+    ) in capsys.readouterr().out
+    written = Config.fromfile('dskd_resnet_resnet.py')
+    assert written.custom_hooks[:2] == hooks
+
+
+def test_what_a_network_raises_is_told(run_tool):
+    """In the trial; without hooks of the user, there is nothing to repeat."""
+    student = write('resnet', SMALL_RESNET)
+    cfg = Config.fromfile(student)
+    cfg.optim_wrapper.paramwise_cfg = 3
+    cfg.custom_hooks = None
+    cfg.dump(student)
+    message = fail(run_tool, student, student)
+    assert (
+        'is not written, as the config does not train: TypeError: '
+        'paramwise_cfg should be None or a dict'
     ) in message

@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.cli import parse_shape
-from mmdskd.pairing.dry_run import try_training
+from mmdskd.pairing.dry_run import try_config
 from mmdskd.pairing.dskd_config import DSKDConfig
 from mmdskd.pairing.source_config import load_source_config
 from mmdskd.utils.files import check_new_file, write_atomically
@@ -127,7 +127,7 @@ def make(args: argparse.Namespace) -> None:
     )
     print(f'{made.table}\n', flush=True)
     try:
-        losses = try_training(
+        losses, note = try_config(
             made.load(), made.image_shape, made.plan.student.num_classes
         )
     # Whatever it is that hooks and networks of the user raise.
@@ -146,7 +146,7 @@ def make(args: argparse.Namespace) -> None:
         f'random weights: losses {values}, and a gradient in each parameter '
         'of the heads'
     )
-    for warning in made.warnings:
+    for warning in [*made.warnings, *([note] if note else [])]:
         print(f'Note: {warning}')
     print(f'Wrote {output}. Train it by\n  python tools/train.py {output}')
 
