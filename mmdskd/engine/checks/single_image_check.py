@@ -1,12 +1,8 @@
 """Check that no batch norm gets one value per channel."""
 
-import copy
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Optional
 
-import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
@@ -17,6 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmdskd.utils.model import unwrap_model
+
+from .dry_forward import left_as_it_was, read_batch
 
 
 class _SingleValue(Exception):
@@ -43,7 +41,7 @@ def check_single_image(runner: Runner) -> None:
     last = last_batch_size(loader)
     if last != 1 and size != 2:
         return
-    name = _find_norm(unwrap_model(runner.model), loader)
+    name = _find_norm(runner)
     if name is None:
         return
     about = f'batch norm {name!r} gets'
@@ -99,12 +97,12 @@ def last_batch_size(loader: DataLoader) -> Optional[int]:
         return None
 
 
-def _find_norm(model: nn.Module, loader: DataLoader) -> Optional[str]:
-    """Name the first batch norm that gets one value of an image.
-
-    A copy of student and heads is run, so that the training is left as it is.
-    """
-    copied: Any = copy.deepcopy(model).train()
+def _find_norm(runner: Runner) -> Optional[str]:
+    """Name the first batch norm that gets one value of an image."""
+    model: Any = unwrap_model(runner.model)
+    batch = read_batch(runner, model, 1)
+    if batch is None:
+        return None
     found: list[str] = []
 
     def look(name: str, module: Any, args: tuple) -> None:
@@ -114,50 +112,32 @@ def _find_norm(model: nn.Module, loader: DataLoader) -> Optional[str]:
             found.append(name)
             raise _SingleValue
 
-    for name, module in copied.named_modules():
-        if isinstance(module, _BatchNorm):
-            module.register_forward_pre_hook(
-                lambda module, args, name=name: look(name, module, args)
-            )
-    # What else goes wrong with one image is shown by the training.
-    with _same_random_numbers(), torch.no_grad(), suppress(Exception):
-        _run(copied, _load_image(loader))
+    handles = [
+        module.register_forward_pre_hook(
+            lambda module, args, name=name: look(name, module, args)
+        )
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+    ]
+    try:
+        # What else goes wrong with one image is shown by the training.
+        with left_as_it_was(model), torch.no_grad(), suppress(Exception):
+            _run(model.train(), batch)
+    finally:
+        for handle in handles:
+            handle.remove()
     return found[0] if found else None
 
 
-def _load_image(loader: DataLoader) -> Any:
-    """Make a batch of one image."""
-    dataset: Any = loader.dataset
-    images = (
-        dataset.__getitems__([0])
-        if hasattr(dataset, '__getitems__')
-        else [dataset[0]]
-    )
-    return loader.collate_fn(images)
-
-
-def _run(model: Any, batch: Any) -> None:
+def _run(model: Any, batch: dict) -> None:
     """Run the student, and what reads its records."""
-    data = model.data_preprocessor(batch, True)
     distiller = getattr(model, 'distiller', None)
     if not isinstance(distiller, ConfigurableDistiller):
-        model(**data, mode='loss')
+        model(**batch, mode='loss')
         return
     with distiller.student_recorders:
-        model.student(**data, mode='loss')
+        model.student(**batch, mode='loss')
     for mapping in (distiller.loss_forward_mappings or {}).values():
         for record in mapping.values():
             if record['from_student']:
                 distiller.get_record(**record)
-
-
-@contextmanager
-def _same_random_numbers() -> Iterator[None]:
-    """Leave the random numbers of the training as they are."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

@@ -33,6 +33,8 @@ def check(dskd_config):
             model.distiller.distill_losses.loss_dskd[name] = loss
         mappings = model.distiller.loss_forward_mappings
         mappings.loss_kd = dict(zip(arguments, mappings.loss_kd.values()))
+        if model.distiller.distill_losses.loss_kd.type in ('DKDLoss', 'WSLD'):
+            mappings.loss_kd.gt_labels = mappings.loss_dskd.gt_labels
         if without:
             del model.distiller.distill_losses[without], mappings[without]
         check_multi_label(MODELS.build(model))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mmdskd.engine.checks.single_image_check import (
@@ -57,7 +58,17 @@ def test_last_batch_of_one_image(make):
         'the mmdskd.DSKDConnector.'
     )
     # It is so.
+    data = runner.model.data_preprocessor(
+        dict(
+            inputs=[torch.zeros(1, 16, 16)],
+            data_samples=[DataSample().set_gt_label(0)],
+        ),
+        True,
+    )
     with pytest.raises(ValueError, match='Expected more than 1 value per'):
+        runner.model.train()(**data, mode='loss')
+    # A run without our tools is checked, too.
+    with pytest.raises(ValueError, match='The last batch of an epoch has one'):
         runner.train()
 
 
