@@ -16,6 +16,11 @@ from typing import NoReturn
 
 from mmdskd.version import MAX_TORCH, MIN_TORCH, installed_version, release
 
+from .init_weights import (
+    keep_own_weights,
+    refuse_useless_checkpoints,
+    remember_networks,
+)
 from .mmcv import hide_missing_attention
 from .mmengine import (
     add_mmdskd_config_paths,
@@ -56,6 +61,7 @@ PATCHES = (
     ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
     ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
+    ('mmengine.model.weight_init', refuse_useless_checkpoints),
     ('mmrazor', replace_quantization),
     ('mmrazor.models.quantizers', refuse_quantizers),
     (
@@ -67,6 +73,13 @@ PATCHES = (
     (
         'mmrazor.models.distillers.configurable_distiller',
         check_loss_mappings_at_build,
+    ),
+    ('mmrazor.models.algorithms.base', remember_networks),
+    ('mmrazor.models.algorithms.base', keep_own_weights),
+    (
+        'mmrazor.models.algorithms.distill.configurable'
+        '.single_teacher_distill',
+        remember_networks,
     ),
     ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
     ('mmrazor.datasets.transforms.formatting', replace_packing),

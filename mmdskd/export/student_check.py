@@ -14,6 +14,7 @@ from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.utils.random_state import keep_random_state
 from mmdskd.utils.state_dict import (
     OTHER_NAMES,
+    clone_tensors,
     copy_tensors,
     find_left_out,
     find_tensors,
@@ -172,10 +173,7 @@ def fit_to_class(student: dict, network: nn.Module) -> None:
                 f'{shorten(report.unexpected)}; of other shape '
                 f'{shorten(report.mismatched)}'
             )
-    expected = {
-        name: tensor.detach().clone()
-        for name, tensor in find_tensors(network).items()
-    }
+    expected = clone_tensors(network)
     own = network.state_dict()
     own.update(find_left_out(network, own))
     own = OrderedDict(

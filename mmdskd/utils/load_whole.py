@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -74,14 +74,36 @@ def load_whole(module: nn.Module, weights: dict) -> LoadReport:
         if name.endswith(EXTRA_STATE)  # no tensor, so no suspect
     ]
     return LoadReport(
-        [*_find_unloaded(module, weights, suspects), *lost],
+        [*_find_unloaded(lambda: _load(module, weights), suspects), *lost],
         unexpected,
         mismatched,
     )
 
 
+def leaves_all(module: nn.Module, load: Callable[[], Any]) -> bool:
+    """Load, and find out whether that leaves all tensors as they were.
+
+    Args:
+        module (nn.Module): The module.
+        load (Callable): Loads weights into it.
+
+    Returns:
+        bool: Whether no tensor of it was loaded. False if it has none.
+    """
+    tensors = {
+        name: tensor
+        for name, tensor in find_tensors(module).items()
+        if tensor.numel() and not name.endswith(NEEDLESS)
+    }
+    versions = [tensor._version for tensor in tensors.values()]
+    load()
+    if versions != [tensor._version for tensor in tensors.values()]:
+        return False
+    return bool(tensors) and set(tensors) == set(_find_unloaded(load, tensors))
+
+
 def _find_unloaded(
-    module: nn.Module, weights: dict, suspects: dict[str, Tensor]
+    load: Callable[[], Any], suspects: dict[str, Tensor]
 ) -> list[str]:
     """Find out which tensors loading leaves as they are.
 
@@ -93,7 +115,7 @@ def _find_unloaded(
         kept = {name: tensor.clone() for name, tensor in suspects.items()}
         mark_tensors(suspects)
         marked = {name: tensor.clone() for name, tensor in suspects.items()}
-    _load(module, weights)
+    load()
     unloaded = [
         name
         for name, tensor in suspects.items()

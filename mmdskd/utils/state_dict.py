@@ -177,6 +177,21 @@ def _place(tensor: Tensor) -> tuple:
     return tensor.data_ptr(), tensor.shape, tensor.dtype
 
 
+def clone_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Copy the tensors of a module.
+
+    Args:
+        module (nn.Module): The module.
+
+    Returns:
+        dict[str, Tensor]: Copies of what :func:`find_tensors` finds.
+    """
+    return {
+        name: tensor.detach().clone()
+        for name, tensor in find_tensors(module).items()
+    }
+
+
 def copy_tensors(module: nn.Module, weights: dict[str, Tensor]) -> None:
     """Copy weights to the tensors of a module by their places in it.
 

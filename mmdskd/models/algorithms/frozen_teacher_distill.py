@@ -45,8 +45,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       recorders don't need that. After ``mmrazor.StopDistillHook`` has stopped
       the distillation, it does not run.
     - Its checkpoint must fit, see :func:`~.teacher_weights.load_teacher`.
-      Without ``teacher_ckpt``, an ``init_cfg`` of the teacher of type
-      ``Pretrained`` names the checkpoint.
+      Otherwise, an ``init_cfg`` of type ``Pretrained`` may name it.
     - The teacher lives outside the module tree, so it is absent from
       ``parameters()``, ``state_dict()``, checkpoints and EMA copies. ``to``,
       ``cuda`` and the like move it nevertheless. Copies of the algorithm
@@ -65,10 +64,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     Args:
         distiller (dict): Config of the distiller.
-        teacher (dict or BaseModel): The teacher, or its config. A built one
-            keeps its weights if there is no ``teacher_ckpt``.
+        teacher (dict or BaseModel): The teacher, or its config. Without
+            ``teacher_ckpt``, it keeps what it brings; the rest is random.
         teacher_ckpt (str, optional): Checkpoint of the teacher, a file or a
-            URL. None leaves random weights. Defaults to None.
+            URL. Defaults to None.
         teacher_trainable (bool): Must be False; it is there for the sake of
             MMRazor's configs. Defaults to False.
         teacher_norm_eval (bool): Must be True, likewise. Defaults to True.
@@ -163,7 +162,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         # In __dict__ it is an attribute, but no child.
         self.__dict__['teacher'] = self._modules.pop('teacher')
         self._moves_teacher = True
-        init_teacher(self.teacher, teacher_ckpt, isinstance(teacher, dict))
+        cfg = self.network_configs.get('teacher')
+        init_teacher(self.teacher, teacher_ckpt, cfg)
         self.register_buffer('teacher_digest', digest(self.teacher))
         self._saved_digest: Optional[Tensor] = None
         self.teacher_ckpt = teacher_ckpt

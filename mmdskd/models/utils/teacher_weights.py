@@ -1,17 +1,22 @@
 """Weights of a teacher: load them strictly, and tell them apart."""
 
+import copy
 import hashlib
 import os
 import os.path as osp
 from typing import NoReturn, Optional
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
+from mmrazor.registry import MODELS
 from torch import Tensor, nn
 
-from mmdskd.utils.config import type_name
+from mmdskd.utils.load_whole import load_whole
 from mmdskd.utils.model import STUDENT_PREFIX
+from mmdskd.utils.own_weights import find_own_weights, is_pretrained
+from mmdskd.utils.state_dict import copy_tensors
 from mmdskd.utils.text import shorten
 
 
@@ -55,16 +60,20 @@ def pop_teacher(state_dict: dict, prefix: str) -> dict[str, Tensor]:
 
 
 def init_teacher(
-    teacher: BaseModule, teacher_ckpt: Optional[str], is_new: bool
+    teacher: BaseModule, teacher_ckpt: Optional[str], config: Optional[dict]
 ) -> None:
-    """Load the weights of a teacher, or initialise them.
+    """Load the weights of a teacher, or initialise it where it has none.
+
+    Weights that the class of the teacher has loaded when it was built stay,
+    and so do those of a built teacher.
 
     Args:
         teacher (BaseModule): The teacher.
         teacher_ckpt (str, optional): Its checkpoint. With None, a whole
             ``init_cfg`` of type ``Pretrained`` names it.
-        is_new (bool): Whether a teacher without a checkpoint is initialised.
-            This draws no random numbers that the student would draw.
+        config (dict, optional): Config of a teacher that was built from it.
+            Its initialisation draws no random numbers that the student
+            would draw.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -74,15 +83,26 @@ def init_teacher(
     if (
         teacher_ckpt is None
         and isinstance(init_cfg, dict)
-        and type_name(init_cfg) in ('Pretrained', 'PretrainedInit')
+        and is_pretrained(init_cfg)
         and init_cfg.get('prefix') is None
     ):
         teacher_ckpt = init_cfg['checkpoint']
     if teacher_ckpt:
         load_teacher(teacher, teacher_ckpt)
-    elif is_new:
+    elif config is not None:
+        own = find_own_weights(
+            teacher, lambda: MODELS.build(copy.deepcopy(config))
+        )
         with torch.random.fork_rng(devices=[]):
             teacher.init_weights()
+        copy_tensors(teacher, own.tensors)
+        if own.random:
+            print_log(
+                'The teacher brings no weights for '
+                f'{shorten(own.random)}: without model.teacher_ckpt, they '
+                'are random.',
+                logger='current',
+            )
 
 
 def load_teacher(teacher: nn.Module, path: str) -> None:
@@ -132,18 +152,17 @@ def load_teacher_weights(
     Raises:
         ValueError: If a tensor is missing, unexpected or of another shape.
     """
-    # The loading of modules knows what they make up for by themselves.
-    try:
-        missing, unexpected = teacher.load_state_dict(weights, strict=False)
-    except RuntimeError as error:  # wrong shapes
-        found = shorten([line.strip() for line in str(error).split('\n')[1:]])
-    else:
-        missing = [name for name in missing if not _is_preprocessing(name)]
+    report = load_whole(teacher, weights)
+    missing = [name for name in report.missing if not _is_preprocessing(name)]
+    found = shorten(
+        [f'size mismatch for {line}' for line in report.mismatched]
+    )
+    if not report.mismatched:
         found = '; '.join(
             f'{kind}: {shorten(names)}'
             for kind, names in (
                 ('missing', missing),
-                ('unexpected', unexpected),
+                ('unexpected', report.unexpected),
             )
             if names
         )
