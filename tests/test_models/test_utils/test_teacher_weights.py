@@ -1,9 +1,11 @@
 import pytest
 import torch
+from hooked_networks import RenamingClassifier, randomize
 from mmengine.registry import MODELS
 from torch import nn
 
 from mmdskd.models.utils.teacher_weights import digest, load_teacher
+from mmdskd.utils.state_dict import find_tensors
 
 
 @pytest.fixture
@@ -146,3 +148,16 @@ def test_digest_is_of_names_shapes_and_values():
     with torch.no_grad():
         linear.weight[0, 0] += 1e-6
     assert not torch.equal(digest(linear), before)
+
+
+@pytest.mark.parametrize('prefix', ['', 'architecture.'])
+def test_class_that_renames_its_tensors(tmp_path, prefix):
+    """A distilled student of it has the names of the tree."""
+    path = str(tmp_path / 'teacher.pth')
+    saved = randomize(RenamingClassifier(), 1)
+    weights = find_tensors(saved) if prefix else saved.state_dict()
+    torch.save({prefix + name: w for name, w in weights.items()}, path)
+    teacher = RenamingClassifier()
+    load_teacher(teacher, path)
+    for name, tensor in find_tensors(saved).items():
+        assert torch.equal(find_tensors(teacher)[name], tensor), name
