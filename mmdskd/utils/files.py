@@ -70,7 +70,7 @@ def write_atomically(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is not None:
+        if error.errno is None or error.filename is not None:
             raise
         # A full disk does not say which file.
         raise OSError(error.errno, error.strerror, osp.abspath(path)) from None
