@@ -52,9 +52,14 @@ def test_all_start_alike(build, dskd_config):
     """Also where the numbers are drawn in another order, by a wider teacher
     or for other heads."""
     other = copy.deepcopy(dskd_config)
-    heads = other.model.distiller.connectors.pop('heads')
-    other.model.distiller.connectors.another = dict(heads, out_channels=16)
-    other.model.distiller.connectors.heads = heads
+    distiller = other.model.distiller
+    heads = distiller.connectors.pop('heads')
+    distiller.connectors.another = dict(heads)
+    distiller.connectors.heads = heads
+    for part in ('distill_losses', 'loss_forward_mappings'):
+        loss = copy.deepcopy(distiller[part].loss_dskd)
+        distiller[part].loss_other = loss
+    loss.branches.connector = 'another'
     first, second = build(dskd_config, other, num_batches=2)
     assert len(first.batches) == 2
     for batch, other_batch in zip(first.batches, second.batches):

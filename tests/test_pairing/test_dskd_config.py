@@ -126,6 +126,21 @@ def test_other_normalisation_is_told():
     )
 
 
+@pytest.mark.parametrize('key', ['to_rgb', 'bgr_to_rgb', 'rgb_to_bgr'])
+def test_another_order_of_colours_is_reported(key):
+    student = load_source_config(write('resnet', SMALL_RESNET))
+    preprocessor = dict(RUN['data_preprocessor'], **{key: True})
+    cfg = Config(dict(RUN, model=SMALL_RESNET, data_preprocessor=preprocessor))
+    other = SourceConfig('other', 'other.py', cfg, 'https://any.pth')
+    assert DSKDConfig(student, other).warnings == [
+        'student and teacher were made for images of another order of '
+        'colours (to_rgb False and True); both will get that of resnet: take '
+        'a teacher that was trained with it, or train it so'
+    ]
+    same = SourceConfig('same', 'same.py', cfg, 'https://any.pth')
+    assert DSKDConfig(same, other).warnings == []
+
+
 def test_images_of_another_shape_are_told():
     student = write('resnet', SMALL_RESNET)
     made = make(student, student, image_shape=(3, 64, 32))

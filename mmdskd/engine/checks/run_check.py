@@ -32,8 +32,8 @@ def check_run(runner: Runner) -> None:
         ValueError: See the checks that are called here.
     """
     model = unwrap_model(runner.model)
-    check_distillation(model)
     check_multi_label(model)
+    check_distillation(model)
     check_hooks(runner)
     check_augmentation(runner)
     check_pretrained(runner)
