@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
@@ -60,6 +61,43 @@ def describe_changes(saved: dict, current: dict) -> list[str]:
         for name, value in current.items()
         if name in saved and saved[name] != value
     ]
+
+
+def get_patience(runner: Runner) -> list[dict[str, float]]:
+    """Get what each ``EarlyStoppingHook`` remembers.
+
+    Args:
+        runner (Runner): The runner of the training process.
+
+    Returns:
+        list[dict]: Plain numbers for each, in the order of the hooks.
+    """
+    return [
+        dict(wait_count=hook.wait_count, best_score=float(hook.best_score))
+        for hook in runner.hooks
+        if isinstance(hook, EarlyStoppingHook)
+    ]
+
+
+def set_patience(
+    runner: Runner, patience: list[dict[str, float]], is_validated: bool
+) -> None:
+    """Let each ``EarlyStoppingHook`` remember, as if not interrupted.
+
+    Args:
+        runner (Runner): The runner of the training process.
+        patience (list[dict]): What :func:`get_patience` returned.
+        is_validated (bool): Whether it is from within a validation. Hooks
+            behind ``CheckpointHook`` had not seen its result yet.
+    """
+    rest, is_behind = iter(patience), False
+    for hook in runner.hooks:
+        is_behind |= isinstance(hook, CheckpointHook)
+        if isinstance(hook, EarlyStoppingHook):
+            hook.__dict__.update(next(rest, {}))
+            history = runner.message_hub.log_scalars.get(f'val/{hook.monitor}')
+            if patience and is_validated and is_behind and history is not None:
+                hook.after_val_epoch(runner, {hook.monitor: history.current()})
 
 
 def get_gradients(runner: Runner) -> dict[str, torch.Tensor]:

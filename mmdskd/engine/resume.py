@@ -1,5 +1,6 @@
 """Go on from a checkpoint."""
 
+import os.path as osp
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
@@ -12,8 +13,13 @@ from mmdskd.compat.mmengine_checkpoints import OUTDATED_KEY
 from mmdskd.utils.random_state import set_random_state
 
 from .data_position import find_sampler
-from .exact_state import describe_changes, describe_settings, set_gradients
-from .latest_checkpoint import EXACT_KEY
+from .exact_state import (
+    describe_changes,
+    describe_settings,
+    set_gradients,
+    set_patience,
+)
+from .latest_checkpoint import EXACT_KEY, INTERRUPTED
 from .own_files import (
     adopt_files,
     is_own,
@@ -153,6 +159,13 @@ class Resume:
                 f'The resume from {self.path} is not exact: '
                 f'{"; ".join(changes)}.'
             )
+        # SIGTERM is answered when all hooks have seen the result.
+        is_within = osp.basename(self.path) != INTERRUPTED
+        set_patience(
+            runner,
+            self.exact.get('patience', []),
+            self.exact.get('validated', False) and is_within,
+        )
         set_gradients(runner, self.exact.get('gradients', {}))
         if 'random' in self.own:
             set_random_state(self.own['random'])

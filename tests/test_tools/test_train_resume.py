@@ -145,6 +145,46 @@ def validations(work_dir):
     ]
 
 
+@pytest.mark.parametrize(
+    ('stage', 'number', 'signal_number'),
+    [
+        ('before_train_iter', 13, None),
+        ('before_val_epoch', 3, None),
+        ('after_val_epoch', 2, signal.SIGTERM),
+    ],
+)
+def test_early_stop_after_a_resume(
+    config, train, stage, number, signal_number
+):
+    """After two validations that are not 100 % better than the first."""
+    config.train_cfg.max_epochs = 5
+    config.custom_hooks.insert(
+        0,
+        dict(
+            type='EarlyStoppingHook',
+            monitor='accuracy/top1',
+            rule='greater',
+            min_delta=100,
+            patience=2,
+        ),
+    )
+    whole = train(config, 'whole')
+    assert [step for step, _ in validations(whole)] == [1, 2, 3]
+    with pytest.raises((Stopped, SystemExit)):
+        train(
+            config,
+            'stopped',
+            stage=stage,
+            number=number,
+            signal_number=signal_number,
+        )
+    stopped = train(config, 'stopped', '--resume')
+    assert find_differences(stopped, whole) == []
+    # Nor does it go on when it is resumed once more.
+    train(config, 'stopped', '--resume')
+    assert list_files(stopped) == list_files(whole)
+
+
 def test_sigterm_saves_within_an_epoch(config, train, capsys):
     """Nothing of the iterations is lost, and the file goes in the end."""
     whole = train(config, 'whole')

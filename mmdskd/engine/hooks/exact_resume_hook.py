@@ -24,7 +24,7 @@ from ..data_position import (
     position_batches,
     run_rest_of_epoch,
 )
-from ..exact_state import describe_settings, get_gradients
+from ..exact_state import describe_settings, get_gradients, get_patience
 from ..interruption import interruption
 from ..latest_checkpoint import EXACT_KEY, INTERRUPTED, find_latest_checkpoint
 from ..own_files import get_out_dir, remove_temporary_files
@@ -271,6 +271,7 @@ class ExactResumeHook(Hook):
             validated=self._validated_at == checkpoint['meta']['iter'],
             settings=describe_settings(runner),
             optimizers=describe_optimizers(runner),
+            patience=get_patience(runner),
         )
         if isinstance(getattr(sampler, 'seed', None), int):
             checkpoint[EXACT_KEY]['sampler_seed'] = sampler.seed
