@@ -252,7 +252,8 @@ def name_arguments_of_group_fisher_units(unit: ModuleType) -> None:
 
 
 def check_loss_mappings_at_build(configurable_distiller: ModuleType) -> None:
-    """Let a distiller say by its key what is wrong in its mappings.
+    """Let a distiller say by its key what is wrong in its mappings, and
+    which source of a recorder is no module.
 
     MMRazor skips what is given to an argument that has a default, so that a
     missing ``from_student`` of it fails in the first iteration, and its
@@ -272,6 +273,7 @@ def check_loss_mappings_at_build(configurable_distiller: ModuleType) -> None:
         check_loss_mappings,
         get_mapped_parts,
     )
+    from mmdskd.utils.recorder_sources import check_sources
 
     @wraps(check, assigned=('__doc__',))
     def check_by_key(
@@ -285,3 +287,19 @@ def check_loss_mappings_at_build(configurable_distiller: ModuleType) -> None:
         check(self, losses, loss_forward_mappings, *args)
 
     distiller_class._check_loss_forward_mappings = check_by_key
+
+    def check_before(prepare: Any, part: str) -> Any:
+        @wraps(prepare, assigned=('__doc__',))
+        def check_and_prepare(self: Any, model: 'nn.Module') -> None:
+            recorders = getattr(self, f'{part}_recorders').recorders
+            check_sources(
+                recorders, model, f'model.distiller.{part}_recorders'
+            )
+            prepare(self, model)
+
+        return check_and_prepare
+
+    for part in ('student', 'teacher'):
+        name = f'prepare_from_{part}'
+        prepare = getattr(distiller_class, name)
+        setattr(distiller_class, name, check_before(prepare, part))

@@ -91,6 +91,13 @@ def _check_mapped(path: str, distiller: ConfigurableDistiller) -> None:
                 f'computed. Add loss_forward_mappings.{loss}, or remove the '
                 'loss'
             )
+        if 'loss' not in loss:
+            print_log(
+                f'{path}.distill_losses.{loss} trains nothing: only what has '
+                f'"loss" in its name is added up. Call it loss_{loss}.',
+                'current',
+                logging.WARNING,
+            )
 
 
 def check_used(model: nn.Module) -> None:

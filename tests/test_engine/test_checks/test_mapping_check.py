@@ -81,6 +81,22 @@ TABLE = [
         'record_idx, data_idx, connector, connector_idx), but got '
         "'from_teacher'",
     ),
+    (
+        {'teacher_recorders.feat.source': 'backbone.layr3'},
+        'model.distiller.teacher_recorders.feat.source should be the name of '
+        'a module of ImageClassifier (in data_preprocessor, backbone, neck, '
+        "head), but got 'backbone.layr3'; did you mean 'backbone.layer3'",
+    ),
+    (
+        {'student_recorders.gt_labels.source': 'head.loss'},
+        'model.distiller.student_recorders.gt_labels.source should be the '
+        'name of a module of ImageClassifier',
+    ),
+    (
+        {'student_recorders.logits.source': 3},
+        'logits.source should be the name of a module of ImageClassifier (in '
+        'data_preprocessor, backbone, neck, head), but got 3',
+    ),
     # What is left out.
     (
         mapping(**{'loss_kd.preds_T': dict(_delete_=True, recorder='logits')}),
@@ -342,6 +358,23 @@ def test_recorders_that_no_loss_reads_are_reported(
 )
 def test_side_of_an_argument(argument, side):
     assert find_side(argument) == side
+
+
+def test_a_name_without_loss_is_reported(check_model, listen):
+    """MMEngine adds up only what is called a loss."""
+    messages = listen()
+    check_model(
+        {
+            'distill_losses.kd': dict(type='KLDivergence'),
+            'loss_forward_mappings.kd': dict(
+                preds_S=LOGITS_S, preds_T=LOGITS_T
+            ),
+        }
+    )
+    assert [m for m in messages if m.startswith('WARNING')] == [
+        'WARNING: model.distiller.distill_losses.kd trains nothing: only what '
+        'has "loss" in its name is added up. Call it loss_kd.'
+    ]
 
 
 def test_any_argument_of_a_loss_may_be_given(check_model):
