@@ -83,8 +83,8 @@ def test_missing_config(run_tool):
 def test_unwritable_work_dir_is_told_first(
     run_tool, dump, plain_config, tmp_path
 ):
-    # It could not be trained either.
-    plain_config.train_dataloader.dataset.data_root = 'nowhere'
+    # It could not be built either.
+    plain_config.model.backbone.depth = 3
     in_the_way = tmp_path / 'file'
     in_the_way.touch()
     for work_dir in (in_the_way, in_the_way / 'below'):
