@@ -86,6 +86,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config)
+    add_default_hooks(cfg)  # so that options can change them
     if args.cfg_options is not None:
         merge_options(cfg, args.cfg_options)
     check_config(cfg)

@@ -8,6 +8,7 @@ from mmdskd.engine import LossWeightSchedulerHook, TeacherEvaluationHook
 from mmdskd.models import (
     CIFARVGG,
     AugmentingDataPreprocessor,
+    BinaryKLDivergence,
     CIFARMobileNetV2,
     CIFARResNet,
     CIFARWideResNet,
@@ -85,6 +86,8 @@ WRONG = [
         dict(cfg=dict(type='softmax', temprature=2)),
         "strategy.temprature should be .* did you mean 'temperature'?",
     ),
+    (BinaryKLDivergence, dict(loss_weight=-1), 'loss_weight .* 0, .* -1'),
+    (BinaryKLDivergence, dict(teacher_detach='False'), "detach .* 'False'"),
     (StandardizedKLDivergence, dict(tau='2'), "tau .* > 0, but got '2'"),
     (StandardizedKLDivergence, dict(tau=0), 'tau .* > 0, but got 0'),
     (StandardizedKLDivergence, dict(reduction='avg'), "one of none, .* 'avg'"),

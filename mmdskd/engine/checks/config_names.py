@@ -127,7 +127,13 @@ def suggest(
             by_name.setdefault(short, []).append(shown)
     if bare in by_name:  # in another scope
         return f'; did you mean {" or ".join(map(repr, by_name[bare][:3]))}?'
-    slip = near(bare, list(by_name))
+    prefix = name.rpartition('.')[0]
+    own = [
+        short
+        for short, shown in by_name.items()
+        if prefix and f'{prefix}.{short}' in shown
+    ]
+    slip = near(bare, own) or near(bare, list(by_name))
     if slip is not None:
         return f'; did you mean {" or ".join(map(repr, by_name[slip][:3]))}?'
     shown_names = [shown for names in by_name.values() for shown in names]

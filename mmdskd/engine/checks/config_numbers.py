@@ -185,6 +185,10 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         patience=COUNT, min_delta=WEIGHT, rule=optional(_DIRECTIONS)
     ),
     StopDistillHook=dict(stop_epoch=COUNT),
+    NonFiniteHook=dict(
+        action=Choice(('skip', 'stop', 'continue')), max_in_a_row=COUNT
+    ),
+    LoadedWeightsHook=dict(allow_partial=FLAG),
     ExpMomentumEMA=dict(momentum=_OPEN_SHARE, gamma=COUNT),
     BaseAveragedModel=dict(interval=COUNT),
     BaseDataPreprocessor=dict(non_blocking=FLAG),

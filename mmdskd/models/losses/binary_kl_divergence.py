@@ -1,12 +1,15 @@
 """The KL divergence of each class by itself, for several labels per image."""
 
 import math
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdskd.registry import MODELS
+from mmdskd.utils.rules import FLAG, POSITIVE, WEIGHT, Choice
+from mmdskd.utils.values import check_values
 
 REDUCTIONS = ('batchmean', 'sum', 'mean', 'none')
 
@@ -75,6 +78,14 @@ class BinaryKLDivergence(nn.Module):
         23.88
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        tau=POSITIVE,
+        reduction=Choice(REDUCTIONS),
+        loss_weight=WEIGHT,
+        teacher_detach=FLAG,
+    )
+
     def __init__(
         self,
         tau: float = 1.0,
@@ -96,6 +107,11 @@ class BinaryKLDivergence(nn.Module):
                 'reduction of BinaryKLDivergence should be one of '
                 f'{REDUCTIONS}, but got {reduction!r}'
             )
+        check_values(
+            'BinaryKLDivergence',
+            self.VALUES,
+            dict(loss_weight=loss_weight, teacher_detach=teacher_detach),
+        )
         self.tau = tau
         self.reduction = reduction
         self.loss_weight = loss_weight

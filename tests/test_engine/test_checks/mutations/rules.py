@@ -77,6 +77,7 @@ RULES = {
     'augments': 'a list with each item a batch augmentation, or None',
     'layout': 'a layout (NCHW, NHWC, NLC, or a dict of order, '
     "num_extra_tokens, grid_size), or 'auto'",
+    'action': 'one of skip, stop, continue',
     'never': 'False',
     'always': 'True',
     'half': 'one of bfloat16, float16, or None',

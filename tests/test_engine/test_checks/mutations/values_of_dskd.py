@@ -7,6 +7,8 @@ DSKD = f'{LOSSES}.loss_dskd'
 HEADS = 'model.distiller.connectors.heads'
 HOOK = 'custom_hooks[0]'
 RECORDERS = 'model.distiller.student_recorders'
+GUARD = 'default_hooks.non_finite'
+WEIGHTS = 'default_hooks.loaded_weights'
 
 VALUES = [
     (f'{LOSSES}.loss_kd.tau', 'above 0', [0, -4, NAN, INF, '4', None, [4]]),
@@ -62,6 +64,9 @@ VALUES = [
         'sources',
         [None, ['backbone.layer1', '']],
     ),
+    (f'{GUARD}.action', 'action', ['skipp', '', None, True]),
+    (f'{GUARD}.max_in_a_row', 'count', [0, '10', 1.5, None]),
+    (f'{WEIGHTS}.allow_partial', 'flag', ['False', 1]),
     ('model.teacher_ckpt', 'file or none', [4, '', {'a': 1}, ['a.pth'], '/']),
     ('model.teacher_trainable', 'never', [True, 'False', None]),
     ('model.teacher_norm_eval', 'always', [False, 'True']),

@@ -12,6 +12,7 @@ SHUFFLE_V2 = dict(type='mmdskd.CIFARShuffleNetV2', in_channels=1)
 MOBILE = dict(type='mmdskd.CIFARMobileNetV2', in_channels=1)
 LOSS = 'model.distiller.distill_losses.loss_kd'
 STANDARDIZED = dict(type='mmdskd.StandardizedKLDivergence', tau=2)
+BINARY = dict(type='mmdskd.BinaryKLDivergence')
 DKD = dict(type='DKDLoss', tau=1.0, beta=0.5)
 DIST = dict(type='DISTLoss', tau=1.0)
 HEAD = 'model.distiller.connectors.heads.head'
@@ -76,6 +77,8 @@ VALUES = [
     (LOSS, STANDARDIZED, 'eps', 'above 0', [0, -1e-7, NAN, '1e-7', None]),
     (LOSS, STANDARDIZED, 'reduction', 'kl reduction', ['avg', None]),
     (LOSS, STANDARDIZED, 'loss_weight', 'weight', [-1, '9']),
+    (LOSS, BINARY, 'tau', 'above 0', [0, NAN, '1', None]),
+    (LOSS, BINARY, 'loss_weight', 'weight', [-1, '1']),
     (LOSS, DKD, 'beta', 'weight', [-1, NAN, '0.5']),
     (LOSS, DKD, 'alpha', 'weight', [-1, '1']),
     (LOSS, DKD, 'tau', 'above 0', [0, '1']),
