@@ -84,7 +84,7 @@ def test_unwritable_work_dir_is_told_first(
     run_tool, dump, plain_config, tmp_path
 ):
     # It could not be built either.
-    plain_config.model.backbone.depth = 3
+    plain_config.model.backbone = dict(type='ResNet', depth=3)
     in_the_way = tmp_path / 'file'
     in_the_way.touch()
     for work_dir in (in_the_way, in_the_way / 'below'):
