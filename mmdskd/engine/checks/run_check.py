@@ -16,6 +16,7 @@ from .missing_parts_check import check_hooks
 from .multi_label_check import check_multi_label
 from .pretrained_check import check_pretrained
 from .single_image_check import check_single_image
+from .ranks_check import check_ranks
 from .teacher_check import check_teachers
 
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
@@ -62,6 +63,7 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
         check_preprocessor(runner)
         check_loaders(runner)
         check_single_image(runner)
+        check_ranks(runner)
         check_teachers(runner)
         classes = check_labels(runner)
         check_images(runner)
