@@ -4,10 +4,9 @@ import argparse
 import os
 import os.path as osp
 import tempfile
-from typing import Callable
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 
 from mmdskd.engine.checks.config_check import check_config, merge_options
@@ -16,25 +15,10 @@ from mmdskd.engine.interruption import say
 from mmdskd.engine.latest_checkpoint import find_latest_checkpoint
 from mmdskd.engine.own_files import get_out_dir
 from mmdskd.pairing.auto import resolve_auto
-from mmdskd.utils.config import load_config, type_name
+from mmdskd.utils.arguments import add_cfg_options
+from mmdskd.utils.config import check_has, load_config, type_name
 
 AMP_DEVICES = ('cuda', 'npu', 'mlu', 'musa')
-
-
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, which overrides settings of a config.
-
-    Args:
-        parser (ArgumentParser): The parser of a tool.
-    """
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings that override those of the config, such as '
-        'randomness.seed=1 or key="[a,b]" (quoted, no white space)',
-    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,12 +67,18 @@ def load_run_config(args: argparse.Namespace) -> Config:
 
     Returns:
         Config: The config, with the arguments merged into it.
+
+    Raises:
+        OSError: If the config or its ``_base_`` is missing, or the work_dir
+            can't be written.
+        ValueError: If the config can't be read, has no model, or if a
+            setting of ``--cfg-options`` leads nowhere.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config)
+    check_has(cfg, args.config, 'model')
     add_default_hooks(cfg)  # so that options can change them
-    if args.cfg_options is not None:
-        merge_options(cfg, args.cfg_options)
+    merge_options(cfg, args.cfg_options or {})
     check_config(cfg)
     resolve_auto(cfg)
     add_default_hooks(cfg)
@@ -246,60 +236,3 @@ def resume_from(cfg: Config, resume: str) -> None:
         check_checkpoint(resume)
     cfg.resume = True
     cfg.load_from = resume
-
-
-def parse_shape(text: str) -> tuple[int, ...]:
-    """Read ``C,H,W``.
-
-    Args:
-        text (str): Three numbers with commas between them.
-
-    Returns:
-        tuple[int]: The numbers.
-
-    Raises:
-        ArgumentTypeError: If they are not three numbers >= 1.
-    """
-    numbers = text.split(',')
-    if len(numbers) != 3 or not all(
-        n.isdecimal() and int(n) > 0 for n in numbers
-    ):
-        raise argparse.ArgumentTypeError(
-            'should be channels, height and width of an image, such as '
-            f'3,32,32, but got {text!r}'
-        )
-    return tuple(map(int, numbers))
-
-
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers for the command line.
-
-    Args:
-        minimum (int): The least that is allowed.
-
-    Returns:
-        Callable: The reader, which raises ArgumentTypeError.
-    """
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(
-                f'should be a whole number >= {minimum}, but got {text!r}'
-            )
-        return int(text)
-
-    return read
-
-
-def parse_options(options: list[str]) -> dict:
-    """Read settings as ``tools/train.py`` does.
-
-    Args:
-        options (list[str]): Settings, ``KEY=VALUE``.
-
-    Returns:
-        dict: Their values by key.
-    """
-    parser = argparse.ArgumentParser()
-    add_cfg_options(parser)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options

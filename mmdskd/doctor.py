@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from traceback import walk_tb
 from typing import NamedTuple
 
 from .version import MIN_TORCH, installed_version, satisfies
@@ -33,6 +34,17 @@ PACKAGES = (
     'joblib',
     'scikit-learn',
     'matplotlib',
+    'transformers',
+    'mmcls',
+)
+# Listed if they are installed: one opencv of the four is enough, and one mmcv
+# of the two. The last two are not needed.
+LISTED_IF_THERE = (*OPENCV, 'mmcv', 'mmcv-lite', 'transformers', 'mmcls')
+# Where mmpretrain imports transformers
+MULTIMODAL = (
+    'mmpretrain.models.multimodal',
+    'mmpretrain.models.utils.huggingface',
+    'mmpretrain.models.utils.tokenizer',
 )
 INSTALL_MMCV_LITE = 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'
 # What mmdskd needs: package, range (None: any), command
@@ -135,6 +147,31 @@ def check_numpy() -> Iterator[Finding]:
         )
 
 
+def check_unneeded() -> Iterator[Finding]:
+    """Find packages that nothing here needs, and that break others."""
+    mmcls = installed_version('mmcls')
+    if mmcls is not None and satisfies(mmcls, '<1.0'):
+        yield Finding(
+            'warning',
+            f'mmcls {mmcls} needs mmcv 1, so MMRazor can do nothing with it; '
+            'it is mmpretrain today, and nothing here needs it',
+            'pip uninstall -y mmcls',
+        )
+    transformers = installed_version('transformers')
+    if (
+        transformers is not None
+        and satisfies(transformers, '>=5')
+        and installed_version('pycocotools') is not None
+    ):
+        yield Finding(
+            'warning',
+            f'the multimodal models of mmpretrain do not work with '
+            f'transformers {transformers}, so mmdskd leaves them out; nothing '
+            'here needs them',
+            'pip install "transformers<5"',
+        )
+
+
 def check_python() -> Iterator[Finding]:
     """Find a Python that mmdskd was not tested on."""
     python = sys.version_info[:2]
@@ -158,6 +195,7 @@ def diagnose() -> list[Finding]:
         *check_mmcv(),
         *check_torchvision(),
         *check_numpy(),
+        *check_unneeded(),
         *check_python(),
     )
     return sorted(findings, key=lambda finding: finding.level)
@@ -178,6 +216,34 @@ def format_findings(findings: list[Finding]) -> str:
     )
 
 
+def find_culprit(error: Exception) -> Iterator[Finding]:
+    """Find an optional package within which an import has failed.
+
+    Args:
+        error (Exception): What the import raised.
+    """
+    modules = [
+        frame.f_globals.get('__name__', '')
+        for frame, _ in walk_tb(error.__traceback__)
+    ]
+    transformers = installed_version('transformers')
+    if any(name.partition('.')[0] == 'transformers' for name in modules):
+        yield Finding(
+            'error',
+            f'transformers {transformers} cannot be imported; only '
+            'HuggingFaceClassifier needs it',
+            'pip uninstall -y transformers',
+        )
+    elif any(name.startswith(MULTIMODAL) for name in modules):
+        yield Finding(
+            'error',
+            'the multimodal models of mmpretrain do not work with '
+            f'transformers {transformers}; nothing here needs them, and '
+            'without pycocotools they are left out',
+            'pip uninstall -y pycocotools',
+        )
+
+
 def explain(error: Exception, package: str = 'mmdskd') -> str:
     """Say why an import failed.
 
@@ -188,7 +254,7 @@ def explain(error: Exception, package: str = 'mmdskd') -> str:
     Returns:
         str: The message for the user.
     """
-    findings = format_findings(diagnose())
+    findings = format_findings([*find_culprit(error), *diagnose()])
     return (
         f'{package} cannot be imported: {type(error).__name__}: {error}\n'
     ) + (
@@ -207,8 +273,7 @@ def main() -> int:
     print(f'{"python":<16}{sys.version.split()[0]}')
     for package in PACKAGES:
         version = installed_version(package)
-        # One opencv of the four is enough, and one mmcv of the two.
-        if version or package not in (*OPENCV, 'mmcv', 'mmcv-lite'):
+        if version or package not in LISTED_IF_THERE:
             print(f'{package:<16}{version or "-"}')
     findings = diagnose()
     print()

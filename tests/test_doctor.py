@@ -172,6 +172,77 @@ def test_untested_python(installed, monkeypatch, version):
     assert f'not on 3.{version[1]}' in finding.message
 
 
+@pytest.mark.parametrize(
+    'packages, message, command',
+    [
+        (
+            dict(mmcls='0.25.0'),
+            'mmcls 0.25.0 needs mmcv 1, so MMRazor can do nothing with it; it '
+            'is mmpretrain today, and nothing here needs it',
+            'pip uninstall -y mmcls',
+        ),
+        (
+            dict(transformers='5.1.0', pycocotools='2.0.8'),
+            'the multimodal models of mmpretrain do not work with '
+            'transformers 5.1.0, so mmdskd leaves them out; nothing here '
+            'needs them',
+            'pip install "transformers<5"',
+        ),
+    ],
+)
+def test_package_that_breaks_others(
+    installed, capsys, packages, message, command
+):
+    installed.update(packages)
+    assert doctor.diagnose() == [('warning', message, command)]
+    assert doctor.main() == 0
+    assert 'All is well' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'packages',
+    [
+        dict(mmcls='1.0.0rc6'),
+        dict(transformers='5.1.0'),
+        dict(transformers='4.49.0', pycocotools='2.0.8'),
+    ],
+)
+def test_package_that_breaks_nothing(installed, packages, capsys):
+    installed.update(packages)
+    assert doctor.diagnose() == []
+    doctor.main()
+    name, version = next(iter(packages.items()))
+    assert f'{name:<16}{version}\n' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'module, command',
+    [
+        ('transformers.models', 'pip uninstall -y transformers'),
+        (
+            'mmpretrain.models.utils.huggingface',
+            'pip uninstall -y pycocotools',
+        ),
+        ('mmpretrain.models.multimodal.blip', 'pip uninstall -y pycocotools'),
+    ],
+)
+def test_optional_package_that_an_import_ends_in(installed, module, command):
+    installed['transformers'] = '4.99.0'
+    try:
+        exec(
+            'raise TypeError("NoneType takes no arguments")',
+            {'__name__': module},
+        )
+    except TypeError as error:
+        text = doctor.explain(error, 'mmpretrain.models')
+    assert text.startswith(
+        'mmpretrain.models cannot be imported: TypeError: NoneType takes no '
+        'arguments\nerror: '
+    )
+    assert 'transformers 4.99.0' in text
+    assert text.endswith(f'\n    {command}')
+
+
 def test_errors_come_first(installed):
     installed.update({'mmcv': '2.1.0', 'joblib': None})
     assert [finding.level for finding in doctor.diagnose()] == [

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.cli import whole_number
 from mmdskd.experiments.comparison import compare
 from mmdskd.experiments.launchers import count_cores
 from mmdskd.experiments.pairs import PAIRS
 from mmdskd.experiments.plan import METHODS, Plan, Variant
 from mmdskd.experiments.training import TrainingError, carry_out
+from mmdskd.utils.arguments import whole_number
+from mmdskd.utils.text import message_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -137,7 +138,7 @@ def main() -> None:
     except TrainingError as error:
         sys.exit(str(error))
     except (OSError, ValueError) as error:
-        sys.exit(f'demo.py: {error}')
+        sys.exit(f'demo.py: {message_of(error)}')
     except KeyboardInterrupt:
         print('\nInterrupted. Run the same command again to go on.')
         sys.exit(130)

@@ -27,12 +27,13 @@ from .mmengine import (
     allow_mmengine_checkpoints,
     find_packages_without_pkg_resources,
     load_local_checkpoints_safely,
+    refuse_missing_packages,
 )
 from .mmengine_checkpoints import (
     save_checkpoints_safely,
     write_local_files_atomically,
 )
-from .mmpretrain import keep_loaded_weights
+from .mmpretrain import keep_loaded_weights, leave_out_multimodal
 from .mmrazor import (
     allow_classes_of_any_size,
     check_loss_mappings_at_build,
@@ -55,6 +56,8 @@ PATCHES = (
     ('mmengine.config.config', find_packages_without_pkg_resources),
     ('mmengine.hub.hub', find_packages_without_pkg_resources),
     ('mmengine.config.utils', add_mmdskd_config_paths),
+    ('mmengine.config.config', refuse_missing_packages),
+    ('mmengine.hub.hub', refuse_missing_packages),
     ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
@@ -62,6 +65,7 @@ PATCHES = (
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
     ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
     ('mmengine.model.weight_init', refuse_useless_checkpoints),
+    ('mmpretrain.utils.dependency', leave_out_multimodal),
     ('mmrazor', replace_quantization),
     ('mmrazor.models.quantizers', refuse_quantizers),
     (
@@ -98,6 +102,7 @@ EXPLAINED = (
     'mmengine.runner',
     'mmcv',
     'mmpretrain',
+    'mmpretrain.models',
     'mmrazor',
     'mmrazor.models',
 )

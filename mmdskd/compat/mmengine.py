@@ -4,6 +4,7 @@ A patch gets the module that has just been imported. Until one runs, neither
 torch nor MMEngine is imported.
 """
 
+import functools
 import importlib.util
 import os.path as osp
 from importlib import metadata
@@ -74,6 +75,58 @@ def find_packages_without_pkg_resources(module: ModuleType) -> None:
     for function in (is_installed, get_installed_path):
         if hasattr(module, function.__name__):
             setattr(module, function.__name__, function)
+
+
+def refuse_missing_packages(module: ModuleType) -> None:
+    """Let MMEngine install no package when a config names one.
+
+    ``get_config('mmcls::...')``, which MMRazor's ``cfg_path`` and MMPretrain
+    call too, runs ``pip install`` of an unknown or old package unasked, which
+    breaks the environment.
+
+    Args:
+        module (ModuleType): ``mmengine.config.config`` or
+            ``mmengine.hub.hub``.
+    """
+    split = module._get_package_and_cfg_path
+    if getattr(split, 'is_checked', False):
+        return
+
+    @functools.wraps(split)
+    def check_and_split(cfg_path: str) -> tuple[str, str]:
+        from mmengine.config.utils import MODULE2PACKAGE
+
+        from mmdskd.utils.package_names import check_package_name
+
+        check_package_name(
+            cfg_path, MODULE2PACKAGE, is_installed, get_installed_path
+        )
+        return split(cfg_path)
+
+    check_and_split.is_checked = True  # type: ignore[attr-defined]
+    for name, function in (
+        ('_get_package_and_cfg_path', check_and_split),
+        ('install_package', refuse_to_install),
+    ):
+        if hasattr(module, name):
+            setattr(module, name, function)
+
+
+def refuse_to_install(package: str) -> None:
+    """Stand in for the function of MMEngine that runs ``pip install``.
+
+    Args:
+        package (str): Name of the package.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed.
+    """
+    if not is_installed(package):
+        raise ModuleNotFoundError(
+            f'{package} should be installed, but is not. No tool installs a '
+            f'package: run "pip install {package}" yourself',
+            name=package,
+        )
 
 
 def add_mmdskd_config_paths(config_utils: ModuleType) -> None:

@@ -4,6 +4,8 @@ import functools
 from types import ModuleType
 from typing import Any
 
+from mmdskd.version import installed_version, satisfies
+
 WEIGHT_ARGUMENTS = ('pretrained', 'checkpoint_path')
 
 
@@ -37,3 +39,17 @@ def keep_loaded_weights(module: ModuleType) -> None:
 
         __init__.keeps_weights = True  # type: ignore[attr-defined]
         classifier.__init__ = __init__
+
+
+def leave_out_multimodal(dependency: ModuleType) -> None:
+    """Let MMPretrain leave out its multimodal models on transformers 5.
+
+    Where pycocotools and transformers are installed, ``import
+    mmpretrain.models`` imports them all, and they do not work with
+    transformers 5. Nothing here needs them.
+
+    Args:
+        dependency (ModuleType): ``mmpretrain.utils.dependency``.
+    """
+    if satisfies(installed_version('transformers') or '0', '>=5'):
+        dependency.WITH_MULTIMODAL = False  # type: ignore[attr-defined]

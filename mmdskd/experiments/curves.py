@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import NamedTuple, Union
 
 import numpy as np
-from mmengine.config import Config
 
-from .run_log import RunLog, find_sessions, read_run_log
+from mmdskd.utils.config import find_part
+from mmdskd.utils.literal_config import read_dumped_config
+from mmdskd.utils.text import shorten
+
+from .run_log import RunLog, check_number, find_sessions, read_run_log
 
 # "dskd.feat_0" is a loss of branch 0, "dskd.weight_feat_0" is its weight.
 SERIES = re.compile(
@@ -80,12 +83,16 @@ def join_curves(logs: list[RunLog], part: str, key: str) -> Curve:
     Returns:
         Curve: The curve. Where not all runs have logged, it is about those
         that have.
+
+    Raises:
+        ValueError: If one of them has logged something else than a number.
     """
     points = defaultdict(list)
     for log in logs:
         scale = iterations_per_epoch(log) if part == 'train' else 1
         for line in getattr(log, part):
             if key in line:
+                check_number(line, key)
                 points[line['step'] / scale].append(line[key])
     x = sorted(points)
     return Curve(
@@ -144,24 +151,47 @@ def read_sources(run: Union[str, Path], loss: str, number: int) -> list[str]:
         list[str]: The modules, and "last layer" if that is a branch, too; or
         "stage 0", "stage 1"... if there is no config beside the log, or if it
         doesn't tell them.
+
+    Raises:
+        OSError: If the config can't be read.
+        ValueError: If it holds anything but plain values.
     """
-    sources = []
+    sources: list[str] = []
     config = find_sessions(run)[-1].with_name('config.py')
     if config.exists():
-        cfg = Config.fromfile(config, import_custom_modules=False)
-        distiller = cfg.model.get('distiller', {})
-        mappings = distiller.get('loss_forward_mappings', {})
-        mapping = mappings.get(f'loss_{loss}', mappings.get(loss, {}))
-        recorder = mapping.get('branches', {}).get('recorder')
-        recorders = distiller.get('student_recorders', {})
-        sources = list(recorders.get(recorder, {}).get('sources', []))
-        losses = distiller.get('distill_losses', {})
-        config_of_loss = losses.get(f'loss_{loss}', losses.get(loss, {}))
-        if config_of_loss.get('last_layer'):
+        cfg = read_dumped_config(config).to_dict()
+        distiller = find_part(find_part(cfg, 'model'), 'distiller')
+        mappings = find_part(distiller, 'loss_forward_mappings')
+        recorders = find_part(distiller, 'student_recorders')
+        losses = find_part(distiller, 'distill_losses')
+        names = f'loss_{loss}', loss
+        branches = find_part(find_part(mappings, *names), 'branches')
+        recorder = find_part(recorders, str(branches.get('recorder')))
+        sources = list(map(str, recorder.get('sources') or []))
+        if find_part(losses, *names).get('last_layer'):
             sources.append(LAST_LAYER)
     if len(sources) != number:
         return [f'stage {i}' for i in range(number)]
     return sources
+
+
+def check_metric(run: Union[str, Path], log: RunLog, metric: str) -> None:
+    """Check that the validations of a run have a metric.
+
+    Args:
+        run (str or Path): Work directory of the run, or its log file.
+        log (RunLog): Its log.
+        metric (str): Name of the metric in the log.
+
+    Raises:
+        ValueError: If none of them has it.
+    """
+    if not any(metric in line for line in log.val):
+        found = sorted(set().union(*log.val) - {'step'})
+        raise ValueError(
+            f'{run} should have validations with {metric!r}, but has '
+            + (f'those with {shorten(found, 8)}' if found else 'none')
+        )
 
 
 def read_nonempty(run: Union[str, Path]) -> RunLog:
@@ -175,6 +205,8 @@ def read_nonempty(run: Union[str, Path]) -> RunLog:
 
     Raises:
         FileNotFoundError: If there is no log, or nothing in it.
+        OSError: If it can't be read.
+        ValueError: If a line of it is broken.
     """
     log = read_run_log(run)
     if not log.train and not log.val:

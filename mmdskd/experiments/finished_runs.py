@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from mmdskd.export import multi_exit, student_weights
+from mmdskd.utils.config import find_part
+from mmdskd.utils.literal_config import read_dumped_config
 
 from .recipe import read_recipe
-from .run_log import SCALARS, find_sessions, read_run_log
+from .run_log import SCALARS, check_number, find_sessions, read_run_log
 
 # What we write beside the config of a run
 EXPORTED = (student_weights.CONFIG_NAME, multi_exit.CONFIG_NAME)
@@ -89,12 +91,15 @@ def read_run(path: Path, metric: str) -> FinishedRun:
     """
     sessions = find_sessions(path)
     configs = [
-        read_config(session.with_name('config.py')) for session in sessions
+        read_dumped_config(session.with_name('config.py'))
+        for session in sessions
     ]
     cfg = configs[-1]
     end, unit = find_end(cfg)
     try:
         val = read_run_log(path).val
+        for line in val:
+            check_number({metric: 0.0, **line}, metric)
     except ValueError as error:
         raise ValueError(f'its log cannot be read: {error}') from error
     values = {line['step']: line[metric] for line in val if metric in line}
@@ -136,7 +141,7 @@ def find_end(cfg: Config) -> tuple[int, str]:
         ValueError: If the config doesn't tell, or if the log can't tell when
             it was validated.
     """
-    train_cfg = cfg.get('train_cfg') or {}
+    train_cfg = find_part(cfg, 'train_cfg')
     if train_cfg.get('max_epochs') is not None:
         return train_cfg['max_epochs'], 'epoch'
     if train_cfg.get('max_iters') is None:
@@ -144,7 +149,7 @@ def find_end(cfg: Config) -> tuple[int, str]:
             'its config has neither train_cfg.max_epochs nor '
             'train_cfg.max_iters'
         )
-    logger = (cfg.get('default_hooks') or {}).get('logger') or {}
+    logger = find_part(find_part(cfg, 'default_hooks'), 'logger')
     if logger.get('log_metric_by_epoch', True):
         raise ValueError(
             'its validations are logged without their iteration: training '
@@ -152,28 +157,6 @@ def find_end(cfg: Config) -> tuple[int, str]:
             'default_hooks.logger.log_metric_by_epoch=False'
         )
     return train_cfg['max_iters'], 'iteration'
-
-
-def read_config(path: Path) -> Config:
-    """Read a config without importing what it needs to run.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        ValueError: If it can't be read.
-    """
-    try:
-        return Config.fromfile(path, import_custom_modules=False)
-    # A damaged file can raise anything.
-    except Exception as error:
-        raise ValueError(
-            f'{path} cannot be read as a config '
-            f'({type(error).__name__}: {error})'
-        ) from error
 
 
 def find_config_name(path: Path) -> str:
@@ -212,12 +195,12 @@ def find_seed(configs: list[Config]) -> int:
         int: The seed.
 
     Raises:
-        ValueError: If it was drawn at random.
+        ValueError: If it was drawn at random, or is no number.
     """
     starts = [cfg for cfg in configs[1:] if not cfg.get('resume')]
     cfg = [configs[0], *starts][-1]
-    seed = (cfg.get('randomness') or {}).get('seed')
-    if seed is None:
+    seed = find_part(cfg, 'randomness').get('seed')
+    if not isinstance(seed, int):
         raise ValueError('its config has no randomness.seed')
     return seed
 

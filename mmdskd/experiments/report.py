@@ -9,11 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from mmdskd.analysis.picture import save_figure
+
 from .curves import (
     LAST_LAYER,
     TERMS,
     Branch,
     Curve,
+    check_metric,
     find_branches,
     join_curves,
     read_nonempty,
@@ -184,12 +187,19 @@ def draw_report(
 
     Raises:
         FileNotFoundError: If a run has logged nothing.
+        ValueError: If a log is broken, or was validated without the metric.
     """
     methods = {
         name: [read_nonempty(run) for run in paths]
         for name, paths in runs.items()
     }
     teacher_logs = [read_nonempty(run) for run in teachers]
+    for name, paths in runs.items():
+        for path, log in zip(paths, methods[name]):
+            if log.val:
+                check_metric(path, log, metric)
+    for path, log in zip(teachers, teacher_logs):
+        check_metric(path, log, metric)
     by_epoch = all(
         'epoch' in line
         for logs in methods.values()
@@ -252,5 +262,7 @@ def save_report(
     Raises:
         FileNotFoundError: If a run has logged nothing.
         OSError: If the file can't be written.
+        ValueError: If a log is broken, was validated without the metric, or
+            if the name of the file tells no format.
     """
-    draw_report(runs, teachers, metric).savefig(path, dpi=130)
+    save_figure(draw_report(runs, teachers, metric), path, dpi=130)

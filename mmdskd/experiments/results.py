@@ -5,10 +5,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmengine.config import Config
+
 from mmdskd.utils.files import find_project_folder
 from mmdskd.utils.text import shorten
 
-from .finished_runs import FinishedRun, read_config
+from .finished_runs import FinishedRun
 from .recipe import read_recipe
 
 # kd_resnet56_resnet20_1xb64_cifar100; finetune_resnet20-l1_1xb64_cifar100, of
@@ -87,7 +89,8 @@ def make_results(
     for config, members in sorted(by_config.items()):
         groups = group_by_recipe(members)
         if config in files:
-            reference = read_recipe(read_config(files[config]), config)
+            cfg = Config.fromfile(files[config], import_custom_modules=False)
+            reference = read_recipe(cfg, config)
         else:
             reference = common_settings([group[0].recipe for group in groups])
         for group in groups:

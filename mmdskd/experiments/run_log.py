@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple, Union
 
 SCALARS = Path('vis_data', 'scalars.json')
+# Nested too deep, they would overflow the stack.
+MAX_BRACKETS = 1000
 
 
 class RunLog(NamedTuple):
@@ -50,6 +52,10 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
 
     Returns:
         RunLog: The log. It is empty if nothing has been logged yet.
+
+    Raises:
+        OSError: If a log file can't be read.
+        ValueError: If a line of it is broken. The last one may be.
     """
     sessions = [_read_session(path) for path in find_sessions(run)]
     by_epoch = all(_is_by_epoch(session) for session in sessions)
@@ -72,9 +78,13 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
 
 def _read_session(path: Path) -> RunLog:
     """Read one log file."""
-    with open(path) as file:
+    with open(path, 'rb') as file:
         # The last line may still be being written, or cut by a kill.
-        lines = [json.loads(line) for line in file if line[-1] == '\n']
+        lines = [
+            _read_line(line, path, number)
+            for number, line in enumerate(file, 1)
+            if line.endswith(b'\n')
+        ]
     # Sessions that begin in the same second share a file, and a resume
     # validates again what it can't know to be validated.
     validations = {line['step']: line for line in lines if 'iter' not in line}
@@ -82,6 +92,30 @@ def _read_session(path: Path) -> RunLog:
     validations.pop(0, None)
     return RunLog(
         [line for line in lines if 'iter' in line], [*validations.values()]
+    )
+
+
+def _read_line(text: bytes, path: Path, number: int) -> dict:
+    """Read one line of a log file."""
+    if text.count(b'[') + text.count(b'{') > MAX_BRACKETS:
+        raise _make_error(path, number, 'it has too many brackets')
+    try:
+        line = json.loads(text)
+    except ValueError as error:
+        raise _make_error(path, number, f'it is no JSON: {error}') from None
+    if not isinstance(line, dict):
+        raise _make_error(path, number, f'it holds a {type(line).__name__}')
+    for key in ('step', *({'iter', 'epoch'} & line.keys())):
+        if type(line.get(key)) is not int:
+            raise _make_error(path, number, f'{key!r} is {line.get(key)!r}')
+    return line
+
+
+def _make_error(path: Path, number: int, reason: str) -> ValueError:
+    return ValueError(
+        f'{path}, line {number}: it should be what MMEngine logs, such as '
+        f'{{"accuracy/top1": 70.0, "step": 1}}, but {reason}. The log is '
+        'broken, or the file is another one.'
     )
 
 
@@ -105,6 +139,24 @@ def _first(lines: list[dict], unit: str) -> float:
 def _before(start: float, lines: list[dict]) -> list[dict]:
     """Keep the lines that are earlier than the start of a session."""
     return [line for line in lines if line['step'] < start]
+
+
+def check_number(line: dict, key: str) -> None:
+    """Check that a line of a log has a number.
+
+    Args:
+        line (dict): The line.
+        key (str): Its name.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    value = line[key]
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise ValueError(
+            f'{key!r} should be a number in the log, but is {value!r} at '
+            f'step {line["step"]}'
+        )
 
 
 def training_seconds(work_dir: Union[str, Path]) -> float:

@@ -13,10 +13,12 @@ from typing import Optional
 import torch
 from mmengine.config import Config
 
-from mmdskd.cli import parse_options
+from mmdskd.engine.checks.config_check import merge_options
 from mmdskd.export.student_weights import CONFIG_NAME, student_path
-from mmdskd.utils.config import load_config
+from mmdskd.utils.arguments import parse_options
+from mmdskd.utils.config import check_has, load_config
 from mmdskd.utils.files import find_project_folder, write_json
+from mmdskd.utils.literal_config import read_dumped_config
 
 from .network import build_network, save_initial_weights
 from .recipe import INITIAL_WEIGHTS
@@ -61,7 +63,8 @@ class TrainingRun:
         self.work_dir = root / f'seed{seed}' / method
         self.student_init = root / f'seed{seed}' / INITIAL_WEIGHTS
         self.cfg = copy.deepcopy(load_once(os.path.abspath(self.config_path)))
-        self.cfg.merge_from_dict(parse_options(self.options))
+        merge_options(self.cfg, parse_options(self.options))
+        check_has(self.cfg, config, 'model', 'train_cfg')
         self.max_epochs = self.cfg.train_cfg.max_epochs
         self.distilled = 'architecture' in self.cfg.model
         content = [self.cfg.to_dict(), [run.fingerprint for run in parents]]
@@ -236,7 +239,8 @@ class TrainingRun:
         cfg = self.cfg
         if self.distilled:
             checkpoint = student_path(checkpoint)
-            cfg = Config.fromfile(self.work_dir / CONFIG_NAME)
+            # Its custom modules are those of this config: they are there.
+            cfg = read_dumped_config(self.work_dir / CONFIG_NAME)
         network = build_network(cfg)
         result = dict(
             method=self.method,

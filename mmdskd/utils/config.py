@@ -9,8 +9,12 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, Registry
 
+from .config_errors import check_bases, explain_config_error
+from .package_names import PackageNameError
+
 # What a config writes for a shape that a dry run finds.
 AUTO = 'auto'
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 
 
 def load_config(config: str) -> Config:
@@ -24,11 +28,15 @@ def load_config(config: str) -> Config:
         Config: The config.
 
     Raises:
-        FileNotFoundError: If there is no such file, or package.
+        FileNotFoundError: If there is no such file, or package, or if a
+            ``_base_`` is missing.
+        ValueError: If it can't be read. The file and the line are named.
     """
     if '::' in config:
         try:
             return get_config(config)
+        except PackageNameError:
+            raise
         # Of MMEngine, for another package, and for a path without a folder.
         except (AssertionError, OSError, ValueError) as error:
             raise FileNotFoundError(
@@ -38,9 +46,20 @@ def load_config(config: str) -> Config:
     if not osp.isfile(config):
         raise FileNotFoundError(
             f'config should be a file or "package::path", but {config!r} is '
-            f'neither (looked from {os.getcwd()}).'
+            + ('a folder' if osp.isdir(config) else 'neither')
+            + f' (looked from {os.getcwd()}).'
         )
-    return Config.fromfile(config)
+    if osp.splitext(config)[1] not in CONFIG_SUFFIXES:
+        raise ValueError(
+            f'config should be a file that ends with {CONFIG_SUFFIXES}, but '
+            f'got {config!r}. The config and the checkpoint may have changed '
+            'places'
+        )
+    check_bases(config)
+    try:
+        return Config.fromfile(config)
+    except Exception as error:  # A config can raise anything.
+        raise explain_config_error(error, config) from error
 
 
 def type_name(config: Any, default: str = '') -> str:
@@ -69,6 +88,39 @@ def type_name(config: Any, default: str = '') -> str:
     if kind is None:
         return default
     return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+
+
+def check_has(cfg: Config, name: str, *keys: str) -> None:
+    """Check that a config has what a tool needs.
+
+    Args:
+        cfg (Config): The config.
+        name (str): Its path.
+        *keys: What it should have.
+
+    Raises:
+        ValueError: If it lacks one of them.
+    """
+    for key in keys:
+        if not cfg.get(key):
+            found = ', '.join(map(repr, cfg)) or 'nothing'
+            raise ValueError(
+                f'{name} should be a config with {key!r}, but it has {found}'
+            )
+
+
+def find_part(config: dict, *names: str) -> dict:
+    """Find a dict in a config that may hold anything.
+
+    Args:
+        config (dict): The config.
+        *names: Its key, or several of which the first is used that is there.
+
+    Returns:
+        dict: The part, or an empty dict if there is none.
+    """
+    found = (config.get(name) for name in names)
+    return next((part for part in found if isinstance(part, dict)), {})
 
 
 def is_named(config: Any, name: str) -> bool:

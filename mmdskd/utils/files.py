@@ -8,7 +8,7 @@ import os
 import os.path as osp
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Union
+from typing import Any, BinaryIO, Callable, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -61,8 +61,7 @@ def write_atomically(
     Raises:
         OSError: If the file can't be written.
     """
-    folder, name = osp.split(osp.abspath(path))
-    temporary = osp.join(folder, f'.{name}.{os.getpid()}.tmp')
+    temporary = _temporary(path)
     try:
         with open(temporary, 'wb') as file:
             write(file)
@@ -80,27 +79,73 @@ def write_atomically(
             os.remove(temporary)
 
 
-def check_new_file(path: Union[str, os.PathLike]) -> None:
-    """Check that a file can be written without replacing another.
+def check_new_file(
+    path: Union[str, os.PathLike],
+    force: bool = False,
+    option: str = '-o',
+    content: Optional[str] = None,
+) -> None:
+    """Check before the work that its result can be written.
+
+    This is the rule of all tools: a file that is there is replaced with
+    ``--force`` only, and the folder has to be there.
 
     Args:
         path (str or os.PathLike): A local path.
+        force (bool): Whether a file that is there may be replaced. Defaults
+            to False.
+        option (str): The argument that names the file. Defaults to '-o'.
+        content (str, optional): Text that a file there may hold already.
+            Defaults to None.
 
     Raises:
-        FileExistsError: If there is a file or folder.
+        FileExistsError: If there is a file.
         FileNotFoundError: If its folder is missing.
+        IsADirectoryError: If it is a folder.
+        OSError: If it can't be written there.
     """
-    if osp.lexists(path):
+    if osp.isdir(path):
+        raise IsADirectoryError(
+            f'{option} should be a file, but {os.fspath(path)!r} is a folder'
+        )
+    if osp.lexists(path) and not force and not _holds(path, content):
         raise FileExistsError(
             f'{path} is there already, and perhaps not as it was made: '
-            'remove it, or name another file by -o'
+            f'remove it, name another file by {option}, or replace it by '
+            '--force'
         )
     folder = osp.dirname(osp.abspath(path))
     if not osp.isdir(folder):
         raise FileNotFoundError(
-            f'-o should be a file in a folder that is there, but {folder} '
-            'is not'
+            f'{option} should be a file in a folder that is there, but '
+            f'{folder} is '
+            + ('a file' if osp.lexists(folder) else 'not. Make it first')
         )
+    temporary = _temporary(path)
+    try:
+        with open(temporary, 'wb'):
+            pass
+        os.remove(temporary)
+    except OSError as error:
+        raise OSError(
+            f'{option} should be a file that can be written, but '
+            f'{os.fspath(path)!r} is not: {error.strerror}'
+        ) from error
+
+
+def _holds(path: Union[str, os.PathLike], content: Optional[str]) -> bool:
+    """Whether a file holds this text."""
+    return (
+        content is not None
+        and osp.isfile(path)
+        and Path(path).read_bytes() == content.encode()
+    )
+
+
+def _temporary(path: Union[str, os.PathLike]) -> str:
+    """Name the file that is written in place of ``path``."""
+    folder, name = osp.split(osp.abspath(path))
+    return osp.join(folder, f'.{name}.{os.getpid()}.tmp')
 
 
 def write_json(path: Union[str, os.PathLike], content: Any) -> None:

@@ -18,6 +18,32 @@ def shorten(items: Sequence[str], limit: int = 3) -> str:
     return f'{text} and {more} more' if more > 0 else text
 
 
+def describe_error(error: BaseException) -> str:
+    """Write an error as Python does at the end of a traceback.
+
+    Args:
+        error (BaseException): The error.
+
+    Returns:
+        str: Such as "ValueError: tau should be > 0, but got 0".
+    """
+    return f'{type(error).__name__}: {message_of(error)}'
+
+
+def message_of(error: BaseException) -> str:
+    """Get the message of an error.
+
+    Args:
+        error (BaseException): The error.
+
+    Returns:
+        str: Its message. Python shows that of a KeyError in quotes.
+    """
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[-1])
+    return str(error)
+
+
 def format_row(cells: Sequence[str]) -> str:
     """Write a row of a table in Markdown.
 

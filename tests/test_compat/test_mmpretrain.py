@@ -1,3 +1,4 @@
+import types
 from types import SimpleNamespace
 
 import pytest
@@ -6,6 +7,7 @@ from mmengine.model import BaseModule
 from mmpretrain.models import TimmClassifier
 from torch import nn
 
+from mmdskd.compat import mmpretrain as patches
 from mmdskd.compat.mmpretrain import keep_loaded_weights
 
 
@@ -56,3 +58,14 @@ def test_loaded_weights_are_kept(kwargs, kept):
 
 def test_the_class_of_mmpretrain_is_patched():
     assert TimmClassifier.__init__.keeps_weights
+
+
+@pytest.mark.parametrize(
+    'version, expected', [('4.49.0', True), ('5.0.0', False), (None, True)]
+)
+def test_multimodal_models_are_left_out(version, expected, monkeypatch):
+    monkeypatch.setattr(patches, 'installed_version', lambda name: version)
+    dependency = types.ModuleType('dependency')
+    dependency.WITH_MULTIMODAL = True
+    patches.leave_out_multimodal(dependency)
+    assert dependency.WITH_MULTIMODAL is expected

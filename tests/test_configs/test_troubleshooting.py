@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmdskd.cli import parse_options
 from mmdskd.experiments.statistics import (
     format_mean_std,
     paired_difference,
     sample_std,
 )
 from mmdskd.models import DSKDLoss
+from mmdskd.utils.arguments import parse_options
 from mmdskd.utils.config import load_config
 
 ROOT = Path(__file__).parents[2]

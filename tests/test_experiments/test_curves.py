@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from mmengine.config import Config
 from test_experiments.logs import (
+    START,
     train_line,
     write_dskd_run,
     write_recorder_config,
 )
 
 from mmdskd.experiments.curves import (
+    check_metric,
     find_branches,
     iterations_per_epoch,
     join_curves,
@@ -109,3 +112,45 @@ def test_the_last_layer_may_be_a_branch(tmp_path):
 def test_no_log(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'scalars\.json'):
         read_nonempty(tmp_path)
+
+
+def test_text_in_place_of_a_number():
+    log = RunLog([], [dict(step=2, a='x')])
+    with pytest.raises(
+        ValueError,
+        match="'a' should be a number in the log, but is 'x' at step 2",
+    ):
+        join_curves([log], 'val', 'a')
+
+
+def test_missing_metric(tmp_path):
+    run = write_dskd_run(tmp_path, 50)
+    log = read_nonempty(run)
+    check_metric(run, log, 'accuracy/top1')
+    with pytest.raises(
+        ValueError,
+        match=f"{run} should have validations with 'mAP', but has those with "
+        'accuracy/top1$',
+    ):
+        check_metric(run, log, 'mAP')
+    with pytest.raises(ValueError, match="with 'mAP', but has none$"):
+        check_metric(run, RunLog(log.train, []), 'mAP')
+
+
+def test_config_of_a_stranger_runs_no_code(tmp_path):
+    run = write_dskd_run(tmp_path, 50)
+    marker = tmp_path / 'marker'
+    path = run / START / 'vis_data/config.py'
+    path.write_text(f'model = dict(distiller=open({str(marker)!r}, "w"))')
+    with pytest.raises(ValueError, match=r'config\.py, line 1: .*open'):
+        read_sources(run, 'dskd', 2)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    'model', [3, None, [], dict(distiller=[]), dict(distiller=dict(x=1))]
+)
+def test_sources_of_an_odd_config(model, tmp_path):
+    run = write_dskd_run(tmp_path, 50)
+    Config(dict(model=model)).dump(run / START / 'vis_data/config.py')
+    assert read_sources(run, 'dskd', 2) == ['stage 0', 'stage 1']

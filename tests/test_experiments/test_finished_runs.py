@@ -169,6 +169,19 @@ def break_log(run):
     next(run.glob('*/vis_data/scalars.json')).write_text('{"a":\n1}\n')
 
 
+def run_code(run):
+    path = next(run.glob('*/vis_data/config.py'))
+    path.write_text(f'open("{run}/marker", "w")\n' + path.read_text())
+
+
+def log_text(run):
+    write_log(run, [{'accuracy/top1': 'x', 'step': 3}])
+
+
+def odd_parts(run):
+    set_config(run, train_cfg=3, randomness=[], default_hooks='x')
+
+
 def rename_metric(run):
     path = next(run.glob('*/vis_data/scalars.json'))
     path.write_text(path.read_text().replace('top1', 'top5'))
@@ -195,11 +208,23 @@ def forget_seed(run):
     [
         (
             break_config,
-            r'config\.py cannot be read as a config \(SyntaxError: ',
+            r'vis_data/config\.py, line 1: it should be a config as MMEngine '
+            r"dumps it, but: '\[' was never closed",
         ),
         (remove_config, r'file name tells what was trained, but holds \[\]'),
         (add_config, rf"but holds \['b', '{TOY}'\]"),
-        (break_log, 'its log cannot be read'),
+        (run_code, r'config\.py, line 1: .* but got "open\('),
+        (
+            break_log,
+            r'its log cannot be read: .*scalars\.json, line 1: it should be '
+            'what MMEngine logs, .* but it is no JSON: .* The log is broken',
+        ),
+        (
+            log_text,
+            "its log cannot be read: 'accuracy/top1' should be a number in "
+            "the log, but is 'x' at step 3",
+        ),
+        (odd_parts, 'its config has neither train_cfg'),
         (rename_metric, r"no 'accuracy/top1', but \['accuracy/top5'\]"),
         (
             forget_length,
@@ -220,6 +245,7 @@ def test_run_that_cannot_be_read_is_told(work_dirs, change, reason):
     assert [run.seed for run in runs] == [1, 2]
     assert list(left_out) == paths[:1]
     assert re.search(reason, left_out[paths[0]])
+    assert not (paths[0] / 'marker').exists()
 
 
 def test_other_metric(work_dirs):

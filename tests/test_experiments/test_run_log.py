@@ -97,3 +97,44 @@ def test_training_seconds_are_summed(tmp_path):
         end = time.mktime(time.strptime(name, '%Y%m%d_%H%M%S')) + seconds
         os.utime(path, (end, end))
     assert training_seconds(tmp_path) == 42
+
+
+GOOD = b'{"accuracy/top1": 70.0, "step": 1}\n'
+
+
+@pytest.mark.parametrize(
+    'line, reason',
+    [
+        (b'nonsense\n', 'it is no JSON: Expecting value'),
+        (b'\x80\x02PK\xff\n', "it is no JSON: 'utf-8' codec can't decode"),
+        (b'{"step": 2\n', 'it is no JSON: Expecting'),
+        (b'[' * 100_000 + b'\n', 'it has too many brackets'),
+        (b'\n', 'it is no JSON: Expecting value'),
+        (b'[1, 2]\n', 'it holds a list'),
+        (b'{"loss": 1.0}\n', "'step' is None"),
+        (b'{"step": "2"}\n', "'step' is '2'"),
+        (b'{"step": 2, "iter": 1.5}\n', "'iter' is 1.5"),
+        (b'{"step": 2, "iter": 2, "epoch": null}\n', "'epoch' is None"),
+        (b'{"step": true}\n', "'step' is True"),
+    ],
+    ids=range(11),
+)
+def test_broken_line_is_named(line, reason, tmp_path):
+    path = write_log(tmp_path, [])
+    path.write_bytes(GOOD + line + GOOD)
+    with pytest.raises(ValueError) as info:
+        read_run_log(tmp_path)
+    message = str(info.value)
+    assert message.startswith(
+        f'{path}, line 2: it should be what MMEngine logs, such as '
+        f'{{"accuracy/top1": 70.0, "step": 1}}, but {reason}'
+    )
+    assert message.endswith('The log is broken, or the file is another one.')
+
+
+def test_last_line_may_be_cut(tmp_path):
+    path = write_log(tmp_path, [])
+    path.write_bytes(GOOD + b'{"accuracy/to')
+    assert read_run_log(tmp_path).val == [val_line(1, 70.0)]
+    path.write_bytes(b'')
+    assert read_run_log(tmp_path) == ([], [])

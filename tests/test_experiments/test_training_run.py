@@ -5,8 +5,8 @@ import torch
 from mmengine.hooks import Hook
 from test_experiments.trainings import TINY, finish, log_validations, train
 
-from mmdskd.cli import parse_options
 from mmdskd.experiments.training_run import TrainingRun
+from mmdskd.utils.arguments import parse_options
 from mmdskd.utils.config import load_config
 from mmdskd.utils.files import find_project_folder
 

@@ -132,7 +132,7 @@ def test_bad_input_writes_nothing(convert, tmp_path):
         ((src, src), 'DST should not be SRC itself'),
         ((src, tmp_path / 'link.pth'), 'DST should not be SRC itself'),
         ((src, tmp_path / 'folder'), 'DST should be a file'),
-        ((src, src / 'new.pth'), 'Not a directory|File exists'),
+        ((src, src / 'new.pth'), 'DST should be .* but .*field.pth is a file'),
         ((src, new, '--arch', 'vgg8'), 'resnet8 with 100 classes fits'),
         ((src, new, '--arch', 'alexnet'), 'arch should be one of'),
     ):

@@ -173,3 +173,41 @@ def test_missing_folder_of_the_project(package):
         f'{package}/.mim/configs. Install it from the repository',
     ):
         find_project_folder('configs')
+
+
+def test_force_replaces_a_file_but_no_folder(tmp_path):
+    (tmp_path / 'old.png').write_text('old')
+    check_new_file(tmp_path / 'old.png', force=True)
+    assert (tmp_path / 'old.png').read_text() == 'old'
+    with pytest.raises(
+        IsADirectoryError, match="^--out should be a file, but '.*' is a fold"
+    ):
+        check_new_file(tmp_path, force=True, option='--out')
+    assert os.listdir(tmp_path) == ['old.png']
+
+
+def test_file_that_holds_the_same_may_stay(tmp_path):
+    (tmp_path / 'old.py').write_text('a = 1')
+    check_new_file(tmp_path / 'old.py', content='a = 1')
+    with pytest.raises(FileExistsError, match='replace it by --force'):
+        check_new_file(tmp_path / 'old.py', content='a = 2')
+
+
+@pytest.mark.parametrize('name', ['x' * 250, 'pa\0th'])
+def test_place_that_cannot_be_written(name, tmp_path):
+    """Before the work, and whatever the rights of this user are."""
+    with pytest.raises((OSError, ValueError), match='too long|null byte'):
+        check_new_file(tmp_path / name)
+
+
+def test_folder_without_the_right_to_write(tmp_path, monkeypatch):
+    def refuse(path, *args):
+        raise PermissionError(13, 'Permission denied', path)
+
+    monkeypatch.setattr('builtins.open', refuse)
+    with pytest.raises(
+        OSError,
+        match='^--json should be a file that can be written, but .*a.json.*'
+        'is not: Permission denied$',
+    ):
+        check_new_file(tmp_path / 'a.json', option='--json')

@@ -14,15 +14,18 @@ from mmengine.runner import Runner
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.analysis.exit_curve import draw_curve
 from mmdskd.analysis.exits import count_costs, run_exits, summarize
-from mmdskd.cli import add_cfg_options
+from mmdskd.analysis.picture import check_picture_name, save_figure
+from mmdskd.engine.checks.config_check import merge_options
 from mmdskd.experiments.exit_report import (
     format_exits,
     format_thresholds,
     load_models,
 )
+from mmdskd.utils.arguments import add_cfg_options, add_force
 from mmdskd.utils.checkpoint import CheckpointError
-from mmdskd.utils.config import load_config
-from mmdskd.utils.files import write_json
+from mmdskd.utils.config import check_has, load_config
+from mmdskd.utils.files import check_new_file, write_json
+from mmdskd.utils.text import describe_error
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
@@ -58,6 +61,7 @@ def parse_args() -> argparse.Namespace:
         '-o', '--out', default='exits.png', help='picture (default: exits.png)'
     )
     parser.add_argument('--json', help='file for the numbers of the tables')
+    add_force(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
     if not all(0 <= threshold <= 1 for threshold in args.thresholds):
@@ -70,14 +74,22 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        check_picture_name(args.out)
+        check_new_file(args.out, args.force)
+        if args.json:
+            check_new_file(args.json, args.force, '--json')
         cfg = load_config(args.config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        merge_options(cfg, args.cfg_options)
+        check_has(cfg, args.config, 'model', 'test_dataloader')
         cfg, models = load_models(cfg, args.checkpoints, args.loss)
-    except (CheckpointError, OSError, TypeError, ValueError) as error:
-        sys.exit(
-            f'exit_curve.py: {args.config}: {type(error).__name__}: {error}'
-        )
+    except (
+        CheckpointError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
+        sys.exit(f'exit_curve.py: {args.config}: {describe_error(error)}')
     dataloader = Runner.build_dataloader(cfg.test_dataloader)
     runs = [run_exits(model, dataloader) for model in models]
     batch = models[0].data_preprocessor(next(iter(dataloader)), False)
@@ -90,7 +102,7 @@ def main() -> None:
         write_json(args.json, numbers)
         print(f'Numbers: {args.json}')
     figure = draw_curve(names, runs, costs, thresholds)
-    figure.savefig(args.out, dpi=110)
+    save_figure(figure, args.out, dpi=110)
     print(f'Picture: {args.out}')
 
 

@@ -7,10 +7,15 @@ mean, and range as a shade.
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from pathlib import Path
 
+from mmdskd.analysis.picture import check_picture_name
 from mmdskd.experiments.report import save_report
+from mmdskd.utils.arguments import add_force
+from mmdskd.utils.files import check_new_file
+from mmdskd.utils.text import describe_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '-o', '--out', default='dskd.png', help='picture (default: dskd.png)'
     )
+    add_force(parser)
     args = parser.parse_args()
     if args.legend is None:
         args.legend = [Path(run).resolve().stem for run in args.runs]
@@ -60,7 +66,12 @@ def main() -> None:
     runs = defaultdict(list)
     for legend, run in zip(args.legend, args.runs):
         runs[legend].append(run)
-    save_report(args.out, runs, args.teacher, args.metric)
+    try:
+        check_picture_name(args.out)
+        check_new_file(args.out, args.force)
+        save_report(args.out, runs, args.teacher, args.metric)
+    except (OSError, ValueError) as error:
+        sys.exit(describe_error(error))
     print(f'Picture: {args.out}')
 
 

@@ -13,6 +13,7 @@ set at hand, --synthetic puts random images of 32x32 pixels in its place.
 """
 
 import argparse
+import sys
 
 import torch
 from mmengine.registry import init_default_scope
@@ -30,9 +31,12 @@ from mmdskd.analysis.measure import (
     format_speeds,
     measure_speeds,
 )
-from mmdskd.cli import add_cfg_options, whole_number
+from mmdskd.engine.checks.config_check import merge_options
 from mmdskd.models import AugmentSequence
-from mmdskd.utils.config import load_config
+from mmdskd.utils.arguments import add_cfg_options, whole_number
+from mmdskd.utils.checkpoint import CheckpointError
+from mmdskd.utils.config import check_has, load_config
+from mmdskd.utils.text import describe_error
 
 
 def parse_device(text: str) -> str:
@@ -110,11 +114,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def benchmark(args: argparse.Namespace) -> None:
+    """Measure as the arguments say, and print what comes out.
+
+    Args:
+        args (Namespace): Values of :func:`parse_args`.
+    """
     cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
+    check_has(cfg, args.config, 'train_dataloader', 'data_preprocessor')
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     if args.synthetic is not None:
         use_random_images(cfg, args.synthetic)
@@ -147,6 +155,19 @@ def main() -> None:
                 f'{image}:\n\n{format_speeds(times, OURS)}'
             )
         print('\n' + ' '.join(notes))
+
+
+def main() -> None:
+    try:
+        benchmark(parse_args())
+    except (
+        CheckpointError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ of their batch norms and a scale of their logits as if they were trained.
 import argparse
 import os
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,14 +36,17 @@ from mmdskd.analysis.step_comparison import (
     measure_losses,
 )
 from mmdskd.analysis.step_memory import measure_memory
-from mmdskd.cli import (
+from mmdskd.engine.checks.config_check import merge_options
+from mmdskd.utils import resolve_auto
+from mmdskd.utils.arguments import (
     add_cfg_options,
     parse_options,
     parse_shape,
     whole_number,
 )
-from mmdskd.utils import resolve_auto
-from mmdskd.utils.config import load_config
+from mmdskd.utils.checkpoint import CheckpointError
+from mmdskd.utils.config import check_has, load_config
+from mmdskd.utils.text import describe_error
 
 
 class Entry(NamedTuple):
@@ -99,10 +103,11 @@ def load(entry: Entry, args: argparse.Namespace) -> Config:
         Config: The config, without "auto".
     """
     cfg = load_config(entry.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options)
+    check_has(cfg, entry.config, 'model', 'train_dataloader')
     if args.batch_size is not None:
         cfg.train_dataloader.batch_size = args.batch_size
-    cfg.merge_from_dict(entry.options)
+    merge_options(cfg, entry.options)
     return resolve_auto(cfg, args.synthetic)
 
 
@@ -159,10 +164,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def benchmark(args: argparse.Namespace) -> None:
+    """Measure as the arguments say, and print what comes out.
+
+    Args:
+        args (Namespace): Values of :func:`parse_args`.
+    """
     # The profiler tells on stderr that there is no GPU.
     os.environ.setdefault('KINETO_LOG_LEVEL', '99')
-    args = parse_args()
     with tempfile.TemporaryDirectory() as folder:
         configs = {
             f'{number}. {Path(entry.config).stem}': load(entry, args)
@@ -186,6 +195,19 @@ def main() -> None:
         print(f'{number}. {entry.text}')
     where = f'{describe_device()}, torch {torch.__version__}'
     print(f'\n{title}. On {where}.\n\n{table}')
+
+
+def main() -> None:
+    try:
+        benchmark(parse_args())
+    except (
+        CheckpointError,
+        KeyError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from mmdskd.datasets.tiny_imagenet_archive import (
     pack,
     unpack,
 )
+from mmdskd.utils.text import describe_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +60,11 @@ def convert(args: argparse.Namespace) -> None:
         ValueError: If ``--zip`` is given, but unpacked already.
     """
     root = args.data_dir / TinyImageNet.base_folder
+    for folder in (args.data_dir, root):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(
+                f'data_dir should be a folder, but {folder} is a file.'
+            )
     if not root.exists():
         args.data_dir.mkdir(parents=True, exist_ok=True)
         archive = args.zip
@@ -95,7 +101,7 @@ def main() -> None:
     try:
         convert(args)
     except (OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from mmdskd.experiments.benchmark_page import fill_page
+from mmdskd.utils.text import describe_error
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
 
@@ -45,7 +46,7 @@ def main() -> None:
     try:
         print(fill_page(args.docs, args.check))
     except (OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

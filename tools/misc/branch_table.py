@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.cli import parse_shape
 from mmdskd.pairing.branch_table import HEADER, describe_branches
-from mmdskd.utils.config import load_config
-from mmdskd.utils.text import format_header, format_row
+from mmdskd.utils.arguments import parse_shape
+from mmdskd.utils.config import check_has, load_config
+from mmdskd.utils.text import format_header, format_row, message_of
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,9 +34,10 @@ def main() -> None:
     for path in args.configs:
         try:
             cfg = load_config(path)
+            check_has(cfg, path, 'model')
             rows = describe_branches(Path(path).stem, cfg, args.shape)
         except (KeyError, OSError, TypeError, ValueError) as error:
-            sys.exit(f'branch_table.py: {path}: {error}')
+            sys.exit(f'branch_table.py: {path}: {message_of(error)}')
         print(*map(format_row, rows), sep='\n', flush=True)
 
 

@@ -37,6 +37,9 @@ from mmdskd.experiments.collection import (
     write_collection,
 )
 from mmdskd.experiments.readme_tables import OURS, fill_readmes
+from mmdskd.utils.arguments import add_force
+from mmdskd.utils.files import check_new_file
+from mmdskd.utils.text import describe_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,12 +72,15 @@ def parse_args() -> argparse.Namespace:
         'files: "last / best (seeds)" in the rows that name or link a config '
         'with finished runs. All else stays as it is',
     )
+    add_force(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     try:
+        if args.out:
+            check_new_file(args.out, args.force, '--out')
         collection = collect(args.folders, args.metric)
         print(format_collection(collection))
         if args.out:
@@ -83,7 +89,7 @@ def main() -> None:
         if args.readme:
             print(f'\n{fill_readmes(args.readme, collection.results)}')
     except (OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

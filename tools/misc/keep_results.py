@@ -20,6 +20,8 @@ from pathlib import Path
 
 from mmdskd.analysis.measure import describe_machine
 from mmdskd.experiments.kept_results import keep_results
+from mmdskd.utils.files import check_new_file
+from mmdskd.utils.text import describe_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,6 +58,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        check_new_file(args.kept, True, 'KEPT')  # which is added to
         print(
             keep_results(
                 args.results,
@@ -67,7 +70,7 @@ def main() -> None:
             )
         )
     except (OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

@@ -13,11 +13,12 @@ from typing import Union
 from mmengine.logging import MMLogger
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
-from mmdskd.cli import parse_shape
 from mmdskd.pairing.dry_run import try_config
 from mmdskd.pairing.dskd_config import DSKDConfig
 from mmdskd.pairing.source_config import load_source_config
+from mmdskd.utils.arguments import add_force, parse_shape
 from mmdskd.utils.files import check_new_file, write_atomically
+from mmdskd.utils.text import message_of
 
 ERRORS = (KeyError, OSError, RuntimeError, ValueError)
 
@@ -75,6 +76,7 @@ def parse_args() -> argparse.Namespace:
         metavar='FILE',
         help='file to write (default: dskd_TEACHER_STUDENT.py)',
     )
+    add_force(parser)
     return parser.parse_args()
 
 
@@ -95,25 +97,21 @@ def parse_branches(text: str) -> Union[int, list[str], None]:
         return [name.strip() for name in text.split(',')]
 
 
-def message_of(error: Exception) -> str:
-    """Get the message of an error: a KeyError shows its own quoted."""
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[-1])
-    kind = '' if isinstance(error, ERRORS) else f'{type(error).__name__}: '
-    return f'{kind}{error}'
-
-
 def make(args: argparse.Namespace) -> None:
     """Make, try and write the config.
 
     Args:
         args (Namespace): Values of :func:`parse_args`.
     """
-    if args.output:
-        check_new_file(args.output)
+    if args.output is not None:
+        if not args.output.endswith('.py'):
+            raise ValueError(
+                f'-o should be a config, *.py, but got {args.output!r}'
+            )
+        check_new_file(args.output, args.force)
     student, teacher = map(load_source_config, (args.student, args.teacher))
     output = args.output or f'dskd_{teacher.name}_{student.name}.py'
-    check_new_file(output)
+    check_new_file(output, args.force)
     made = DSKDConfig(
         student,
         teacher,

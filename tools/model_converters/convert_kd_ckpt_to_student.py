@@ -22,12 +22,15 @@ from mmdskd.export.student_weights import (
     student_path,
 )
 from mmdskd.pairing.auto import resolve_auto
+from mmdskd.utils.arguments import add_force
 from mmdskd.utils.checkpoint import CheckpointError, load_checkpoint_file
-from mmdskd.utils.config import load_config
+from mmdskd.utils.config import check_has, load_config
 from mmdskd.utils.files import (
+    check_new_file,
     save_checkpoint_atomically,
     save_config_atomically,
 )
+from mmdskd.utils.text import describe_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,6 +73,7 @@ def parse_args() -> argparse.Namespace:
     exits.add_argument(
         '--loss', help='DSKD loss whose heads are kept, if there are several'
     )
+    add_force(parser)
     args = parser.parse_args()
     if args.exits and (args.inplace or args.config is None):
         parser.error(
@@ -95,9 +99,11 @@ def find_destination(args: argparse.Namespace) -> str:
 
     Raises:
         ValueError: If it is the checkpoint itself, without ``--inplace``.
-        FileNotFoundError: If its folder is missing.
+        OSError: If its folder is missing, if it is there without
+            ``--force``, or if it can't be written.
     """
     if args.inplace:
+        check_new_file(args.checkpoint, True, 'CHECKPOINT')
         return args.checkpoint
     name = multi_exit.multi_exit_path if args.exits else student_path
     default = name(args.checkpoint)
@@ -115,6 +121,7 @@ def find_destination(args: argparse.Namespace) -> str:
             f'--out-path should not be the checkpoint itself, {path!r}. To '
             'replace it, say --inplace.'
         )
+    check_new_file(path, args.force, '--out-path')
     return path
 
 
@@ -125,10 +132,11 @@ def convert(args: argparse.Namespace) -> None:
         args (Namespace): Values of :func:`parse_args`.
     """
     path = find_destination(args)
-    checkpoint = load_checkpoint_file(args.checkpoint)
     cfg = run = None
     if args.config is not None:
         run = load_config(args.config)
+        check_has(run, args.config, 'model')
+    checkpoint = load_checkpoint_file(args.checkpoint)
     if args.exits:
         resolve_auto(run)
         exits = multi_exit.find_exits(run, args.loss)
@@ -151,6 +159,12 @@ def convert(args: argparse.Namespace) -> None:
         if osp.exists(path) and not args.inplace:
             error.args = (f'{error} {path} was there before: it is another.',)
         raise
+    cfg_path = osp.join(
+        osp.dirname(path),
+        multi_exit.CONFIG_NAME if args.exits else CONFIG_NAME,
+    )
+    if cfg is not None:
+        check_new_file(cfg_path, args.force, '--out-path', cfg.pretty_text)
     save_checkpoint_atomically(student, path)
     print(
         f'{path}: {len(student["state_dict"])} of the '
@@ -158,10 +172,6 @@ def convert(args: argparse.Namespace) -> None:
     )
     print(f'compared with the checkpoint: {comparison}')
     if cfg is not None:
-        cfg_path = osp.join(
-            osp.dirname(path),
-            multi_exit.CONFIG_NAME if args.exits else CONFIG_NAME,
-        )
         save_config_atomically(cfg, cfg_path)
         print(f'{cfg_path}: the config of this student')
 
@@ -171,7 +181,7 @@ def main() -> None:
     try:
         convert(args)
     except (CheckpointError, OSError, TypeError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

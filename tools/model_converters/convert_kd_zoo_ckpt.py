@@ -12,9 +12,11 @@ from mmengine.config import Config
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.kd_zoo.convert import convert_kd_zoo_checkpoint
 from mmdskd.kd_zoo.networks import Network, find_config
+from mmdskd.utils.arguments import add_force
 from mmdskd.utils.checkpoint import CheckpointError
-from mmdskd.utils.files import save_checkpoint_atomically
+from mmdskd.utils.files import check_new_file, save_checkpoint_atomically
 from mmdskd.utils.finite import log_nonfinite
+from mmdskd.utils.text import describe_error
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,23 +38,31 @@ def parse_args() -> argparse.Namespace:
         help='network that SRC should be, such as wrn_40_2; by default it is '
         'found by the names and shapes of the tensors',
     )
+    add_force(parser)
     return parser.parse_args()
 
 
-def check_destination(src: str, dst: str) -> None:
+def check_destination(src: str, dst: str, force: bool) -> None:
     """See that ``dst`` is a place for the converted file.
+
+    Its folder may be missing: where training would leave the file, there may
+    be no run yet.
 
     Args:
         src (str): The file to read.
         dst (str): The file to write.
+        force (bool): Whether a file that is there may be replaced.
 
     Raises:
-        ValueError: If it is ``src`` itself or a folder.
+        OSError: If it can't be written.
+        ValueError: If it is ``src`` itself.
     """
-    if osp.isdir(dst):
-        raise ValueError(f'DST should be a file, but {dst!r} is a folder.')
     if osp.realpath(dst) == osp.realpath(src):
         raise ValueError(f'DST should not be SRC itself, {src!r}.')
+    path = osp.abspath(dst)
+    while not osp.lexists(osp.dirname(path)):
+        path = osp.dirname(path)
+    check_new_file(path, force, 'DST')
 
 
 def describe_use(network: Network, dst: str) -> str:
@@ -94,12 +104,11 @@ def convert(args: argparse.Namespace) -> None:
     Args:
         args (Namespace): Values of :func:`parse_args`.
     """
-    check_destination(args.src, args.dst)
+    check_destination(args.src, args.dst, args.force)
     network, checkpoint, ignored = convert_kd_zoo_checkpoint(
         args.src, args.arch
     )
     log_nonfinite(args.src, checkpoint['state_dict'].items())
-    # Where training would leave it, there may be no run yet.
     os.makedirs(osp.dirname(args.dst) or '.', exist_ok=True)
     save_checkpoint_atomically(checkpoint, args.dst)
     print(
@@ -119,7 +128,7 @@ def main() -> None:
     try:
         convert(args)
     except (CheckpointError, OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')
+        sys.exit(describe_error(error))
 
 
 if __name__ == '__main__':

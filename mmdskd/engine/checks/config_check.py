@@ -5,6 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdskd.utils.arguments import override_settings
+
 from .config_arguments import check_arguments
 from .config_keys import check_keys, check_options
 from .config_lengths import check_lengths
@@ -64,7 +66,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     faults = list(check_options(_get_dict(cfg), options))
     if faults:
         raise ConfigError(format_faults(faults))
-    cfg.merge_from_dict(dict(options))
+    override_settings(cfg, dict(options))
 
 
 def format_faults(faults: list[str]) -> str:

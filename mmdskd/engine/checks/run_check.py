@@ -15,8 +15,8 @@ from .mapping_values import check_values
 from .missing_parts_check import check_hooks
 from .multi_label_check import check_multi_label
 from .pretrained_check import check_pretrained
-from .single_image_check import check_single_image
 from .ranks_check import check_ranks
+from .single_image_check import check_single_image
 from .teacher_check import check_teachers
 
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()

@@ -47,7 +47,6 @@ class DepthRule(Number):
         return error or (ValueError if value % 6 != self.rest else None)
 
 
-
 class DepthRule(Number):
     """A whole number 6n + k, with n >= 1.
 
