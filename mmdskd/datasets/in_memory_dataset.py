@@ -1,17 +1,21 @@
 """Data sets whose images stay in memory."""
 
+import copy
 import random
 from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
 import torch
-from mmengine.dataset import default_collate, force_full_init
+from mmengine.dataset import force_full_init
 from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmdskd.registry import DATASETS, FUNCTIONS
+from mmdskd.registry import DATASETS
+
+from .collate_batch import Batch
+from .packed_sample import read_sample
 
 
 @DATASETS.register_module()
@@ -114,9 +118,11 @@ class InMemoryDataset(Dataset):
                 f'dataset should hold images, but {self.dataset} is empty.'
             )
         before = _random_states()
-        gt_labels = []
+        gt_labels, sample_indices = [], []
         for index in range(len(self.dataset)):
-            image, gt_label = self._read(index)
+            image, gt_label, sample_idx = read_sample(
+                self.dataset[index], index
+            )
             if index == 0:
                 self.images = image.new_empty(
                     (len(self.dataset), *image.shape)
@@ -130,6 +136,7 @@ class InMemoryDataset(Dataset):
                 )
             self.images[index] = image
             gt_labels.append(gt_label)
+            sample_indices.append(sample_idx)
         if _random_states() != before:
             raise ValueError(
                 'The pipeline should draw no random numbers, as it is run '
@@ -140,47 +147,9 @@ class InMemoryDataset(Dataset):
                 f'{getattr(self.dataset, "pipeline", self.dataset)}'
             )
         self.gt_labels = torch.tensor(gt_labels)
+        self.sample_indices = sample_indices
+        self.positions = list(range(len(gt_labels)))
         self._fully_initialized = True
-
-    def _read(self, index: int) -> tuple:
-        """Read an image and its label.
-
-        Args:
-            index (int): Position of the image.
-
-        Returns:
-            tuple[Tensor, int]: The image, uint8 of (C, H, W), and its label.
-        """
-        packed = self.dataset[index]
-        sample = (
-            packed.get('data_samples') if isinstance(packed, dict) else None
-        )
-        if not isinstance(sample, DataSample) or 'inputs' not in packed:
-            found = sorted(packed) if isinstance(packed, dict) else packed
-            raise TypeError(
-                'The pipeline should end with PackInputs, and so give inputs '
-                f'and a DataSample, but image {index} comes as {found!r}.'
-            )
-        image = packed['inputs']
-        if (
-            not isinstance(image, Tensor)
-            or image.dtype != torch.uint8
-            or image.ndim != 3
-        ):
-            found = type(image).__name__
-            if isinstance(image, Tensor):
-                found = f'{image.dtype} of {tuple(image.shape)}'
-            raise TypeError(
-                'The pipeline should leave images as uint8 of (C, H, W) (it '
-                'is the data preprocessor that normalises them), but gives '
-                f'{found} for image {index}.'
-            )
-        if sample.keys() != ['gt_label'] or sample.gt_label.numel() != 1:
-            raise ValueError(
-                'Samples should have one gt_label each, and nothing else, but'
-                f' image {index} has {dict(sample.items())}.'
-            )
-        return image, int(sample.gt_label)
 
     @force_full_init
     def __getitems__(self, indices: Sequence[int]) -> dict:
@@ -195,11 +164,14 @@ class InMemoryDataset(Dataset):
         """
         index = torch.as_tensor(indices)
         gt_labels = self.gt_labels.index_select(0, index)
-        return _Batch(
+        return Batch(
             inputs=self.images.index_select(0, index),
             data_samples=[
                 _make_sample(*pair)
-                for pair in zip(gt_labels.split(1), indices)
+                for pair in zip(
+                    gt_labels.split(1),
+                    [self.sample_indices[i] for i in indices],
+                )
             ],
         )
 
@@ -233,6 +205,7 @@ class InMemoryDataset(Dataset):
         """tuple[str] or None: Names of the classes."""
         return self.metainfo.get('classes')
 
+    @force_full_init
     def get_data_info(self, idx: int) -> dict:
         """Get what the data set tells of an image, before the pipeline.
 
@@ -242,7 +215,42 @@ class InMemoryDataset(Dataset):
         Returns:
             dict: Such as ``gt_label``, and ``img`` or ``img_path``.
         """
-        return self.dataset.get_data_info(idx)
+        return self.dataset.get_data_info(self.positions[idx])
+
+    @force_full_init
+    def get_subset(
+        self, indices: Union[int, Sequence[int]]
+    ) -> 'InMemoryDataset':
+        """Get a part of the data set, as ``KFoldDataset`` asks for.
+
+        Args:
+            indices (int or Sequence[int]): Positions of its images, or how
+                many of the first, or if negative, of the last ones.
+
+        Returns:
+            InMemoryDataset: The part, with its own copy of the images, which
+            are counted anew.
+        """
+        if isinstance(indices, int):
+            everything = range(len(self))
+            indices = (
+                everything[:indices] if indices >= 0 else everything[indices:]
+            )
+        part = copy.copy(self)
+        index = torch.as_tensor(list(indices), dtype=torch.int64)
+        part.images = self.images[index]
+        part.gt_labels = self.gt_labels[index]
+        part.positions = [self.positions[i] for i in indices]
+        part.sample_indices = list(range(len(index)))
+        return part
+
+    def get_subset_(self, indices: Union[int, Sequence[int]]) -> None:
+        """Keep a part of the data set alone, see :meth:`get_subset`.
+
+        Args:
+            indices (int or Sequence[int]): See :meth:`get_subset`.
+        """
+        vars(self).update(vars(self.get_subset(indices)))
 
     @force_full_init
     def get_gt_labels(self) -> np.ndarray:
@@ -267,31 +275,6 @@ class InMemoryDataset(Dataset):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}, in memory:\n{self.dataset}'
-
-
-class _Batch(dict):
-    """A batch that tells functions which expect a list of samples."""
-
-    def __missing__(self, key: Any) -> None:
-        raise TypeError(
-            'InMemoryDataset gives whole batches: the data loader should have '
-            'collate_fn=dict(type="mmdskd.collate_batch").'
-        )
-
-
-@FUNCTIONS.register_module()
-def collate_batch(batch: Union[dict, list]) -> dict:
-    """Make a batch of samples, if it is not one already.
-
-    Args:
-        batch (dict or list): What the data set returned: a batch, as that of
-            :class:`InMemoryDataset`, or a list of samples.
-
-    Returns:
-        dict: The batch, with tensors stacked as by MMEngine's
-        ``default_collate``.
-    """
-    return batch if isinstance(batch, dict) else default_collate(batch)
 
 
 def _make_sample(gt_label: Tensor, sample_idx: int) -> DataSample:

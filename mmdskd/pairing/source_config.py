@@ -83,8 +83,9 @@ def load_source_config(name: str) -> SourceConfig:
                 f'{name!r} is none of them; did you mean {shorten(near)}?'
             )
         model = ModelHub.get(name)
-        # Where MMEngine finds configs of the package.
-        folder, _, path = model.config.filename.rpartition('/.mim/configs/')
+        # Where MMEngine finds configs of the package. Windows has backslashes.
+        file = model.config.filename.replace('\\', '/')
+        folder, _, path = file.rpartition('/.mim/configs/')
         path = f'{osp.basename(folder)}::{path}'
         source = SourceConfig(name, path, model.config, model.weights)
     model = source.cfg.get('model')

@@ -35,7 +35,7 @@ COMPONENTS = {
     (
         'mmengine.registry.FUNCTIONS',
         'collate_batch',
-    ): 'datasets.in_memory_dataset',
+    ): 'datasets.collate_batch',
 }
 # What is patched, and the module that it comes from
 PATCHED = {
