@@ -32,10 +32,7 @@ COMPONENTS = {
         'mmpretrain.registry.BATCH_AUGMENTS',
         'BatchRandomFlip',
     ): 'models.utils.batch_augments.random_flip',
-    (
-        'mmengine.registry.FUNCTIONS',
-        'collate_batch',
-    ): 'datasets.collate_batch',
+    ('mmengine.registry.FUNCTIONS', 'collate_batch'): 'datasets.collate_batch',
 }
 # What is patched, and the module that it comes from
 PATCHED = {

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmpretrain.apis.model import ModelHub
 from plain_configs import RESNET, RUN, VIT, write
 
 from mmdskd.pairing.source_config import (
@@ -122,3 +123,20 @@ def test_choice_of_the_data():
         ValueError, match='bare.py should have the data to train on'
     ):
         choose_data(bare, bare)
+
+
+def test_backslashes_of_windows(monkeypatch):
+    """The _base_ that is written is the same on all systems."""
+    get = ModelHub.get
+    name = 'resnet18_8xb32_in1k'
+    expected = load_source_config(name).path
+    assert expected == 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+
+    def get_on_windows(name):
+        meta = get(name)
+        path = meta.config.filename.replace('/', '\\')
+        object.__setattr__(meta.config, '_filename', f'C:{path}')
+        return meta
+
+    monkeypatch.setattr(ModelHub, 'get', staticmethod(get_on_windows))
+    assert load_source_config(name).path == expected
