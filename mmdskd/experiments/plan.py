@@ -82,7 +82,7 @@ class Plan(NamedTuple):
         configs = PAIRS[self.pair].configs
         methods = {name: Variant(path) for name, path in configs.items()}
         for config in self.extra:
-            path = os.path.relpath(config, project)
+            path = Path(os.path.relpath(config, project)).as_posix()
             if path not in configs.values():
                 methods[Path(path).stem] = Variant(path)
         for name, (config, options) in self.variants.items():
@@ -92,7 +92,10 @@ class Plan(NamedTuple):
                     f'digits and "-_.+", but got {name!r} beside '
                     f'{", ".join(methods)}.'
                 )
-            path = configs.get(config) or os.path.relpath(config, project)
+            path = (
+                configs.get(config)
+                or Path(os.path.relpath(config, project)).as_posix()
+            )
             methods[name] = Variant(path, options)
         return methods
 

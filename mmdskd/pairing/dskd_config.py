@@ -131,6 +131,7 @@ class DSKDConfig:
         base = self.data.path
         if '::' not in base:
             base = osp.relpath(base, osp.dirname(osp.abspath(path)))
+            base = base.replace('\\', '/')  # of Windows
         models = dict(
             student=_network_config(self.student, keep_weights=True),
             # A checkpoint replaces all of them.
