@@ -78,7 +78,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     check_has(cfg, args.config, 'model')
     add_default_hooks(cfg)  # so that options can change them
-    merge_options(cfg, args.cfg_options or {})
+    merge_options(cfg, args.cfg_options)
     check_config(cfg)
     resolve_auto(cfg)
     add_default_hooks(cfg)

@@ -9,6 +9,9 @@ from mmdskd.models import DSKDLoss
 
 from .distillation_parts import log_prefix
 
+#: Name in a checkpoint: losses that were not logged yet.
+LOG_KEY = 'dskd_loss_log'
+
 
 class LossLog:
     """Losses and weights of the branches, until they are logged.

@@ -20,7 +20,8 @@ def check_sources(recorders: Mapping[str, Any], model: Any, key: str) -> None:
     Raises:
         ValueError: If a source is not a module of the model.
     """
-    modules = [name for name, _ in model.named_modules() if name]
+    # The model itself has the name "".
+    modules = [name for name, _ in model.named_modules()]
     for name, recorder in recorders.items():
         source = recorder.source
         if type(recorder).__name__ in OF_MODULES and source not in modules:

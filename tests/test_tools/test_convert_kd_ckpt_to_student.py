@@ -263,7 +263,7 @@ def test_class_that_does_not_load_all(convert, kd_config, tmp_path):
     _, path, config = hooked_source(kd_config, tmp_path, 'SecretClassifier')
     student = tmp_path / 'epoch_1_student.pth'
     student.write_bytes(b'old')
-    error = convert(path, '--config', config, ok=False)
+    error = convert(path, '--config', config, '--force', ok=False)
     assert 'for 1 of its 9 tensors, such as fc.bias' in error
     assert 'epoch_1_student.pth was there before: it is another' in error
     assert student.read_bytes() == b'old'

@@ -18,7 +18,7 @@ from mmdskd.pairing.dskd_config import DSKDConfig
 from mmdskd.pairing.source_config import load_source_config
 from mmdskd.utils.arguments import add_force, parse_shape
 from mmdskd.utils.files import check_new_file, write_atomically
-from mmdskd.utils.text import message_of
+from mmdskd.utils.text import describe_error, message_of
 
 ERRORS = (KeyError, OSError, RuntimeError, ValueError)
 
@@ -130,9 +130,14 @@ def make(args: argparse.Namespace) -> None:
         )
     # Whatever it is that hooks and networks of the user raise.
     except Exception as error:
+        reason = (
+            message_of(error)
+            if isinstance(error, ERRORS)
+            else describe_error(error)
+        )
         raise RuntimeError(
             f'{output} is not written, as the config does not train: '
-            f'{message_of(error)}. Choose other --branches or another '
+            f'{reason}. Choose other --branches or another '
             '--teacher-feature, or change optim_wrapper and data in '
             f'{made.data.path}'
         ) from error

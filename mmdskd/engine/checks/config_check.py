@@ -1,7 +1,7 @@
 """Check the config of a run before anything is built from it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.config import Config
 
@@ -53,16 +53,18 @@ def _get_dict(cfg: Mapping[str, Any]) -> Mapping[str, Any]:
     return cfg._cfg_dict if isinstance(cfg, Config) else cfg
 
 
-def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+def merge_options(cfg: Config, options: Optional[Mapping[str, Any]]) -> None:
     """Merge the options of a command line into a config.
 
     Args:
         cfg (Config): Config of a run, changed in place.
-        options (dict): Values by dotted path, of ``--cfg-options``.
+        options (dict, optional): Values by dotted path, of
+            ``--cfg-options``.
 
     Raises:
         ConfigError: If an option is of no effect.
     """
+    options = options or {}
     faults = list(check_options(_get_dict(cfg), options))
     if faults:
         raise ConfigError(format_faults(faults))

@@ -47,7 +47,8 @@ def find_trained(module: nn.Module, runner: Runner) -> set[int]:
     Args:
         module (nn.Module): The module.
         runner (Runner): The runner. If its optimizer is built, parameters
-            with a learning rate of 0, or of none, are not trained.
+            with a learning rate of 0, or of none, are not trained. Where that
+            of all is 0, no layer is meant, so the learning rates don't count.
 
     Returns:
         set[int]: ``id`` of each.
@@ -55,10 +56,11 @@ def find_trained(module: nn.Module, runner: Runner) -> set[int]:
     trained = {id(p) for p in module.parameters() if p.requires_grad}
     optim_wrapper: Any = runner.optim_wrapper
     if isinstance(optim_wrapper, OptimWrapper):
+        groups = optim_wrapper.param_groups
+        learning = [g for g in groups if g.get('initial_lr', g['lr']) != 0]
         trained &= {
             id(parameter)
-            for group in optim_wrapper.param_groups
-            if group.get('initial_lr', group['lr']) != 0
+            for group in learning or groups
             for parameter in group['params']
         }
     return trained

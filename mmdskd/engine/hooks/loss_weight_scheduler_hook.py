@@ -20,12 +20,9 @@ from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.values import check_values
 
 from ..checks.run_check import check_by_hook
-from ..loss_log import LossLog
+from ..loss_log import LOG_KEY, LossLog
 from ..loss_ramps import LossRamps
 from ..scheduler_arguments import VALUES, check_acts, check_together, rename
-
-#: Name in a checkpoint: losses that were not logged yet.
-LOG_KEY = 'dskd_loss_log'
 
 
 @HOOKS.register_module()

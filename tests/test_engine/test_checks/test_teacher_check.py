@@ -44,7 +44,8 @@ def test_other_weights_are_not(warnings, run_config, build_runner, tmp_path):
     pretrained = dict(type='Pretrained', checkpoint=path)
     assert warnings({'model.teacher.init_cfg': pretrained}) == []
     run_config.model.teacher.pop('init_cfg')
-    assert warnings({'model.teacher.backbone.init_cfg': [pretrained]}) == []
+    backbone = dict(pretrained, prefix='backbone.')
+    assert warnings({'model.teacher.backbone.init_cfg': [backbone]}) == []
     run_config.model.teacher.backbone.pop('init_cfg')
     assert warnings({'model.teacher_ckpt': path}) == []
     run_config.model.teacher_ckpt = None

@@ -47,31 +47,6 @@ class DepthRule(Number):
         return error or (ValueError if value % 6 != self.rest else None)
 
 
-class DepthRule(Number):
-    """A whole number 6n + k, with n >= 1.
-
-    Args:
-        rest (int): k.
-    """
-
-    rest: int
-
-    def __init__(self, rest: int) -> None:
-        super().__init__(least=6 + rest, whole=True)
-        object.__setattr__(self, 'rest', rest)
-
-    @property
-    def text(self) -> str:
-        """str: The rule."""
-        first = [str(6 * n + self.rest) for n in range(1, 6)]
-        return f'6n + {self.rest} with n >= 1 ({", ".join(first)}, ...)'
-
-    def error(self, value: Any) -> Optional[type[Exception]]:
-        """See :class:`~mmdskd.utils.rules.Rule`."""
-        error = super().error(value)
-        return error or (ValueError if value % 6 != self.rest else None)
-
-
 # What PyTorch itself gives a convolution.
 TORCH_INIT = dict(
     type='Kaiming',
