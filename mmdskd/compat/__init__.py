@@ -25,6 +25,7 @@ from .mmcv import hide_missing_attention
 from .mmengine import (
     add_mmdskd_config_paths,
     allow_mmengine_checkpoints,
+    copy_data_sets_afresh,
     find_packages_without_pkg_resources,
     load_local_checkpoints_safely,
     refuse_missing_packages,
@@ -58,6 +59,7 @@ PATCHES = (
     ('mmengine.config.utils', add_mmdskd_config_paths),
     ('mmengine.config.config', refuse_missing_packages),
     ('mmengine.hub.hub', refuse_missing_packages),
+    ('mmengine.dataset.base_dataset', copy_data_sets_afresh),
     ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),

@@ -9,7 +9,7 @@ import importlib.util
 import os.path as osp
 from importlib import metadata
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from mmdskd.utils.checkpoint import MapLocation
@@ -188,3 +188,24 @@ def load_local_checkpoints_safely(checkpoint: ModuleType) -> None:
     checkpoint.CheckpointLoader.register_scheme(
         '', load_from_local, force=True
     )
+
+
+def copy_data_sets_afresh(base_dataset: ModuleType) -> None:
+    """Let parts of data sets be copied without what was copied before.
+
+    ``BaseDataset.get_subset``, which ``KFoldDataset`` calls, remembers all
+    copies in one default argument, by the address of what was copied. An
+    object at the address of one that is gone is then replaced by the copy of
+    that: a transform of the pipeline by a data set, for example. (No issue of
+    it is known.)
+
+    Args:
+        base_dataset (ModuleType): ``mmengine.dataset.base_dataset``.
+    """
+    original = base_dataset.BaseDataset._copy_without_annotation
+
+    @functools.wraps(original)
+    def copy_without_annotation(self: Any, memo: Optional[dict] = None) -> Any:
+        return original(self, {} if memo is None else memo)
+
+    base_dataset.BaseDataset._copy_without_annotation = copy_without_annotation

@@ -1,3 +1,4 @@
+import inspect
 import os
 import sys
 from importlib import metadata
@@ -5,6 +6,7 @@ from importlib import metadata
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.logging import HistoryBuffer
@@ -14,6 +16,7 @@ from mmrazor.registry import MODELS
 from torch import nn
 
 from mmdskd.compat.mmengine import get_installed_path, is_installed
+from mmdskd.datasets import Digits
 from mmdskd.utils import CheckpointError
 
 
@@ -187,3 +190,19 @@ def test_bad_checkpoint_of_teacher_and_resume(tmp_path, kind, error, message):
     with pytest.raises(error, match=message):
         tiny_runner(tmp_path, 1, load_from=path, resume=True).train()
     assert not (tmp_path / 'victim').exists()
+
+
+# ---------------------------------------------------------------------------
+# Data sets
+# ---------------------------------------------------------------------------
+def test_parts_of_data_sets_do_not_remember_one_another():
+    copy_part = BaseDataset._copy_without_annotation
+    # Tests import MMEngine anew, so that it may be patched twice.
+    (memo,) = inspect.unwrap(copy_part).__defaults__
+    before = dict(memo)
+    part = Digits(pipeline=[]).get_subset(2)
+    assert len(part) == 2
+    assert memo == before
+    own = {}
+    copied = copy_part(part, own)
+    assert own[id(part)] is copied

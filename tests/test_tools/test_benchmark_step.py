@@ -33,6 +33,7 @@ def load(run_tool, monkeypatch):
 
 
 def test_own_options(load, dump, kd_config):
+    kd_config.x, kd_config.w = {}, None
     path = dump(kd_config)
     name = path.rpartition('/')[2][: -len('.py')]
     found = load(
