@@ -33,13 +33,21 @@ class LossRamps:
         self._written: dict[str, float] = dict()
 
     def check(self, runner: Runner) -> None:
-        """Check that each loss acts at some time of the training.
+        """Check that each loss acts at some time of the training, and warn of
+        a warm-up that does not end in it.
 
         Raises:
             ValueError: If the factor of a loss is 0 from the first iteration
                 to the last.
         """
         unit = len(runner.train_dataloader) if self.by_epoch else 1
+        length = runner.max_epochs if self.by_epoch else runner.max_iters
+        if self.scaled and self.warmup > length:
+            runner.logger.warning(
+                f'loss_warmup={self.warmup} of LossWeightSchedulerHook should '
+                f'end in the training, of {length}: the losses reach '
+                f'{length / self.warmup:.2g} of their weight only.'
+            )
         for name, loss in self.scaled.items():
             if not any(
                 loss.schedule(i / runner.max_iters)

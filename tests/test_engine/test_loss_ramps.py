@@ -1,6 +1,7 @@
 """The factor on the whole loss, as the hook writes it in training."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdskd.engine import LossWeightSchedulerHook
+from mmdskd.engine.loss_ramps import LossRamps
 from mmdskd.models import DSKDLoss, LossSchedule
 
 from .test_hooks.hand_driven import EPOCH, drive, make_model, make_runner
@@ -66,6 +68,26 @@ def test_a_schedule_that_leaves_nothing_is_refused(by_epoch):
             loss_warmup=5,
             by_epoch=by_epoch,
         )
+
+
+@pytest.mark.parametrize('by_epoch, length', [(False, 2 * EPOCH), (True, 2)])
+def test_a_warmup_beyond_the_end_is_told(by_epoch, length):
+    warnings = []
+    runner = SimpleNamespace(
+        max_iters=2 * EPOCH,
+        max_epochs=2,
+        train_dataloader=range(EPOCH),
+        logger=SimpleNamespace(warning=warnings.append),
+    )
+    losses = dict(loss_dskd=DSKDLoss(1, logit_loss=dict(type='KLDivergence')))
+    LossRamps(losses, length, by_epoch).check(runner)
+    assert not warnings
+    LossRamps(losses, 4 * length, by_epoch).check(runner)
+    assert warnings == [
+        f'loss_warmup={4 * length} of LossWeightSchedulerHook should end in '
+        f'the training, of {length}: the losses reach 0.25 of their weight '
+        'only.'
+    ]
 
 
 def test_stays_as_at_the_end_beyond_it():

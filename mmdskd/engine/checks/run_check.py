@@ -16,8 +16,9 @@ from .missing_parts_check import check_hooks
 from .multi_label_check import check_multi_label
 from .pretrained_check import check_pretrained
 from .ranks_check import check_ranks
+from .score_check import check_scores
 from .single_image_check import check_single_image
-from .teacher_check import check_teachers
+from .teacher_check import check_teachers, load_whole_teacher
 
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
 
@@ -33,9 +34,12 @@ def check_run(runner: Runner) -> None:
         ValueError: See the checks that are called here.
     """
     model = unwrap_model(runner.model)
+    load_whole_teacher(runner)
     check_multi_label(model)
     check_distillation(model)
     check_hooks(runner)
+    # Also before the schedulers, which count the iterations of an epoch.
+    check_loaders(runner)
     check_augmentation(runner)
     check_pretrained(runner)
     check_single_image(runner)
@@ -62,6 +66,7 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
         check_hooks(runner)
         check_preprocessor(runner)
         check_loaders(runner)
+        check_scores(runner)
         check_single_image(runner)
         check_ranks(runner)
         check_teachers(runner)

@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmrazor.models.algorithms import SingleTeacherDistill
 from torch import Tensor, nn
 
+from mmdskd.models import FrozenTeacherDistill
+from mmdskd.models.utils.teacher_weights import load_teacher
 from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.preprocessing import find_differences
 from mmdskd.utils.text import shorten
@@ -40,6 +43,29 @@ def find_teachers(model: nn.Module) -> dict[str, nn.Module]:
     if not isinstance(teachers, nn.ModuleDict):
         return {}
     return {f'model.teachers.{name}': t for name, t in teachers.items()}
+
+
+def load_whole_teacher(runner: Runner) -> None:
+    """Load the teacher of MMRazor's algorithm again, all of it.
+
+    MMRazor loads what fits and only warns of the rest, so that a teacher of
+    another depth would teach noise.
+
+    Args:
+        runner (Runner): The runner, before a checkpoint of a run is loaded.
+
+    Raises:
+        ValueError: If a tensor is missing, unexpected or of another shape.
+    """
+    model = unwrap_model(runner.model)
+    path = (runner.cfg.get('model') or {}).get('teacher_ckpt')
+    # Ours loads it in this way by itself.
+    if (
+        path
+        and isinstance(model, SingleTeacherDistill)
+        and not isinstance(model, FrozenTeacherDistill)
+    ):
+        load_teacher(model.teacher, path)
 
 
 def check_teachers(runner: Runner) -> None:

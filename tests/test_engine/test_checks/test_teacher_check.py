@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdskd.engine.checks.run_check import check_before_training
+from mmdskd.engine.checks.run_check import check_before_training, check_run
 from mmdskd.engine.checks.teacher_check import check_teachers
 
 RANDOM = (
@@ -110,3 +110,25 @@ def test_a_teacher_made_for_other_images_is_reported(warnings, run_config):
         'True). Take a teacher that was trained with it, or train it so.',
         RANDOM,
     ]
+
+
+def test_teacher_of_mmrazor_is_loaded_whole(
+    run_config, build_runner, tmp_path
+):
+    path = str(tmp_path / 'teacher.pth')
+    run_config.model.type = 'mmrazor.SingleTeacherDistill'
+    state_dict = build_runner(run_config).model.teacher.state_dict()
+    torch.save(state_dict, path)
+    run_config.model.teacher_ckpt = path
+    runner = build_runner(run_config)
+    name = 'head.fc.bias'
+    runner.model.teacher.state_dict()[name].zero_()
+    check_run(runner)
+    assert torch.equal(
+        runner.model.teacher.state_dict()[name], state_dict[name]
+    )
+
+    del state_dict[name]
+    torch.save(state_dict, path)
+    with pytest.raises(ValueError, match=f'teacher_ckpt.*missing: {name}'):
+        check_run(build_runner(run_config))

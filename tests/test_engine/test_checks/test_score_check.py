@@ -1,0 +1,75 @@
+import pytest
+
+from mmdskd.engine.checks.score_check import check_scores
+
+
+@pytest.fixture
+def check(kd_config, build_runner):
+    def run(save_best='accuracy/top1', evaluator=None, hooks=()):
+        kd_config.default_hooks.checkpoint.save_best = save_best
+        kd_config.default_hooks.checkpoint.rule = 'greater'
+        kd_config.custom_hooks = list(hooks)
+        if evaluator is not None:
+            kd_config.val_evaluator = evaluator
+        check_scores(build_runner(kd_config))
+
+    return run
+
+
+ACCURACY = dict(type='mmpretrain.Accuracy', topk=(1, 5))
+F1 = dict(type='mmpretrain.SingleLabelMetric')
+
+
+@pytest.mark.parametrize(
+    'save_best, evaluator',
+    [
+        ('accuracy/top1', None),
+        ('auto', None),
+        (None, None),
+        (['accuracy/top1', 'accuracy/top5'], ACCURACY),
+        ('accuracy/top1_thr-0.50', dict(ACCURACY, topk=1, thrs=(0.5, None))),
+        ('accuracy/top1_no-thr', dict(ACCURACY, topk=1, thrs=(0.5, None))),
+        ('single-label/f1-score', [ACCURACY, F1]),
+    ],
+)
+def test_scores_that_are_computed(check, save_best, evaluator):
+    check(save_best, evaluator)
+
+
+@pytest.mark.parametrize(
+    'save_best, evaluator, message',
+    [
+        (
+            'acuracy/top1',
+            None,
+            'save_best of CheckpointHook should be a score that val_evaluator '
+            "computes (accuracy/top1), but got 'acuracy/top1'; did you mean "
+            "'accuracy/top1'?",
+        ),
+        (
+            ['accuracy/top1', 'accuracy/top3'],
+            ACCURACY,
+            '(accuracy/top1, accuracy/top5), but got',
+        ),
+        ('single-label/f1-score', None, "but got 'single-label/f1-score'"),
+        ('multi-label/mAP', [ACCURACY, F1], 'accuracy/top5, single-label/...'),
+    ],
+)
+def test_scores_that_are_not(check, save_best, evaluator, message):
+    with pytest.raises(ValueError) as error:
+        check(save_best, evaluator)
+    assert message in str(error.value)
+
+
+def test_early_stopping_on_no_score(check):
+    hook = dict(type='EarlyStoppingHook', monitor='accuracy/top2')
+    with pytest.raises(ValueError, match='monitor of EarlyStoppingHook'):
+        check(hooks=[hook])
+    check(hooks=[dict(hook, monitor='accuracy/top1')])
+
+
+def test_scores_of_branches_pass(check):
+    check(
+        'dskd.branch_0/accuracy/top1',
+        hooks=[dict(type='mmdskd.BranchEvaluationHook')],
+    )
