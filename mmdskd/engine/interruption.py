@@ -35,15 +35,30 @@ class Interruption:
     def __init__(self) -> None:
         self.process = os.getpid()
         self.handlers: dict[int, Any] = {}
+        self.timer: Optional[threading.Timer] = None
         self.reset()
 
     def reset(self) -> None:
         """Forget all."""
+        self.cancel()  # nobody looks for SIGTERM
         self.received: Optional[int] = None
-        self.is_awaited = False
         self.is_ending = False
         self.folders: Optional[tuple[str, str, str]] = None
         self.saved: Optional[str] = None
+
+    def cancel(self) -> None:
+        """Let a process that goes on live, as its run has ended."""
+        self.is_awaited = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def begin_run(self) -> None:
+        """Look for SIGTERM from now on, that of a run before aside."""
+        if self.is_ending:
+            self.received, self.saved, self.is_ending = None, None, False
+        self.install()
+        self.is_awaited = True
 
     def install(self) -> None:
         """Handle Ctrl-C and SIGTERM, unless somebody else does."""
@@ -79,9 +94,9 @@ class Interruption:
         if not self.is_awaited:
             raise SystemExit(SIGTERM_CODE)
         if is_first:
-            timer = threading.Timer(GRACE, self.give_up)
-            timer.daemon = True
-            timer.start()
+            self.timer = threading.Timer(GRACE, self.give_up)
+            self.timer.daemon = True
+            self.timer.start()
 
     def check(self) -> None:
         """Raise Ctrl-C again if somebody has swallowed it."""
@@ -155,6 +170,7 @@ def ends_with_a_line() -> Iterator[None]:
             raise SystemExit(1) from error
         raise
     finally:
+        interruption.cancel()
         interruption.uninstall()
 
 

@@ -57,8 +57,7 @@ class StopHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        interruption.install()
-        interruption.is_awaited = True
+        interruption.begin_run()
         self.stop = make_stop(lambda: interruption.is_asked_to_stop)
         self.begin(runner)
 
@@ -139,7 +138,7 @@ class StopHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        interruption.is_awaited = False
+        interruption.cancel()
         self.stop.close()
 
     def _remove_outdated(self, runner: Runner) -> None:
@@ -183,4 +182,6 @@ class StopHook(Hook):
         barrier()
 
     def _leave(self) -> None:
+        interruption.is_ending = True
+        interruption.cancel()
         raise SystemExit(SIGTERM_CODE)
