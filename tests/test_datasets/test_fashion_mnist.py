@@ -213,6 +213,7 @@ def test_server_that_does_not_answer(
     fashion_mnist_folder, tmp_path, monkeypatch
 ):
     fashion_mnist_folder()
+    before = socket.getdefaulttimeout()
     monkeypatch.setattr(FashionMNIST, 'timeout', 0.1)
     with socket.create_server(('127.0.0.1', 0)) as server:
         monkeypatch.setattr(
@@ -222,7 +223,7 @@ def test_server_that_does_not_answer(
         )
         with pytest.raises(FileNotFoundError, match='ended with: .*timed out'):
             FashionMNIST(str(tmp_path / 'data'))
-    assert socket.getdefaulttimeout() is None
+    assert socket.getdefaulttimeout() == before
 
 
 @pytest.mark.parametrize('name', ['fashion_mnist', 'fashion_mnist6k'])
