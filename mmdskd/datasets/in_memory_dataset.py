@@ -1,7 +1,6 @@
 """Data sets whose images stay in memory."""
 
 import copy
-import random
 from collections.abc import Sequence
 from typing import Any, Union
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmdskd.registry import DATASETS
+from mmdskd.utils.random_state import get_random_state, is_random_state
 
 from .collate_batch import Batch
 from .packed_sample import read_sample
@@ -117,7 +117,7 @@ class InMemoryDataset(Dataset):
             raise ValueError(
                 f'dataset should hold images, but {self.dataset} is empty.'
             )
-        before = _random_states()
+        before = get_random_state()
         gt_labels, sample_indices = [], []
         for index in range(len(self.dataset)):
             image, gt_label, sample_idx = read_sample(
@@ -137,7 +137,7 @@ class InMemoryDataset(Dataset):
             self.images[index] = image
             gt_labels.append(gt_label)
             sample_indices.append(sample_idx)
-        if _random_states() != before:
+        if not is_random_state(before):
             raise ValueError(
                 'The pipeline should draw no random numbers, as it is run '
                 'only once for each image, but it does. Move the random '
@@ -283,15 +283,3 @@ def _make_sample(gt_label: Tensor, sample_idx: int) -> DataSample:
     sample.set_field(gt_label, 'gt_label', dtype=Tensor)
     sample.set_field(sample_idx, 'sample_idx', field_type='metainfo')
     return sample
-
-
-def _random_states() -> list:
-    """Return the states of all generators that transforms draw from."""
-    return [
-        random.getstate(),
-        [
-            part.tolist() if isinstance(part, np.ndarray) else part
-            for part in np.random.get_state()
-        ],
-        torch.get_rng_state().tolist(),
-    ]

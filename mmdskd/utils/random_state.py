@@ -31,6 +31,24 @@ def get_random_state() -> dict[str, Any]:
     return state
 
 
+def is_random_state(state: dict[str, Any]) -> bool:
+    """Whether nothing was drawn since a state of the random numbers.
+
+    Args:
+        state (dict): What :func:`get_random_state` returned.
+
+    Returns:
+        bool: Whether the present state is the same.
+    """
+    return all(
+        torch.equal(value, state[name])
+        if isinstance(value, torch.Tensor)
+        else value == state[name]
+        for name, value in get_random_state().items()
+        if name in state  # CUDA may have come into use
+    )
+
+
 def set_random_state(state: dict[str, Any]) -> None:
     """Go back to a state of the random numbers.
 

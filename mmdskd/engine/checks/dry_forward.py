@@ -1,12 +1,10 @@
 """Run a batch through an algorithm, and leave everything as it was."""
 
 import copy
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-import numpy as np
 import torch
 from mmengine.runner import Runner
 from mmrazor.models.algorithms import (
@@ -21,6 +19,7 @@ from torch import nn
 
 from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.algorithms.student_forward import find_modes, record_student
+from mmdskd.utils.random_state import keep_random_state
 
 # Algorithms whose losses are computed in `loss`, and those that compute them
 # step by step.
@@ -57,7 +56,7 @@ def left_as_it_was(model: nn.Module) -> Iterator[None]:
         for buffer in own.values()
         if buffer is not None
     ]
-    with _random_numbers_as_they_were():
+    with keep_random_state():
         try:
             yield
         finally:
@@ -69,20 +68,6 @@ def left_as_it_was(model: nn.Module) -> Iterator[None]:
             with torch.no_grad():
                 for buffer, value in values:
                     buffer.copy_(value)
-
-
-@contextmanager
-def _random_numbers_as_they_were() -> Iterator[None]:
-    ours, numpys = random.getstate(), np.random.get_state()
-    devices = (
-        [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    )
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(ours)
-            np.random.set_state(numpys)
 
 
 def read_batch(runner: Runner, model: Any, size: int) -> Optional[dict]:

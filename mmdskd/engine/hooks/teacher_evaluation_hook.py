@@ -12,6 +12,7 @@ from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.models.algorithms.student_forward import has_same_classes
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.random_state import keep_random_state
 from mmdskd.utils.rules import FLAG, optional
 from mmdskd.utils.values import check_values
 
@@ -91,7 +92,7 @@ class TeacherEvaluationHook(Hook):
         # A data loader draws a seed, which the student would draw otherwise.
         num_classes = get_num_classes(teacher)
         guesses = None if num_classes is None else GuessRate(num_classes)
-        with torch.random.fork_rng(devices=[]):
+        with keep_random_state():
             metrics = self._evaluate(runner, model, teacher, guesses)
         rate = 0.0 if guesses is None else guesses.compute()
         runner.logger.info(

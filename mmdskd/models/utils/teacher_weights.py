@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmdskd.utils.load_whole import load_whole
 from mmdskd.utils.model import STUDENT_PREFIX
 from mmdskd.utils.own_weights import find_own_weights, is_pretrained
+from mmdskd.utils.random_state import keep_random_state
 from mmdskd.utils.state_dict import copy_tensors
 from mmdskd.utils.text import shorten
 
@@ -93,7 +94,7 @@ def init_teacher(
         own = find_own_weights(
             teacher, lambda: MODELS.build(copy.deepcopy(config))
         )
-        with torch.random.fork_rng(devices=[]):
+        with keep_random_state():
             teacher.init_weights()
         copy_tensors(teacher, own.tensors)
         if own.random:
