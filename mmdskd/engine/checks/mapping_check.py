@@ -23,7 +23,7 @@ def check_mappings(model: nn.Module) -> None:
     """Check that each part of each distiller is used as its name says.
 
     What a look at the names can't show, the tensors show:
-    :func:`~.mapping_values.check_values`.
+    :func:`~.mapping_values.check_mapping_values`.
 
     Args:
         model (nn.Module): The algorithm.

@@ -45,7 +45,7 @@ BY_ELEMENT = (
 )
 
 
-def check_values(runner: Runner) -> None:
+def check_mapping_values(runner: Runner) -> None:
     """Check the distillation by a batch of the training set, once.
 
     Student, teacher and losses run on two images, as in training; what this

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmdskd.engine.checks.dry_forward import left_as_it_was
-from mmdskd.engine.checks.mapping_values import check_values
+from mmdskd.engine.checks.mapping_values import check_mapping_values
 from mmdskd.engine.checks.run_check import check_before_training
 
 MAPPINGS = 'model.distiller.loss_forward_mappings'
@@ -354,13 +354,13 @@ def test_a_network_that_needs_more_images_gets_a_whole_batch(
     runner = build_runner(run_config)
     network = runner.model.architecture
     network.neck = nn.Sequential(WantsMany(), network.neck)
-    check_values(runner)
+    check_mapping_values(runner)
     run_config.train_dataloader.batch_size = 2
     runner = build_runner(run_config)
     network = runner.model.architecture
     network.neck = nn.Sequential(WantsMany(), network.neck)
     with pytest.raises(RuntimeError, match='too few images'):
-        check_values(runner)
+        check_mapping_values(runner)
 
 
 @MODELS.register_module()
@@ -391,7 +391,7 @@ def test_algorithms_of_unknown_steps_are_left_out(
     runner.model.__class__ = type(
         'Own', (kind,), {'loss': lambda self, *args: {}}
     )
-    check_values(runner)
+    check_mapping_values(runner)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_heads_on_frozen_layers_are_reported(
     run_config.model.architecture.backbone.frozen_stages = stages
     runner = build_runner(run_config)
     messages = listen()
-    check_values(runner)
+    check_mapping_values(runner)
     warnings = [m for m in messages if 'teaches nothing' in m]
     assert warnings == [
         f"WARNING: loss_dskd on 'backbone.{name}' teaches nothing to the "
@@ -438,7 +438,7 @@ def test_parameters_without_gradient_freeze_too(
     for module in (backbone.conv1, backbone.bn1, backbone.layer1):
         module.requires_grad_(False)
     messages = listen()
-    check_values(runner)
+    check_mapping_values(runner)
     [warning] = [m for m in messages if 'teaches nothing' in m]
     assert "loss_dskd on 'backbone.layer1'" in warning
 
@@ -451,4 +451,4 @@ def test_a_teacher_that_gives_nan_is_refused(run_config, build_runner):
         match=rf"{MAPPINGS}.loss_kd.preds_T: what 'head.fc' of the teacher "
         'gives should be finite, but has nan or inf for the first training',
     ):
-        check_values(runner)
+        check_mapping_values(runner)
