@@ -9,7 +9,8 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS
 from mmrazor.registry import sub_model
 
-from mmdskd.utils.config import find_class, type_name
+from mmdskd.utils.config import find_class
+from mmdskd.utils.own_weights import is_pretrained
 
 # Arguments of networks that name weights, which they load when they are built.
 WEIGHT_ARGUMENTS = ('pretrained', 'checkpoint_path')
@@ -81,18 +82,6 @@ def find_network(model: dict) -> dict:
     """
     kind = find_class(MODELS, model, model['_scope_'])
     return find_network(model['cfg']) if kind is sub_model else model
-
-
-def is_pretrained(init: Any) -> bool:
-    """Whether an ``init_cfg`` loads weights.
-
-    Args:
-        init (Any): Config of an initializer.
-
-    Returns:
-        bool: Whether it is that of ``PretrainedInit``.
-    """
-    return type_name(init) in ('Pretrained', 'PretrainedInit')
 
 
 def without_pretrained(node: Any) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from mmdskd.export.plain_model import WEIGHT_ARGUMENTS, is_pretrained
+from mmdskd.export.plain_model import WEIGHT_ARGUMENTS
+from mmdskd.utils.own_weights import is_pretrained
 
 
 def find_weights(model: Any, path: str = 'model') -> Iterator[tuple[str, Any]]:

@@ -11,8 +11,8 @@ import torch
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor, nn
 
-from mmdskd.export.plain_model import is_pretrained
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.own_weights import is_pretrained
 from mmdskd.utils.text import shorten
 
 
