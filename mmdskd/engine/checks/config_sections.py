@@ -8,7 +8,6 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from mmdskd.utils.config import type_name
 from mmdskd.utils.rules import (
     COUNT,
     FLAG,
@@ -283,17 +282,3 @@ def _check_paramwise(wrapper: Any) -> Iterator[str]:
                     f'{where}.{key} should be lr_mult, decay_mult or a '
                     f'setting of the optimizer, but is none{slip}'
                 )
-
-
-def is_by_epoch(cfg: Mapping[str, Any]) -> bool:
-    """Whether a run counts epochs.
-
-    Args:
-        cfg (Config): Config of a run.
-
-    Returns:
-        bool: Whether its training loop is one of epochs.
-    """
-    section = cfg.get('train_cfg') or {}
-    kind = type_name(section)
-    return bool(section.get('by_epoch')) or kind.startswith('EpochBased')
