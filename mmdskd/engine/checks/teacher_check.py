@@ -1,17 +1,16 @@
 """Check the teachers of a run before they teach."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmrazor.models.algorithms import SingleTeacherDistill
-from torch import Tensor, nn
+from torch import nn
 
 from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.utils.teacher_weights import load_teacher
+from mmdskd.utils.finite import nonfinite_tensors
 from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.preprocessing import find_differences
 from mmdskd.utils.text import shorten
@@ -101,22 +100,15 @@ def check_teachers(runner: Runner) -> None:
 
 
 def _check_finite(key: str, teacher: nn.Module) -> None:
-    wrong = [
-        name
-        for name, value in _tensors(teacher)
-        if value.is_floating_point() and not torch.isfinite(value).all()
-    ]
+    wrong = nonfinite_tensors(
+        [*teacher.named_parameters(), *teacher.named_buffers()]
+    )
     if wrong:
         raise ValueError(
             f'All tensors of {key} should be finite, but {len(wrong)} have '
             f'nan or inf: {shorten(wrong)}. Its checkpoint is of a training '
             'that failed: take an earlier one'
         )
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
 
 
 def _has_weights(config: dict, part: dict, runner: Runner) -> bool:

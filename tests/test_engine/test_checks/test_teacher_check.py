@@ -91,6 +91,13 @@ def test_nan_and_inf_are_refused(
     )
 
 
+def test_a_mask_of_inf_is_no_fault(run_config, build_runner):
+    runner = build_runner(run_config)
+    mask = torch.full((2, 2), -torch.inf).triu(1)
+    runner.model.teacher.register_buffer('mask', mask)
+    check_teachers(runner)
+
+
 def test_a_teacher_made_for_other_images_is_reported(warnings, run_config):
     run_config.model.teacher_ckpt = None
     theirs = dict(
