@@ -1,7 +1,7 @@
 """Check a run that is built, before it trains."""
 
 from typing import Any, Optional
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mmengine.runner import Runner
 
@@ -20,6 +20,7 @@ from .score_check import check_scores
 from .single_image_check import check_single_image
 from .teacher_check import check_teachers, load_whole_teacher
 
+_built: 'WeakSet[Runner]' = WeakSet()
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
 
 
@@ -37,12 +38,21 @@ def check_run(runner: Runner) -> None:
     load_whole_teacher(runner)
     check_multi_label(model)
     check_distillation(model)
-    check_hooks(runner)
-    # Also before the schedulers, which count the iterations of an epoch.
-    check_loaders(runner)
+    _check_built(runner)
     check_augmentation(runner)
     check_pretrained(runner)
-    check_single_image(runner)
+
+
+def _check_built(runner: Runner) -> None:
+    """Check what needs no weights, once.
+
+    If possible, before the schedulers, which count iterations of an epoch.
+    """
+    if runner not in _built:
+        check_hooks(runner)
+        check_loaders(runner)
+        check_single_image(runner)
+        _built.add(runner)
 
 
 def check_before_training(runner: Runner) -> Optional[Classes]:
@@ -63,11 +73,9 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
     """
     if runner not in _checked:
         check_distillation_once(unwrap_model(runner.model))
-        check_hooks(runner)
+        _check_built(runner)
         check_preprocessor(runner)
-        check_loaders(runner)
         check_scores(runner)
-        check_single_image(runner)
         check_ranks(runner)
         check_teachers(runner)
         classes = check_labels(runner)

@@ -3,6 +3,7 @@
 import pytest
 
 from mmdskd.engine.checks.missing_parts_check import check_hooks
+from mmdskd.engine.checks.run_check import check_before_training, check_run
 
 HOOK = dict(type='mmdskd.LossWeightSchedulerHook')
 
@@ -18,6 +19,15 @@ def test_a_loss_without_a_hook_is_reported(run_config, build_runner, listen):
         "dict(type='mmdskd.LossWeightSchedulerHook'), with "
         "strategy='uniform' if weights of 1 are meant."
     ]
+
+
+def test_it_is_reported_once(run_config, build_runner, listen):
+    run_config.custom_hooks = []
+    runner = build_runner(run_config)
+    messages = listen()
+    check_run(runner)
+    check_before_training(runner)
+    assert sum('no LossWeightSchedulerHook' in m for m in messages) == 1
 
 
 @pytest.mark.parametrize(
