@@ -36,12 +36,22 @@ def take_images(
         return None
     indices = list(range(min(number, len(dataset))))  # type: ignore[arg-type]
     with keep_random_state():
-        items = (
-            dataset.__getitems__(indices)
-            if hasattr(dataset, '__getitems__')
-            else [dataset[index] for index in indices]
-        )
-        return dataloader.collate_fn(items)
+        return dataloader.collate_fn(read_samples(dataset, indices))
+
+
+def read_samples(dataset: Any, indices: list[int]) -> Any:
+    """Read samples as a data loader does.
+
+    Args:
+        dataset (Dataset): A data set with images by their index.
+        indices (list[int]): The indices.
+
+    Returns:
+        Any: What ``collate_fn`` of a data loader gets.
+    """
+    if hasattr(dataset, '__getitems__'):
+        return dataset.__getitems__(indices)
+    return [dataset[index] for index in indices]
 
 
 def take_run_images(runner: Runner) -> Optional[Any]:

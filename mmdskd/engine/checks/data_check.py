@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from mmrazor.models.algorithms import SingleTeacherDistill
 from torch import Tensor
 
+from mmdskd.export.image_batch import read_samples
 from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.algorithms.student_forward import NO_LABELS, has_labels
 from mmdskd.utils.model import unwrap_model
@@ -147,10 +148,7 @@ def _read_val(runner: Runner, model: Any) -> Optional[dict]:
     dataset: Any = getattr(loader, 'dataset', None)
     if not hasattr(dataset, '__getitem__'):
         return None
-    if hasattr(dataset, '__getitems__'):
-        samples = dataset.__getitems__([0])
-    else:
-        samples = [dataset[0]]
+    samples = read_samples(dataset, [0])
     preprocessor = copy.deepcopy(model.data_preprocessor)
     batch = preprocessor(loader.collate_fn(samples), False)
     metrics = getattr(runner.val_loop.evaluator, 'metrics', [])

@@ -17,6 +17,7 @@ from mmrazor.models.algorithms import (
 )
 from torch import nn
 
+from mmdskd.export.image_batch import read_samples
 from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.algorithms.student_forward import find_modes, record_student
 from mmdskd.utils.random_state import keep_random_state
@@ -89,13 +90,11 @@ def read_batch(runner: Runner, model: Any, size: int) -> Optional[dict]:
     if not (hasattr(dataset, '__getitem__') and hasattr(dataset, '__len__')):
         return None
     indices = [index % len(dataset) for index in range(size)]
-    if hasattr(dataset, '__getitems__'):
-        samples = dataset.__getitems__(indices)
-    else:
-        samples = [dataset[index] for index in indices]
     # It may count its batches, for the random numbers of the next one.
     preprocessor = copy.deepcopy(model.data_preprocessor)
-    return preprocessor(loader.collate_fn(samples), True)
+    return preprocessor(
+        loader.collate_fn(read_samples(dataset, indices)), True
+    )
 
 
 def can_record(model: nn.Module) -> bool:

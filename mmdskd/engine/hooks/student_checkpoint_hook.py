@@ -32,6 +32,7 @@ from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.random_state import keep_random_state
 
 from ..own_files import DELETABLE_KEY
+from .exact_resume_hook import find_checkpoint_hook
 
 
 @HOOKS.register_module()
@@ -97,14 +98,7 @@ class StudentCheckpointHook(Hook):
                 f'{type(model).__name__}. The checkpoints of a plain network '
                 'already are those of the student: remove the hook.'
             )
-        self._checkpoint_hook = next(
-            (
-                hook
-                for hook in runner.hooks
-                if isinstance(hook, CheckpointHook)
-            ),
-            None,
-        )
+        self._checkpoint_hook = find_checkpoint_hook(runner)
         if self._checkpoint_hook is None:
             runner.logger.warning(
                 'StudentCheckpointHook has nothing to do: the runner has no '
