@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmdskd.models import DSKDLoss, StandardizedKLDivergence
 from mmdskd.models.algorithms.student_forward import has_labels, without_labels
-from mmdskd.models.algorithms.teacher_records import find_tensors
+from mmdskd.models.algorithms.teacher_records import find_nested_tensors
 from mmdskd.models.losses.criterion import LABEL_ARGUMENTS
 from mmdskd.utils.model import unwrap_model
 
@@ -21,9 +21,9 @@ from .gradient_reach import find_leaves, find_trained
 from .mapping_check import has_teacher
 from .recorded_values import (
     Recorded,
-    check_finite,
     check_kind,
-    describe,
+    check_teacher_records,
+    describe_record,
     is_labels,
     read_record,
 )
@@ -130,7 +130,7 @@ def _check_losses(
         }
         for argument, found in recorded.items():
             check_kind(argument, found)
-        check_finite(list(recorded.values()))
+        check_teacher_records(list(recorded.values()))
         if has_teacher(model):
             _check_compared(path, recorded)
         loss = distiller.distill_losses[name]
@@ -138,7 +138,7 @@ def _check_losses(
         value = _compute(name, loss, recorded)
         if 'loss' not in name:
             continue  # a number for the log
-        leaves = find_leaves(find_tensors(value))
+        leaves = find_leaves(find_nested_tensors(value))
         if leaves is None:
             continue
         if not leaves & (student | others):
@@ -178,7 +178,9 @@ def _find_untaught(found: Recorded, student: set[int]) -> list[str]:
             items = list(zip(sources, found.raw))
     untaught = []
     for source, item in items:
-        tensors = [t for t in find_tensors(item) if t.is_floating_point()]
+        tensors = [
+            t for t in find_nested_tensors(item) if t.is_floating_point()
+        ]
         leaves = find_leaves(tensors)
         if tensors and leaves is not None and not leaves & student:
             untaught.append(source)
@@ -233,7 +235,7 @@ def _compute(name: str, loss: nn.Module, recorded: dict[str, Recorded]) -> Any:
         return loss(**inputs)
     except Exception as error:
         given = ', '.join(
-            f'{argument} {describe(found.value)} from {found.source!r}'
+            f'{argument} {describe_record(found.value)} from {found.source!r}'
             for argument, found in recorded.items()
             if argument != 'branches'
         )

@@ -7,7 +7,7 @@ import torch
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor
 
-from mmdskd.models.algorithms.teacher_records import find_tensors
+from mmdskd.models.algorithms.teacher_records import find_nested_tensors
 from mmdskd.models.losses.criterion import LABEL_ARGUMENTS
 
 
@@ -76,8 +76,8 @@ def read_record(
         except Exception as error:
             raise ValueError(
                 f'{path}.connector: {connector!r} ({type(module).__name__}) '
-                f'should fit what {source!r} gives, {describe(found)}, but '
-                f'fails with {type(error).__name__}: {error}'
+                f'should fit what {source!r} gives, {describe_record(found)}, '
+                f'but fails with {type(error).__name__}: {error}'
             ) from error
     if record.get('connector_idx') is not None:
         value = _take(
@@ -95,13 +95,13 @@ def _take(
     if not isinstance(items, (list, tuple)):
         raise ValueError(
             f'{path}.{key} should be left out, as {source!r} gives '
-            f'{describe(items)} and not several values, but got {index}'
+            f'{describe_record(items)} and not several values, but got {index}'
         )
     if not -len(items) <= index < len(items):
         times = (
             f'{source!r} runs {len(items)} time(s) in a forward'
             if key == 'record_idx'
-            else f'{source!r} gives {describe(items)}'
+            else f'{source!r} gives {describe_record(items)}'
         )
         raise ValueError(
             f'{path}.{key} should be in 0 to {len(items) - 1}, as {times}, '
@@ -138,7 +138,7 @@ def check_kind(argument: str, recorded: Recorded) -> None:
     raise ValueError(
         f'{given}, but '
         + (f'data_idx={index} ' if index is not None else f'{source!r} ')
-        + f'gives {describe(value)}'
+        + f'gives {describe_record(value)}'
         + _hint(recorded, value, expects_labels)
     )
 
@@ -198,7 +198,7 @@ def is_labels(recorded: Recorded) -> bool:
     )
 
 
-def check_finite(recorded: Sequence[Recorded]) -> None:
+def check_teacher_records(recorded: Sequence[Recorded]) -> None:
     """Check what the teacher gives.
 
     Args:
@@ -210,7 +210,7 @@ def check_finite(recorded: Sequence[Recorded]) -> None:
     for path, record, source, raw, _ in recorded:
         if record['from_student']:
             continue
-        for tensor in find_tensors(raw):
+        for tensor in find_nested_tensors(raw):
             if not torch.isfinite(tensor).all():
                 raise ValueError(
                     f'{path}: what {source!r} of the teacher gives should be '
@@ -219,7 +219,7 @@ def check_finite(recorded: Sequence[Recorded]) -> None:
                 )
 
 
-def describe(value: Any) -> str:
+def describe_record(value: Any) -> str:
     """Name what was recorded.
 
     Args:
@@ -232,7 +232,7 @@ def describe(value: Any) -> str:
         dtype = str(value.dtype).removeprefix('torch.')
         return f'{dtype} of {tuple(value.shape)}'
     if isinstance(value, (list, tuple)):
-        items = ', '.join(map(describe, value[:4]))
+        items = ', '.join(map(describe_record, value[:4]))
         more = ', ...' if len(value) > 4 else ''
         return f'a {type(value).__name__} of {len(value)} ({items}{more})'
     return f'a {type(value).__name__}'

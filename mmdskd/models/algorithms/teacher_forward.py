@@ -29,8 +29,8 @@ from .student_forward import find_modes
 from .teacher_records import (
     check_recorded,
     find_held,
+    find_nested_tensors,
     find_sources,
-    find_tensors,
     is_activation,
 )
 
@@ -245,7 +245,7 @@ class TeacherForward:
             self.run(inputs, data_samples)
             check_recorded(self.distiller)
             held = map(list, find_held(self.distiller))
-            return list(find_tensors([*held, inputs]))
+            return list(find_nested_tensors([*held, inputs]))
         finally:  # a queue that is full takes no more
             for delivery in self.distiller.deliveries.deliveries.values():
                 delivery.data_queue.clear()

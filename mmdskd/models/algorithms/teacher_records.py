@@ -82,7 +82,7 @@ def release_records(distiller: ConfigurableDistiller) -> None:
             recorder.reset_data_buffer()
 
 
-def find_tensors(data: Any) -> Iterator[Tensor]:
+def find_nested_tensors(data: Any) -> Iterator[Tensor]:
     """Find the tensors in nested dicts, lists and tuples.
 
     Args:
@@ -94,10 +94,10 @@ def find_tensors(data: Any) -> Iterator[Tensor]:
     if isinstance(data, Tensor):
         yield data
     elif isinstance(data, dict):
-        yield from find_tensors(list(data.values()))
+        yield from find_nested_tensors(list(data.values()))
     elif isinstance(data, (list, tuple)):
         for item in data:
-            yield from find_tensors(item)
+            yield from find_nested_tensors(item)
 
 
 def is_activation(data: Any) -> bool:
