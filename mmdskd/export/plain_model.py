@@ -4,13 +4,14 @@ import copy
 from inspect import isfunction
 from typing import Any
 
-from mmengine.fileio import load
 from mmengine.hub import get_config
 from mmengine.registry import MODELS
 from mmrazor.registry import sub_model
 
 from mmdskd.utils.config import find_class
 from mmdskd.utils.own_weights import is_pretrained
+
+from .fixed_subnet import read_subnet
 
 # Arguments of networks that name weights, which they load when they are built.
 WEIGHT_ARGUMENTS = ('pretrained', 'checkpoint_path')
@@ -34,6 +35,7 @@ def make_plain_model(
 
     Raises:
         TypeError: If it is a function other than ``sub_model``.
+        ValueError: See :func:`read_subnet`.
     """
     if architecture.get('cfg_path') and not architecture.get('type'):
         cfg_path = architecture['cfg_path']
@@ -59,7 +61,7 @@ def make_plain_model(
             model['cfg'], model['_scope_'], keep_weights
         )
         if isinstance(model['fix_subnet'], str):
-            model['fix_subnet'] = load(model['fix_subnet'])
+            model['fix_subnet'] = read_subnet(model['fix_subnet'])
     elif isfunction(kind):
         raise TypeError(
             'The architecture should be a network, or a sub_model of one, '

@@ -13,6 +13,7 @@ from .config_lengths import check_lengths
 from .config_names import Names
 from .config_parts import walk_parts
 from .config_sections import check_sections
+from .config_wiring import check_average, check_wiring
 
 
 class ConfigError(ValueError):
@@ -35,13 +36,18 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             full path of the key, the value and the rule.
     """
     cfg = _get_dict(cfg)
-    faults: list[str] = [*check_keys(cfg), *check_sections(cfg)]
+    faults: list[str] = [
+        *check_keys(cfg),
+        *check_sections(cfg),
+        *check_wiring(cfg),
+    ]
     names = Names()
     of_parts: list[str] = []
     for part in walk_parts(cfg):
         component = names.find(part)
         if component is not None:
             of_parts += check_arguments(part, component)
+            of_parts += check_average(part, component)
     faults += names.faults + of_parts
     faults += check_lengths(cfg)
     if faults:

@@ -124,7 +124,9 @@ def suggest(
             shown = short
             if '.' in name or other.scope not in (scope, 'mmengine'):
                 shown = f'{other.scope}.{short}'
-            by_name.setdefault(short, []).append(shown)
+            names = by_name.setdefault(short, [])
+            if shown not in names:
+                names.append(shown)
     if bare in by_name:  # in another scope
         return f'; did you mean {" or ".join(map(repr, by_name[bare][:3]))}?'
     prefix = name.rpartition('.')[0]

@@ -59,6 +59,22 @@ class Level(Choice):
         )
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """A name of files, with a place for their numbers."""
+
+    text: str = "a name with a place for the number, as in 'epoch_{}.pth'"
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`mmdskd.utils.rules.Rule`."""
+        if not isinstance(value, str):
+            return TypeError
+        try:
+            return ValueError if value.format(1) == value.format(2) else None
+        except (IndexError, KeyError, ValueError):
+            return ValueError
+
+
 _BELOW_ONE = Number(least=0, below=1)
 _OPEN_SHARE = Number(above=0, below=1)
 _COUNT_OR_NEVER = AnyOf((COUNT, Choice((-1,))))
@@ -169,6 +185,8 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         max_keep_ckpts=_COUNT_OR_NEVER,
         save_best=optional(one_or_list(TEXT)),
         rule=optional(one_or_list(_DIRECTIONS)),
+        out_dir=optional(TEXT),
+        filename_tmpl=optional(Numbered()),
         save_begin=INDEX,
         save_optimizer=FLAG,
         save_param_scheduler=FLAG,
@@ -185,6 +203,16 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         patience=COUNT, min_delta=WEIGHT, rule=optional(_DIRECTIONS)
     ),
     StopDistillHook=dict(stop_epoch=COUNT),
+    PreciseBNHook=dict(num_samples=COUNT, interval=COUNT),
+    ReduceOnPlateauParamScheduler=dict(
+        factor=_OPEN_SHARE,
+        patience=INDEX,
+        threshold=WEIGHT,
+        cooldown=INDEX,
+        rule=_DIRECTIONS,
+        monitor=TEXT,
+    ),
+    OneCycleParamScheduler=dict(eta_max=Single(POSITIVE)),
     NonFiniteHook=dict(
         action=Choice(('skip', 'stop', 'continue')), max_in_a_row=COUNT
     ),

@@ -11,6 +11,8 @@ from mmdskd.utils.config import type_name
 
 # In `Place.given`: arguments of unknown names.
 ANY = '*'
+# Its keys are arguments of losses, such as `teacher` of WSLD: no components.
+_OF_LOSSES = 'loss_forward_mappings'
 
 
 class Place(NamedTuple):
@@ -237,7 +239,9 @@ def _visit(
     yield part
     kind = type_name(value, place.default)
     for key, item in value.items():
-        if key != 'type' and isinstance(item, (dict, list, tuple)):
+        if key not in ('type', _OF_LOSSES) and isinstance(
+            item, (dict, list, tuple)
+        ):
             yield from _visit(
                 item,
                 f'{path}.{key}',

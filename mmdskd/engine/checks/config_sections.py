@@ -73,6 +73,8 @@ _LOADER: dict[str, Any] = dict(
     timeout=WEIGHT,
 )
 _SEED = optional(INDEX)
+# An infinite norm is the largest gradient, an infinite limit only logs it.
+_TO_INFINITY = AnyOf((POSITIVE, Choice((float('inf'),))))
 # By path: what the keys should be, all that there are.
 _SECTIONS: dict[str, dict[str, Any]] = {
     'randomness': dict(seed=_SEED, diff_rank_seed=FLAG, deterministic=FLAG),
@@ -89,9 +91,9 @@ _SECTIONS: dict[str, dict[str, Any]] = {
     'auto_scale_lr': dict(enable=FLAG, base_batch_size=COUNT),
     'optim_wrapper.clip_grad': dict(
         type=Choice(('norm', 'value')),
-        max_norm=POSITIVE,
-        norm_type=Number(above=0),
-        clip_value=POSITIVE,
+        max_norm=_TO_INFINITY,
+        norm_type=_TO_INFINITY,
+        clip_value=_TO_INFINITY,
         error_if_nonfinite=FLAG,
         foreach=optional(FLAG),
     ),

@@ -246,3 +246,23 @@ def test_an_option_of_no_effect_changes_nothing(dskd_config):
     with pytest.raises(ConfigError, match='optim_wraper'):
         merge_options(dskd_config, {'optim_wraper.optimizer.lr': 0.1})
     assert 'optim_wraper' not in dskd_config
+
+
+def test_infinite_norms_are_meant(dskd_config):
+    """An infinite limit logs the norm alone, and an infinite norm is the
+    largest gradient."""
+    inf = float('inf')
+    dskd_config.optim_wrapper.clip_grad = dict(max_norm=inf, norm_type=inf)
+    check_config(dskd_config)
+
+
+def test_arguments_of_losses_are_no_components(dskd_config):
+    """``WSLD`` names them ``student`` and ``teacher``."""
+    distiller = dskd_config.model.distiller
+    distiller.distill_losses.loss_kd = dict(type='WSLD', tau=4, num_classes=10)
+    distiller.loss_forward_mappings.loss_kd = dict(
+        student=dict(from_student=True, recorder='logits'),
+        teacher=dict(from_student=False, recorder='logits'),
+        gt_labels=dict(from_student=True, recorder='gt_labels', data_idx=1),
+    )
+    check_config(dskd_config)

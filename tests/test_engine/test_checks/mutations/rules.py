@@ -4,6 +4,7 @@ NAN, INF = float('nan'), float('inf')
 
 RULES = {
     'above 0': 'a number > 0',
+    'above 0 or inf': 'a number > 0, or inf',
     'above 0 or none': 'a number > 0, or None',
     'weight': 'a number >= 0',
     'share': 'a number in [0, 1]',
