@@ -98,6 +98,11 @@ def fill_page(docs: Path, check: bool = False) -> str:
             kept results.
     """
     page = docs / PAGE
+    if not page.is_file():
+        raise FileNotFoundError(
+            f'--docs should be a folder with {PAGE}, but {str(docs)!r} has '
+            'none'
+        )
     old = page.read_bytes().decode()
     files = sorted((docs / FOLDER).glob('*.json'))
     results = {path.stem: read_kept(path) for path in files}

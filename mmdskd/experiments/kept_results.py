@@ -66,6 +66,12 @@ def read_json(path: Path) -> Any:
         OSError: If the file can't be read.
         ValueError: If it is not JSON.
     """
+    if not path.is_file():
+        state = 'is a folder' if path.is_dir() else 'is not there'
+        raise FileNotFoundError(
+            f'{path} should be a JSON file, such as results.json of '
+            f'tools/demo.py, but {state}'
+        )
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:

@@ -98,6 +98,29 @@ def find_column(line: str, following: str) -> Optional[int]:
     return columns[0] if columns else 0
 
 
+def check_readmes(readmes: Iterable[str]) -> None:
+    """Check that there are READMEs to fill.
+
+    Args:
+        readmes (Iterable[str]): The files.
+
+    Raises:
+        OSError: If a file can't be read.
+        ValueError: If one is no text in UTF-8, or has no table to fill.
+    """
+    for readme in readmes:
+        path = Path(readme)
+        if not path.is_file():
+            raise FileNotFoundError(
+                '--readme should be a markdown file, such as '
+                f'configs/kd/README.md, but there is no file {readme!r}.'
+            )
+        try:
+            fill_readme(path.read_bytes().decode(), {})
+        except ValueError as error:
+            raise ValueError(f'{readme}: {error}') from error
+
+
 def fill_readmes(readmes: Iterable[str], results: list[Result]) -> str:
     """Fill the column "ours" of READMEs, or none if one can't be filled.
 
@@ -118,16 +141,13 @@ def fill_readmes(readmes: Iterable[str], results: list[Result]) -> str:
         for result in results
         if not result.settings
     }
+    readmes = [*readmes]
+    check_readmes(readmes)
     texts: dict[Path, str] = {}
     messages: list[str] = []
     all_filled: set[str] = set()
     for readme in readmes:
         path = Path(readme).resolve()
-        if not path.is_file():
-            raise FileNotFoundError(
-                '--readme should be a markdown file, such as '
-                f'configs/kd/README.md, but there is no file {readme!r}.'
-            )
         try:
             texts[path], filled = fill_readme(
                 path.read_bytes().decode(), cells

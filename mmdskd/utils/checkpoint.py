@@ -23,6 +23,8 @@ except ImportError:  # numpy 1
 MapLocation = Optional[Union[str, torch.device, dict[str, str], Callable]]
 
 CAN_MAP = 'mmap' in inspect.signature(torch.load).parameters
+# Where a file that is no checkpoint is given in place of one.
+CONFIGS = ('.py', '.json', '.yaml', '.yml', '.txt', '.log', '.md')
 HISTORY_BUFFER_METHODS = ('min', 'max', 'current', 'mean')
 
 
@@ -194,6 +196,11 @@ def load_checkpoint_file(
         raise
     # A damaged file can raise anything.
     except Exception as error:
+        if path.lower().endswith(CONFIGS):
+            raise CheckpointError(
+                f'"{path}" should be a checkpoint, such as epoch_1.pth, but '
+                'it is a config or another text: are the two swapped?'
+            ) from None
         refused = re.search(r'GLOBAL (\S+[^\s.,])', str(error))
         if refused:
             # Not `from error`: torch advises to turn weights_only off.

@@ -29,3 +29,12 @@ def test_fill_and_check(run_tool, tmp_path, capsys):
         f'{page}: filled with the tables of 1 comparisons\n'
     )
     run_tool(TOOL, '--docs', tmp_path, '--check')
+
+
+def test_a_folder_without_the_page(run_tool, tmp_path):
+    with pytest.raises(SystemExit) as error:
+        run_tool(TOOL, '--docs', tmp_path)
+    assert str(error.value) == (
+        'FileNotFoundError: --docs should be a folder with benchmarks.md, '
+        f'but {str(tmp_path)!r} has none'
+    )

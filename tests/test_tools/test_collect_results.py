@@ -67,6 +67,21 @@ def test_unwritable_json_leaves_the_readme(run_tool, readme):
     assert readme.read_text() == README
 
 
+def test_missing_readme_is_found_before_the_work(run_tool, readme, tmp_path):
+    out = tmp_path / 'figures.json'
+    with pytest.raises(
+        SystemExit,
+        match=r"^FileNotFoundError: --readme .* there is no file 'no.md'\.$",
+    ):
+        run_tool(
+            'misc/collect_results.py',
+            'work_dirs',
+            *('--readme', readme.name, 'no.md', '--out', out),
+        )
+    assert not out.exists()
+    assert readme.read_text() == README
+
+
 def test_help(run_tool, capsys):
     with pytest.raises(SystemExit) as info:
         run_tool('misc/collect_results.py', '--help')

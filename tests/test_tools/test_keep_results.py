@@ -44,5 +44,10 @@ def test_wrong_input(run_tool, results, tmp_path):
         SystemExit, match='^ValueError: title and command should be given'
     ):
         run_tool(TOOL, results, tmp_path / 'kept.json')
-    with pytest.raises(SystemExit, match='^FileNotFoundError: .*none.json'):
-        run_tool(TOOL, tmp_path / 'none.json', tmp_path / 'kept.json')
+    for name, state in [('none.json', 'is not there'), ('', 'is a folder')]:
+        with pytest.raises(SystemExit) as error:
+            run_tool(TOOL, tmp_path / name, tmp_path / 'kept.json')
+        assert str(error.value).endswith(
+            f'{tmp_path / name} should be a JSON file, such as results.json '
+            f'of tools/demo.py, but {state}'
+        )

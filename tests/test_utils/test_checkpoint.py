@@ -203,3 +203,20 @@ def test_names_of_both_numpy_generations(tmp_path):
     shutil.copy(path, other)
     other.write_bytes(content.replace(here, there))
     assert load_checkpoint_file(other)['value'] == 0.5
+
+
+@pytest.mark.parametrize('name', ['kd.py', 'kd.JSON', 'run.log'])
+def test_a_config_in_place_of_a_checkpoint(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("model = dict(type='A')\n")
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint_file(path)
+    assert str(error.value) == (
+        f'"{path}" should be a checkpoint, such as epoch_1.pth, but it is a '
+        'config or another text: are the two swapped?'
+    )
+
+
+def test_any_name_of_a_checkpoint_is_read(tmp_path):
+    path = save(tmp_path / 'weights.txt', 3)
+    assert load_checkpoint_file(path)['value'] == 3

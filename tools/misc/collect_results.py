@@ -36,7 +36,7 @@ from mmdskd.experiments.collection import (
     format_collection,
     write_collection,
 )
-from mmdskd.experiments.readme_tables import OURS, fill_readmes
+from mmdskd.experiments.readme_tables import OURS, check_readmes, fill_readmes
 from mmdskd.utils.arguments import add_force
 from mmdskd.utils.files import check_new_file
 from mmdskd.utils.text import describe_error
@@ -81,6 +81,7 @@ def main() -> None:
     try:
         if args.out:
             check_new_file(args.out, args.force, '--out')
+        check_readmes(args.readme)
         collection = collect(args.folders, args.metric)
         print(format_collection(collection))
         if args.out:

@@ -58,12 +58,28 @@ def check_distillation(model: nn.Module) -> None:
             is on.
     """
     _checked.discard(model)
+    _check_trainable(model)
     check_mappings(model)
     distiller = getattr(model, 'distiller', None)
     if isinstance(distiller, ConfigurableDistiller):
         _check_losses(model, distiller)
     check_used(model)
     _checked.add(model)
+
+
+def _check_trainable(model: Any) -> None:
+    """Check that a student that is not to be trained is not.
+
+    MMRazor trains it by its own loss nevertheless.
+    """
+    if not getattr(model, 'student_trainable', True) and getattr(
+        model, 'calculate_student_loss', False
+    ):
+        raise ValueError(
+            'model.calculate_student_loss should be False with '
+            'student_trainable=False, but got True: the loss of the student '
+            'would train it'
+        )
 
 
 def _check_losses(model: Any, distiller: ConfigurableDistiller) -> None:

@@ -10,6 +10,7 @@ from mmdskd.utils.model import unwrap_model
 from .augmentation_check import check_augmentation
 from .data_check import check_images, check_loaders, check_preprocessor
 from .distillation_check import check_distillation, check_distillation_once
+from .guard_check import check_guards
 from .label_check import Classes, check_labels
 from .mapping_values import check_mapping_values
 from .missing_parts_check import check_hooks
@@ -50,6 +51,7 @@ def _check_built(runner: Runner) -> None:
     """
     if runner not in _built:
         check_hooks(runner)
+        check_guards(runner)
         check_loaders(runner)
         check_single_image(runner)
         _built.add(runner)

@@ -416,6 +416,13 @@ def test_connectors_are_pretrained_on_the_teacher_alone(check_model):
     check_model(changes)
     with pytest.raises(ValueError, match='s_feature.from_student should be'):
         check_model({**changes, 'model.student_trainable': True})
+    with pytest.raises(ValueError) as error:
+        check_model({**changes, 'model.calculate_student_loss': True})
+    assert str(error.value) == (
+        'model.calculate_student_loss should be False with '
+        'student_trainable=False, but got True: the loss of the student would '
+        'train it'
+    )
 
 
 def test_both_distillers_of_data_free_distillation_are_checked(kd_config):
