@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from mmdskd.utils.files import write_atomically
+from mmdskd.utils.plain_text import parse_json
 
 from .paired_runs import group_runs
 
@@ -73,7 +74,7 @@ def read_json(path: Path) -> Any:
             f'tools/demo.py, but {state}'
         )
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return parse_json(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} should be JSON, but: {error}') from error
 

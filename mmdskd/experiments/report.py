@@ -99,7 +99,10 @@ def draw_accuracy(
         finals.append(curve.mean[-1])
         # The first tenth of training would flatten all that follows.
         lowest.append(curve.low[len(curve.low) // 10 :].min())
-    if curves:
+    # Scores of a broken model are nan.
+    finals = [value for value in finals if np.isfinite(value)]
+    lowest = [value for value in lowest if np.isfinite(value)]
+    if finals and lowest:
         top, bottom = max(finals), min(lowest)
         axes.set_ylim(max(bottom - 2, 0), min(top + (top - bottom) / 10, 100))
     axes.set_title('Accuracy on the validation data')

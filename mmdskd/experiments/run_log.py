@@ -78,6 +78,8 @@ def read_run_log(run: Union[str, Path]) -> RunLog:
 
 def _read_session(path: Path) -> RunLog:
     """Read one log file."""
+    if not path.is_file():  # such as a pipe, which would wait for ever
+        raise OSError(f'{path} should be a file, but is none')
     with open(path, 'rb') as file:
         # The last line may still be being written, or cut by a kill.
         lines = [

@@ -1,11 +1,10 @@
 """The file of the widths of a pruned student."""
 
-import json
 from os.path import splitext
 
-import yaml
 from mmengine.fileio import get_text
 
+from mmdskd.utils.plain_text import parse_json, parse_yaml
 from mmdskd.utils.values import describe
 
 SUFFIXES = ('.json', '.yaml', '.yml')
@@ -35,13 +34,11 @@ def read_subnet(path: str) -> dict:
         )
     text = get_text(path)
     try:
-        is_json = path.endswith('.json')
-        widths = json.loads(text) if is_json else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        reason = ' '.join(str(error).split())
+        widths = (parse_json if path.endswith('.json') else parse_yaml)(text)
+    except ValueError as error:
         raise ValueError(
             f'fix_subnet should be a file of plain values, but {path} is '
-            f'none: {reason}'
+            f'none: {error}'
         ) from None
     if not isinstance(widths, dict):
         raise ValueError(

@@ -80,7 +80,8 @@ def load_source_config(name: str) -> SourceConfig:
             raise ValueError(
                 'Student and teacher should each be a config file, '
                 '"package::path", or a name of mmpretrain.list_models(), but '
-                f'{name!r} is none of them; did you mean {shorten(near)}?'
+                f'{name!r} is none of them'
+                + (f'; did you mean {shorten(near)}?' if near else '')
             )
         model = ModelHub.get(name)
         # Where MMEngine finds configs of the package. Windows has backslashes.

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from .plain_text import NotPlainError, parse_yaml
 from .text import describe_error
 
 CONFIG_READERS = ('_file2dict', '_parse_lazy_import', '_is_lazy_import')
@@ -51,9 +52,11 @@ def explain_config_error(error: Exception, config: str) -> Exception:
 
 
 def check_bases(config: str, holders: Sequence[str] = ()) -> None:
-    """Check that no ``_base_`` leads back to a config that has it.
+    """Check that no ``_base_`` leads back to a config that has it, and that
+    YAML is plain.
 
-    MMEngine would follow it until no more files can be opened.
+    MMEngine would follow it until no more files can be opened, and build any
+    object that a YAML file names.
 
     Args:
         config (str): Path of the config.
@@ -61,7 +64,7 @@ def check_bases(config: str, holders: Sequence[str] = ()) -> None:
             to none.
 
     Raises:
-        ValueError: If one does.
+        ValueError: If one does, or if YAML holds more than plain values.
     """
     config = osp.abspath(osp.expanduser(config))
     if config in holders:
@@ -69,10 +72,25 @@ def check_bases(config: str, holders: Sequence[str] = ()) -> None:
             f'{holders[-1]}: its _base_ leads back to {config}, which has it '
             'as its _base_ or as a _base_ of that'
         )
+    if config.endswith(('.yaml', '.yml')):
+        _check_plain(config)
     for base in _read_bases(config):
         if '::' not in base:
             path = osp.join(osp.dirname(config), base)
             check_bases(path, [*holders, config])
+
+
+def _check_plain(config: str) -> None:
+    """Check that a YAML file names no objects. Of other faults, MMEngine
+    tells."""
+    try:
+        parse_yaml(Path(config).read_text(encoding='utf-8'))
+    except NotPlainError as error:
+        raise ValueError(
+            f'{config} should be YAML of plain values, but: {error}'
+        ) from None
+    except (OSError, ValueError):
+        return
 
 
 def _read_bases(config: str) -> list[str]:

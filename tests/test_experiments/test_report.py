@@ -143,3 +143,10 @@ def test_picture(tmp_path):
     assert header.startswith(b'\x89PNG')
     # 10 by 8.8 inches at 130 dots per inch
     assert struct.unpack('>2I', header[16:]) == (1300, 1144)
+
+
+def test_scores_that_are_nan(tmp_path):
+    """As those of a model that holds nan."""
+    write_log(tmp_path, [train_line(5, 1, 1.0), val_line(1, float('nan'))])
+    figure = draw_report({'dskd': [tmp_path]}, [])
+    assert 'dskd: nan %' in lines_of(figure.axes[0])

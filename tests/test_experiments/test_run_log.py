@@ -138,3 +138,11 @@ def test_last_line_may_be_cut(tmp_path):
     assert read_run_log(tmp_path).val == [val_line(1, 70.0)]
     path.write_bytes(b'')
     assert read_run_log(tmp_path) == ([], [])
+
+
+def test_a_pipe_is_no_log(tmp_path):
+    folder = tmp_path / '20240101_235959/vis_data'
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / 'scalars.json')
+    with pytest.raises(OSError, match=r'scalars.json should be a file, but'):
+        read_run_log(tmp_path)

@@ -51,3 +51,8 @@ def test_wrong_input(run_tool, results, tmp_path):
             f'{tmp_path / name} should be a JSON file, such as results.json '
             f'of tools/demo.py, but {state}'
         )
+
+    deep = tmp_path / 'deep.json'
+    deep.write_text('[' * 100_000)
+    with pytest.raises(SystemExit, match='deep.json should be JSON, but: it '):
+        run_tool(TOOL, deep, tmp_path / 'kept.json')
