@@ -19,6 +19,27 @@ _CLIP = dict(
     value=('clip_value', 'foreach'),
 )
 _CLIP_BY = dict(norm='max_norm', value='clip_value')
+# What is built from a dict, if it is not built already.
+_BUILT = (
+    'model',
+    'model.architecture',
+    'model.teacher',
+    'model.distiller',
+    'model.data_preprocessor',
+    'optim_wrapper.optimizer',
+    'train_dataloader.dataset',
+    'train_dataloader.sampler',
+    'val_dataloader.dataset',
+    'val_dataloader.sampler',
+    'test_dataloader.dataset',
+    'test_dataloader.sampler',
+    'val_evaluator',
+    'test_evaluator',
+    'visualizer',
+    'log_processor',
+    'auto_scale_lr',
+    'custom_imports',
+)
 
 
 def check_wiring(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -30,6 +51,12 @@ def check_wiring(cfg: Mapping[str, Any]) -> Iterator[str]:
     Yields:
         str: A message for each mistake.
     """
+    for path in _BUILT:
+        parent, _, key = path.rpartition('.')
+        section = cfg.get(parent) if parent else cfg
+        value = section.get(key) if isinstance(section, Mapping) else None
+        if isinstance(value, (bool, int, float, str)):
+            yield f'{path} should be a dict, but got {describe(value)}'
     hooks = cfg.get('custom_hooks')
     for index, hook in enumerate(hooks if isinstance(hooks, list) else []):
         if not isinstance(hook, (dict, Hook)):

@@ -13,6 +13,14 @@ CASES = [
         'custom_hooks[1] should be the config of a hook, '
         "dict(type='EMAHook'), but got 'EMAHook'.",
     ),
+    ('model', 3, 'model should be a dict, but got 3.'),
+    ('model.distiller', 'x', "model.distiller should be a dict, but got 'x'."),
+    ('val_evaluator', 1, 'val_evaluator should be a dict, but got 1.'),
+    (
+        'train_dataloader.sampler',
+        'DefaultSampler',
+        "train_dataloader.sampler should be a dict, but got 'DefaultSampler'.",
+    ),
     (
         'custom_hooks',
         [None],
