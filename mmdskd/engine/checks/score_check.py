@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.optim.scheduler.param_scheduler import (
+    ReduceOnPlateauParamScheduler,
+)
 from mmengine.runner import Runner
 from mmpretrain.evaluation import Accuracy
 
@@ -18,7 +21,8 @@ def check_scores(runner: Runner) -> None:
     """Check ``save_best`` and ``monitor`` before the first validation.
 
     MMEngine looks for a score after a whole epoch: ``CheckpointHook`` then
-    ends with a KeyError, and ``EarlyStoppingHook`` never stops.
+    ends with a KeyError, ``EarlyStoppingHook`` never stops, and
+    ``ReduceOnPlateauLR`` never acts.
 
     Args:
         runner (Runner): The runner of the training process.
@@ -42,7 +46,8 @@ def check_scores(runner: Runner) -> None:
             prefixes.append(f'{metric.prefix}/')
         else:
             return
-    for key, score in _list_asked(runner.hooks):
+    asked = [*_list_asked(runner.hooks), *_list_followed(runner)]
+    for key, score in asked:
         if score not in names and not score.startswith(tuple(prefixes)):
             computed = ', '.join([*names, *(f'{p}...' for p in prefixes)])
             raise ValueError(
@@ -86,3 +91,13 @@ def _list_asked(hooks: list[Hook]) -> Iterator[tuple[str, str]]:
                     yield 'save_best of CheckpointHook', score
         elif isinstance(hook, EarlyStoppingHook):
             yield 'monitor of EarlyStoppingHook', hook.monitor
+
+
+def _list_followed(runner: Runner) -> Iterator[tuple[str, str]]:
+    """List the scores that schedules follow, with their keys."""
+    found = runner.param_schedulers or []
+    groups = found.values() if isinstance(found, dict) else [found]
+    lists = [group for group in groups if isinstance(group, list)]
+    for schedule in [one for group in lists for one in group]:
+        if isinstance(schedule, ReduceOnPlateauParamScheduler):
+            yield f'monitor of {type(schedule).__name__}', schedule.monitor

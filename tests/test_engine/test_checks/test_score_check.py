@@ -1,4 +1,6 @@
 import pytest
+from mmengine.optim import ReduceOnPlateauLR
+from torch import nn, optim
 
 from mmdskd.engine.checks.score_check import check_scores
 
@@ -72,4 +74,23 @@ def test_scores_of_branches_pass(check):
     check(
         'dskd.branch_0/accuracy/top1',
         hooks=[dict(type='mmdskd.BranchEvaluationHook')],
+    )
+
+
+@pytest.mark.parametrize('is_named', [False, True])
+def test_a_schedule_follows_a_score(kd_config, build_runner, is_named):
+    runner = build_runner(kd_config)
+    optimizer = optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
+
+    def follow(score):
+        found = [ReduceOnPlateauLR(optimizer, monitor=score, rule='greater')]
+        runner.param_schedulers = dict(a=found) if is_named else found
+        check_scores(runner)
+
+    follow('accuracy/top1')
+    with pytest.raises(ValueError) as error:
+        follow('accuracy')
+    assert str(error.value).startswith(
+        'monitor of ReduceOnPlateauLR should be a score that val_evaluator '
+        "computes (accuracy/top1), but got 'accuracy'"
     )
