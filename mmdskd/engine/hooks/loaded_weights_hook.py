@@ -163,6 +163,12 @@ def _has_teacher_ckpt(runner: Runner) -> bool:
     return bool(model.get('teacher_ckpt'))
 
 
+def _describe_content(checkpoint: dict) -> str:
+    if 'state_dict' in checkpoint:
+        return 'no tensor in it'
+    return shorten(sorted(map(str, checkpoint)), 6)
+
+
 def _find_weights(checkpoint: dict, model: nn.Module, source: str) -> dict:
     """Find the weights in a checkpoint; it may hold nothing else."""
     weights = checkpoint.get('state_dict', checkpoint)
@@ -171,7 +177,7 @@ def _find_weights(checkpoint: dict, model: nn.Module, source: str) -> dict:
     ):
         raise PartialCheckpointError(
             f'{source} should hold weights under "state_dict", as MMEngine '
-            f'saves them, but has {shorten(sorted(map(str, checkpoint)), 6)}.'
+            f'saves them, but has {_describe_content(checkpoint)}.'
             ' tools/model_converters/convert_kd_zoo_ckpt.py converts '
             'networks of RepDistiller, SemCKD, SimKD and mdistiller.'
         )

@@ -343,6 +343,13 @@ def test_file_without_weights(cfg, build_runner, tmp_path):
         load(cfg, build_runner, path)
 
 
+def test_empty_weights_are_named(cfg, build_runner, tmp_path):
+    path = tmp_path / 'file.pth'
+    torch.save(dict(state_dict={}), path)
+    with pytest.raises(PartialCheckpointError, match='has no tensor in it'):
+        load(cfg, build_runner, str(path))
+
+
 def test_argument_is_checked():
     with pytest.raises(TypeError, match="True or False, but got 'False'"):
         LoadedWeightsHook(allow_partial='False')
