@@ -12,7 +12,11 @@ from mmdskd.version import MAX_TORCH, MIN_TORCH
 ROOT = Path(__file__).resolve().parents[1]
 
 # Module to distribution, where the names differ.
-DISTRIBUTIONS = {'sklearn': 'scikit-learn', 'mmcv': 'mmcv-lite'}
+DISTRIBUTIONS = {
+    'mmcv': 'mmcv-lite',
+    'sklearn': 'scikit-learn',
+    'yaml': 'pyyaml',
+}
 # benchmark_data.py compares with it where it is installed.
 COMPARED = {'kornia'}
 

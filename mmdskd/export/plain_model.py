@@ -13,8 +13,6 @@ from mmdskd.utils.own_weights import is_pretrained
 
 from .fixed_subnet import read_subnet
 
-from .fixed_subnet import read_subnet
-
 # Arguments of networks that name weights, which they load when they are built.
 WEIGHT_ARGUMENTS = ('pretrained', 'checkpoint_path')
 
