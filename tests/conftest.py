@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,10 @@ from typing import Callable
 # Of the workers that run the tests, and of the processes that tests start: as
 # many of them as cores. Read when torch is imported.
 os.environ['OMP_NUM_THREADS'] = '1'
+
+# Not ignored, as by a shell that runs this in the background: tests send it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import cv2
 import numpy as np
