@@ -216,7 +216,6 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
     NonFiniteHook=dict(
         action=Choice(('skip', 'stop', 'continue')), max_in_a_row=COUNT
     ),
-    LoadedWeightsHook=dict(allow_partial=FLAG),
     ExpMomentumEMA=dict(momentum=_OPEN_SHARE, gamma=COUNT),
     BaseAveragedModel=dict(interval=COUNT),
     BaseDataPreprocessor=dict(non_blocking=FLAG),

@@ -1,6 +1,7 @@
 """See that a checkpoint goes whole into the model."""
 
 from collections import OrderedDict
+from typing import Any, ClassVar
 
 import torch
 from mmengine.hooks import Hook
@@ -17,6 +18,7 @@ from mmdskd.engine.checks.loaded_weights import (
 from mmdskd.registry import HOOKS
 from mmdskd.utils.load_whole import LoadReport, load_whole
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.rules import FLAG
 from mmdskd.utils.state_dict import (
     WRAPPER_PREFIX,
     find_left_out,
@@ -25,6 +27,7 @@ from mmdskd.utils.state_dict import (
     rename_weights,
 )
 from mmdskd.utils.text import shorten
+from mmdskd.utils.values import check_values
 
 
 @HOOKS.register_module()
@@ -56,15 +59,16 @@ class LoadedWeightsHook(Hook):
         ...         type='mmdskd.LoadedWeightsHook', allow_partial=True))
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(allow_partial=FLAG)
+
     # Before EMAHook, which copies what it finds.
     priority = 'VERY_HIGH'
 
     def __init__(self, allow_partial: bool = False) -> None:
-        if not isinstance(allow_partial, bool):
-            raise TypeError(
-                'allow_partial of LoadedWeightsHook should be True or False, '
-                f'but got {allow_partial!r}'
-            )
+        check_values(
+            'LoadedWeightsHook', self.VALUES, dict(allow_partial=allow_partial)
+        )
         self.allow_partial = allow_partial
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
