@@ -170,7 +170,8 @@ def ends_with_a_line() -> Iterator[None]:
             raise SystemExit(1) from error
         raise
     finally:
-        interruption.cancel()
+        # Nothing of it concerns the next run of this process.
+        interruption.reset()
         interruption.uninstall()
 
 

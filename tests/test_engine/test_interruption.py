@@ -22,7 +22,12 @@ def one():
 
 
 def timers():
-    return [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+    """Timers that will act; a thread ends some time after its timer."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, threading.Timer) and not thread.finished.is_set()
+    ]
 
 
 def test_without_a_run_sigterm_ends_at_once(one):
@@ -96,4 +101,5 @@ def test_a_tool_ends_with_one_line(number, code, name, capsys):
     )
     assert signal.getsignal(number) == before
     assert not interruption.is_awaited
+    assert interruption.received is None
     assert not timers()
