@@ -84,6 +84,7 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
 	if $(PIP) show mmcv > /dev/null 2>&1; then mmcv=''; fi; \
 	$(PIP) install $$mmcv -c $(CONSTRAINTS) \
 		-r requirements/runtime.txt -r requirements/optional.txt \
+		-r requirements/networks.txt -r requirements/deploy.txt \
 		-r requirements/tests.txt
 	@$(PY) -c 'import cv2' 2> /dev/null || { \
 		echo 'Replacing opencv-python: it needs libGL, which is missing.'; \
