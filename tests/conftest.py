@@ -30,13 +30,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner, runner
 from mmpretrain import datasets
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.datasets import FashionMNIST
+from mmdskd.experiments.fork_server import find_layout_module
+from mmdskd.pairing import config_text  # noqa: F401  (before yapf is patched)
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
@@ -56,7 +58,7 @@ def quick_runners():
     versions, and collects garbage among all modules for every data set.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmengine.config.config.FormatCode', check_code)
+        patch.setattr(find_layout_module(config), 'FormatCode', check_code)
         collect_env = functools.cache(runner.collect_env)
         patch.setattr(runner, 'collect_env', lambda: dict(collect_env()))
         patch.setattr(

@@ -21,7 +21,7 @@ from .init_weights import (
     refuse_useless_checkpoints,
     remember_networks,
 )
-from .mmcv import hide_missing_attention
+from .mmcv import hide_missing_attention, is_newer_than_asserted
 from .mmengine import (
     add_mmdskd_config_paths,
     allow_mmengine_checkpoints,
@@ -47,7 +47,11 @@ from .mmrazor import (
     replace_quantization,
     replace_soft_cross_entropy,
 )
-from .on_import import when_import_fails, when_imported
+from .on_import import (
+    import_without_assertions,
+    when_import_fails,
+    when_imported,
+)
 from .state_dict import keep_state_dicts_whole
 
 # The module, and what is called with it once it is imported
@@ -95,6 +99,8 @@ PATCHES = (
         name_arguments_of_group_fisher_units,
     ),
 )
+# Packages that assert an MMCV of their time when they are imported
+ASSERTING = ('mmpretrain', 'mmrazor')
 # Packages that MMRazor uses where they can be imported
 OPTIONAL = ('mmcls', 'mmdet', 'mmseg', 'mmpose')
 # Modules at which a stack that does not fit together breaks
@@ -129,6 +135,8 @@ def apply_patches() -> None:
         when_import_fails(package, raise_import_error)
     for module in EXPLAINED:
         when_import_fails(module, partial(explain_failed_import, module))
+    for package in ASSERTING:
+        import_without_assertions(package, is_newer_than_asserted)
     for module, patch in PATCHES:
         when_imported(module, patch)
 

@@ -11,9 +11,11 @@ from typing import Any, Callable, Optional
 
 Patch = Callable[[ModuleType], object]
 ErrorHandler = Callable[[Exception], object]
+Condition = Callable[[], bool]
 
 _patches: dict[str, list[Patch]] = defaultdict(list)
 _error_handlers: dict[str, ErrorHandler] = {}
+_without_assertions: dict[str, Condition] = {}
 
 
 class _Loader(Loader):
@@ -41,13 +43,27 @@ class _Loader(Loader):
         # Whoever asks the module for its source finds its own loader.
         spec.loader = module.__loader__ = self.loader
         try:
-            self.loader.exec_module(module)
+            if name in _without_assertions and _without_assertions[name]():
+                _execute_without_assertions(self.loader, module)
+            else:
+                self.loader.exec_module(module)
             for patch in _patches.get(name, ()):
                 patch(module)
         except Exception as error:
             if name in _error_handlers:
                 _error_handlers[name](error)
             raise
+
+
+def _execute_without_assertions(loader: Any, module: ModuleType) -> None:
+    """Run a module, but not what it imports, as ``python -O`` does."""
+    source = loader.get_source(module.__name__)
+    if source is None:  # only compiled: nothing to leave out
+        loader.exec_module(module)
+        return
+    path = getattr(module, '__file__', None) or module.__name__
+    code = compile(source, path, 'exec', dont_inherit=True, optimize=1)
+    exec(code, vars(module))
 
 
 class _Finder(MetaPathFinder):
@@ -59,7 +75,10 @@ class _Finder(MetaPathFinder):
         path: Optional[Sequence[str]],
         target: Optional[ModuleType] = None,
     ) -> Optional[ModuleSpec]:
-        if fullname not in _patches and fullname not in _error_handlers:
+        if not any(
+            fullname in names
+            for names in (_patches, _error_handlers, _without_assertions)
+        ):
             return None
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(fullname, path, target)
@@ -98,6 +117,19 @@ def when_import_fails(name: str, handle: ErrorHandler) -> None:
             otherwise the error is raised as it is.
     """
     _error_handlers[name] = handle
+
+
+def import_without_assertions(name: str, condition: Condition) -> None:
+    """Leave out the ``assert`` statements of a module when it is imported.
+
+    Nothing else sees a difference: not what the module imports, nor other
+    threads. A module of a kind that has no source is imported as it is.
+
+    Args:
+        name (str): Name of the module.
+        condition (Callable): Whether to do so; called at each import.
+    """
+    _without_assertions[name] = condition
 
 
 sys.meta_path.insert(0, _Finder())

@@ -134,11 +134,26 @@ def redirect(log: str) -> None:
         os.close(opened)
 
 
+def find_layout_module(config: ModuleType) -> ModuleType:
+    """Find the module whose ``FormatCode`` MMEngine calls.
+
+    Args:
+        config (ModuleType): ``mmengine.config.config``.
+
+    Returns:
+        ModuleType: The same, or that of yapf: MMEngine of OneDL imports
+        the function when it needs it.
+    """
+    if hasattr(config, 'FormatCode'):
+        return config
+    return import_module('yapf.yapflib.yapf_api')
+
+
 def lay_out_once(module: ModuleType) -> None:
     """Let MMEngine lay out each config once, not for each checkpoint anew.
 
     Args:
-        module (ModuleType): ``mmengine.config.config``.
+        module (ModuleType): Output of :func:`find_layout_module`.
     """
     lay_out = module.FormatCode
     known = {}
@@ -176,7 +191,7 @@ def main(preload: Sequence[str] = STACK) -> None:
             import_module(name)
     config = sys.modules.get('mmengine.config.config')
     if config is not None:
-        lay_out_once(config)
+        lay_out_once(find_layout_module(config))
     # The garbage collector of a fork passes over what is there already.
     gc.collect()
     gc.freeze()

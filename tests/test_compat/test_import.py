@@ -230,7 +230,7 @@ def test_missing_package_is_explained():
 def test_broken_package_is_explained(package, tmp_path):
     (tmp_path / package).mkdir()
     (tmp_path / package / '__init__.py').write_text(
-        'assert False, "MMCV==2.2.0 is used but incompatible."'
+        'raise AssertionError("MMCV==2.2.0 is used but incompatible.")'
     )
     result = run(
         '-c',

@@ -3,6 +3,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import py_compile
 import sys
 import threading
 import zipfile
@@ -10,7 +11,11 @@ import zipfile
 import pytest
 
 from mmdskd.compat import on_import
-from mmdskd.compat.on_import import when_import_fails, when_imported
+from mmdskd.compat.on_import import (
+    import_without_assertions,
+    when_import_fails,
+    when_imported,
+)
 
 SOURCE = 'import time\ntime.sleep({seconds})\nVALUE = [1]\n'
 PLAIN = SOURCE.format(seconds=0)
@@ -20,9 +25,8 @@ PLAIN = SOURCE.format(seconds=0)
 def own_patches(monkeypatch):
     """Forget the patches of a test, and what it imported."""
     monkeypatch.setattr(on_import, '_patches', on_import._patches.copy())
-    monkeypatch.setattr(
-        on_import, '_error_handlers', on_import._error_handlers.copy()
-    )
+    for name in ('_error_handlers', '_without_assertions'):
+        monkeypatch.setattr(on_import, name, getattr(on_import, name).copy())
     yield
     for name in list(sys.modules):
         if name.partition('.')[0] == 'house':
@@ -176,3 +180,54 @@ def test_error_of_a_patch_is_handled_like_one_of_the_import(write):
         importlib.import_module('house.door')
     assert handled == [caught.value]
     assert 'house.door' not in sys.modules
+
+
+ASSERTING = '''\
+"""A docstring, which stays."""
+VALUE = [1]
+assert VALUE == [2], 'another value'
+'''
+
+
+def test_assertions_are_left_out_where_asked(write):
+    write(ASSERTING)
+    asked = []
+    import_without_assertions('house.door', lambda: bool(asked))
+    when_imported('house.door', add_two)
+    with pytest.raises(AssertionError, match='another value'):
+        importlib.import_module('house.door')
+    asked.append(True)
+    door = importlib.import_module('house.door')
+    assert door.VALUE == [1, 2]
+    assert door.__doc__ == 'A docstring, which stays.'
+    assert inspect.getsource(door) == ASSERTING
+    assert importlib.reload(door).VALUE == [1, 2]
+
+
+def test_what_it_imports_keeps_its_assertions(write, tmp_path):
+    write('from house import window\n')
+    (tmp_path / 'house' / 'window.py').write_text('assert False, "closed"')
+    import_without_assertions('house.door', lambda: True)
+    with pytest.raises(AssertionError, match='closed'):
+        importlib.import_module('house.door')
+    assert 'house.door' not in sys.modules
+
+
+def test_module_without_source_keeps_its_assertions(write, tmp_path):
+    write('VALUE = [1]\nassert VALUE == [2]\n')
+    folder = tmp_path / 'house'
+    py_compile.compile(folder / 'door.py', folder / 'door.pyc')
+    (folder / 'door.py').unlink()
+    import_without_assertions('house.door', lambda: True)
+    with pytest.raises(AssertionError):
+        importlib.import_module('house.door')
+
+
+def test_error_of_the_condition_ends_the_import(write):
+    write()
+    handled = []
+    import_without_assertions('house.door', lambda: 1 / 0)
+    when_import_fails('house.door', handled.append)
+    with pytest.raises(ZeroDivisionError) as caught:
+        importlib.import_module('house.door')
+    assert handled == [caught.value]

@@ -91,6 +91,7 @@ import sys
 from mmengine.config import Config, config
 from mmengine.runner import Runner, runner
 from mmdskd.cli import distribute_on_cpu
+from mmdskd.experiments.fork_server import find_layout_module
 from torch.distributed.nn.functional import all_reduce
 
 
@@ -121,7 +122,7 @@ class HostSyncBatchNorm(torch.nn.modules.batchnorm._BatchNorm):
 
 torch.nn.modules.batchnorm.SyncBatchNorm = HostSyncBatchNorm
 # Slow, see quick_runners of conftest.py.
-config.FormatCode = lambda text, **kwargs: (text, False)
+find_layout_module(config).FormatCode = lambda text, **kwargs: (text, False)
 runner.collect_env = dict
 cfgs = Config.fromfile(sys.argv[1])
 distribute_on_cpu(cfgs)  # starts the process group

@@ -6,7 +6,7 @@ import types
 import pytest
 from mmengine.config import Config, config
 
-from mmdskd.experiments.fork_server import lay_out_once
+from mmdskd.experiments.fork_server import find_layout_module, lay_out_once
 
 
 def test_lay_out_once():
@@ -36,12 +36,13 @@ def test_lay_out_once():
 
 def test_mmengine_lays_out_configs_by_it(monkeypatch):
     calls = []
+    module = find_layout_module(config)
     monkeypatch.setattr(
-        config,
+        module,
         'FormatCode',
         lambda text, **options: (calls.append(text) or text, False),
     )
-    lay_out_once(config)
+    lay_out_once(module)
     cfg = Config(dict(a=1))
     assert cfg.pretty_text == cfg.pretty_text
     cfg.a = 2

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from kill_runs import find_differences, list_files
+from mmengine.config import config as config_module
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from mmdskd.experiments.fork_server import find_layout_module
 from mmdskd.experiments.run_log import read_run_log
 from mmdskd.utils.checkpoint import load_checkpoint_file
 
@@ -255,7 +257,9 @@ def test_ctrl_c_in_the_layout_of_a_config(config, train, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
         return text, False
 
-    monkeypatch.setattr('mmengine.config.config.FormatCode', interrupt)
+    monkeypatch.setattr(
+        find_layout_module(config_module), 'FormatCode', interrupt
+    )
     with pytest.raises(SystemExit) as stop:
         train(config, 'run')
     assert stop.value.code == 130

@@ -10,9 +10,10 @@ from hooked_networks import (
     ForgetfulClassifier,
     SecretClassifier,
 )
-from mmengine.config import Config
+from mmengine.config import Config, config
 from mmengine.registry import MODELS
 
+from mmdskd.experiments.fork_server import find_layout_module
 from mmdskd.utils.state_dict import find_tensors
 
 WHOLE = [kind for kind in CLASSES if kind is not SecretClassifier]
@@ -163,7 +164,7 @@ def test_interruption_of_the_formatter_ends_the_run(
 
     def interrupted(cfg, path):
         with monkeypatch.context() as patch:
-            patch.setattr('mmengine.config.config.FormatCode', interrupt)
+            patch.setattr(find_layout_module(config), 'FormatCode', interrupt)
             save(cfg, path)
 
     monkeypatch.setattr(module, 'save_config_atomically', interrupted)
