@@ -13,7 +13,10 @@ THREADS ?= 1
 CONSTRAINTS ?= requirements/constraints.txt
 # Test processes; each computes on one core.
 WORKERS ?= auto
-PYTHON ?= python3.12 python3.11 python3.10 python3.9 python3 python
+PYTHON ?= python3.12 python3.13 python3.14 python3.11 python3.10 python3.9 python3 python
+# openmmlab or onedl: whose MMEngine, MMPretrain and MMCV a new environment
+# has. One that has them keeps them.
+LINE ?=
 
 ifeq ($(VENV),active)
   PY := $(shell command -v python || command -v python3)
@@ -23,8 +26,8 @@ else
   ENV := $(VENV)
 endif
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
-# One stamp per clone: an environment may serve several.
-STAMP := $(ENV)/.mmdskd-$(shell pwd | cksum | cut -d ' ' -f 1)
+# One stamp per clone and line: an environment may serve several clones.
+STAMP := $(ENV)/.mmdskd-$(shell pwd | cksum | cut -d ' ' -f 1)$(LINE)
 
 help:
 	@echo 'make demo            train teacher, student, KD and DSKD, compare'
@@ -42,7 +45,8 @@ help:
 	@echo '                (default: as the cores allow)'
 	@echo '  THREADS=2     threads of each of these trainings (default: 1)'
 	@echo '  WORKERS=2     how many processes run tests (default: cores)'
-	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.12)'
+	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.14)'
+	@echo '  LINE=onedl    with the packages of OneDL (default: of OpenMMLab)'
 
 demo: install
 	@$(PY) tools/demo.py --one-teacher --seeds $(SEEDS) \
@@ -70,7 +74,7 @@ wheel: install
 
 clean:
 	@rm -rf build dist *.egg-info mmdskd/.mim .pytest_cache .mypy_cache .ruff_cache \
-		$(STAMP)
+		$(STAMP)*
 	@find mmdskd configs tools tests -name __pycache__ -prune \
 		-exec rm -rf {} +
 
@@ -80,9 +84,20 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
 	@echo 'Installing into $(ENV). A new environment takes several GB, most'
 	@echo 'of it PyTorch, and some minutes.'
 	@$(PIP) install 'pip>=21.3' 'setuptools>=64' wheel
-	@mmcv='-r requirements/mminstall.txt'; \
-	if $(PIP) show mmcv > /dev/null 2>&1; then mmcv=''; fi; \
-	$(PIP) install $$mmcv -c $(CONSTRAINTS) \
+	@has() { $(PIP) show $$1 > /dev/null 2>&1; }; \
+	if has onedl-mmengine; then line=onedl; \
+	elif has mmengine; then line=openmmlab; fi; \
+	wanted=$(or $(LINE),$${line:-openmmlab}); \
+	if [ $${line:-$$wanted} != $$wanted ]; then \
+		echo "$(ENV) has the packages of $$line, which those of $$wanted" \
+			'would overwrite: choose another folder by VENV=/path.'; \
+		exit 1; \
+	fi; \
+	mmcv=''; \
+	if [ $$wanted = openmmlab ] && ! has mmcv && ! has mmcv-lite; then \
+		mmcv='-r requirements/mminstall.txt'; \
+	fi; \
+	$(PIP) install -r requirements/$$wanted.txt $$mmcv -c $(CONSTRAINTS) \
 		-r requirements/runtime.txt -r requirements/optional.txt \
 		-r requirements/networks.txt -r requirements/deploy.txt \
 		-r requirements/tests.txt
@@ -99,13 +114,13 @@ ifneq ($(VENV),active)
 $(PY):
 	@for python in $(PYTHON); do \
 		if $$python -c 'import ensurepip, sys, venv; sys.exit(not \
-				(3, 9) <= sys.version_info[:2] <= (3, 12))' \
+				(3, 9) <= sys.version_info[:2] <= (3, 14))' \
 				2> /dev/null; then \
 			echo "Creating $(VENV) with $$python"; \
 			exec $$python -m venv $(VENV); \
 		fi; \
 	done; \
-	echo 'Needs Python 3.9 to 3.12 with its venv module, but none of these' \
+	echo 'Needs Python 3.9 to 3.14 with its venv module, but none of these' \
 		'is: $(PYTHON).'; \
 	echo 'On Debian and Ubuntu: apt install python3-venv. Elsewhere, name' \
 		'it: make PYTHON=/path/to/python3.12'; \

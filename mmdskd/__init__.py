@@ -8,8 +8,15 @@ imported.
 
 import sys
 
+from .version import MIN_PYTHON, __version__
+
+if sys.version_info < MIN_PYTHON:
+    raise ImportError(
+        'mmdskd needs Python {}.{} or newer, but this is {}.{}: '
+        'python3.12 -m venv .venv'.format(*MIN_PYTHON, *sys.version_info)
+    )
+
 from .compat import apply_patches, check_stack, explain_failed_import
-from .version import __version__
 
 __all__ = ['__version__']
 

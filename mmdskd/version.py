@@ -1,19 +1,23 @@
-"""The version of mmdskd, of torch, and of what is installed.
+"""The versions of mmdskd, Python, torch and what is installed.
 
-The standard library is enough to import it.
+The standard library is enough to import it, and an old Python.
 """
+
+from __future__ import annotations
 
 import re
 from importlib import metadata
-from typing import Optional
 
 __version__ = '0.1.0'
+# The releases of Python that mmdskd is made for
+MIN_PYTHON = (3, 9)
+MAX_PYTHON = (3, 14)
 # Releases of torch that mmdskd was tested on, as in requirements/*.txt.
 MIN_TORCH = '1.13'
 MAX_TORCH = '2.14'
 
 
-def installed_version(package: str) -> Optional[str]:
+def installed_version(package: str) -> str | None:
     """Get the installed version of a package, None if there is none.
 
     Args:

@@ -159,19 +159,28 @@ def test_source_archive_holds_all_files(source, tmp_path):
     assert files and files <= names
 
 
-def test_wheel_forces_no_mmcv(wheel):
+def test_wheel_forces_neither_openmmlab_nor_onedl(wheel):
+    """Each would overwrite the other; the extras name them."""
     archive = zipfile.ZipFile(wheel)
     (name,) = (
         name for name in archive.namelist() if name.endswith('METADATA')
     )
-    required = [
+    lines = [
         line
         for line in archive.read(name).decode().splitlines()
-        if line.startswith('Requires-Dist') and 'extra' not in line
+        if line.startswith('Requires-Dist')
     ]
+    required = [line for line in lines if 'extra' not in line]
     assert any('mmrazor==1.0.0' in line for line in required)
     assert any('joblib' in line for line in required)
-    assert not any('mmcv' in line for line in required)
+    for module in ('mmcv', 'mmengine', 'mmpretrain'):
+        assert not any(module in line for line in required)
+        for extra, start in (('onedl', 'onedl-'), ('openmmlab', '')):
+            assert any(
+                line.startswith(f'Requires-Dist: {start}{module}')
+                and re.search(rf'extra == .{extra}.$', line)
+                for line in lines
+            )
 
 
 @pytest.mark.slow

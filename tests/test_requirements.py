@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdskd.version import MAX_TORCH, MIN_TORCH
+from mmdskd.doctor.checks import RANGES
+from mmdskd.doctor.stack import MODULES, ONEDL, OPENMMLAB
+from mmdskd.version import MAX_TORCH, MIN_TORCH, satisfies
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +53,12 @@ def imported() -> set[str]:
 )
 def test_all_that_is_imported_is_declared():
     standard = {*sys.builtin_module_names, *sys.stdlib_module_names}
-    declared = {*read('runtime'), *read('optional'), *read('mminstall')}
+    declared = {
+        *read('runtime'),
+        *read('optional'),
+        *read('openmmlab'),
+        *read('mminstall'),
+    }
     undeclared = {
         name
         for name in imported() - standard - COMPARED - {'mmdskd'}
@@ -66,3 +73,18 @@ def test_one_range_of_torch():
     assert read('constraints')['torch'] == (
         f'>={MIN_TORCH},<{major}.{minor + 1}'
     )
+
+
+def test_lines_are_named_as_the_doctor_names_them():
+    openmmlab = {**read('openmmlab'), **read('mminstall')}
+    assert set(openmmlab) == set(OPENMMLAB.values())
+    assert set(read('onedl')) == set(ONEDL.values())
+    assert not {*openmmlab, *read('onedl')} & set(read('runtime'))
+
+
+@pytest.mark.parametrize('name', ['openmmlab', 'mminstall', 'onedl'])
+def test_what_is_installed_satisfies_the_doctor(name):
+    for package, specifier in read(name).items():
+        lowest = re.match(r'>=([\d.]+)', specifier)[1]
+        (module,) = (m for m in MODULES if MODULES[m].fullmatch(package))
+        assert satisfies(lowest, RANGES[module])

@@ -14,6 +14,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import NoReturn
 
+from mmdskd.doctor import explain
 from mmdskd.version import MAX_TORCH, MIN_TORCH, installed_version, release
 
 from .init_weights import (
@@ -198,7 +199,4 @@ def explain_failed_import(package: str, error: Exception) -> NoReturn:
     """
     if isinstance(error, StackError):
         raise error
-    # Not before: Python warns if what `python -m` runs is imported already.
-    from mmdskd.doctor import explain
-
     raise StackError(explain(error, package)) from error
