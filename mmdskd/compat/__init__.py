@@ -27,9 +27,11 @@ from .mmengine import (
     add_mmdskd_config_paths,
     allow_mmengine_checkpoints,
     copy_data_sets_afresh,
+    find_modules_without_pkgutil,
     find_packages_without_pkg_resources,
     load_local_checkpoints_safely,
     refuse_missing_packages,
+    refuse_unsafe_fallback,
 )
 from .mmengine_checkpoints import (
     save_checkpoints_safely,
@@ -67,6 +69,9 @@ PATCHES = (
     ('mmengine.dataset.base_dataset', copy_data_sets_afresh),
     ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
+    ('mmengine.runner.checkpoint', refuse_unsafe_fallback),
+    ('mmengine.utils.dl_utils.misc', find_modules_without_pkgutil),
+    ('mmcv.utils.ext_loader', find_modules_without_pkgutil),
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
     ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),

@@ -8,11 +8,23 @@ import functools
 import importlib.util
 import os.path as osp
 from importlib import metadata
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional
+
+from mmdskd.version import installed_version
 
 if TYPE_CHECKING:
     from mmdskd.utils.checkpoint import MapLocation
+
+
+def find_distribution(package: str) -> Optional[metadata.Distribution]:
+    """Find a package by its name on the index, as OpenMMLab's or OneDL's."""
+    for name in (package, f'onedl-{package}'):
+        try:
+            return metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return None
 
 
 def is_installed(package: str) -> bool:
@@ -24,12 +36,10 @@ def is_installed(package: str) -> bool:
     Returns:
         bool: Whether it is there.
     """
-    try:
-        metadata.distribution(package)
-    except metadata.PackageNotFoundError:
-        spec = importlib.util.find_spec(package)
-        return spec is not None and spec.origin is not None
-    return True
+    if find_distribution(package) is not None:
+        return True
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def get_installed_path(package: str) -> str:
@@ -46,10 +56,12 @@ def get_installed_path(package: str) -> str:
         RuntimeError: It is a namespace package, which has no folder.
     """
     module = package
-    if importlib.util.find_spec(module) is None and is_installed(package):
+    if importlib.util.find_spec(module) is None:
         # The module is named otherwise, such as mmseg of mmsegmentation.
-        top_level = metadata.distribution(package).read_text('top_level.txt')
-        module = (top_level or package).split()[0]
+        distribution = find_distribution(package)
+        if distribution is not None:
+            top_level = distribution.read_text('top_level.txt')
+            module = (top_level or package).split()[0]
     spec = importlib.util.find_spec(module)
     if spec is None:
         raise ModuleNotFoundError(f'package "{package}" is not installed')
@@ -122,9 +134,10 @@ def refuse_to_install(package: str) -> None:
         ModuleNotFoundError: If it is not installed.
     """
     if not is_installed(package):
+        line = 'onedl-' if installed_version('onedl-mmengine') else ''
         raise ModuleNotFoundError(
             f'{package} should be installed, but is not. No tool installs a '
-            f'package: run "pip install {package}" yourself',
+            f'package: run "pip install {line}{package}" yourself',
             name=package,
         )
 
@@ -146,16 +159,14 @@ def allow_mmengine_checkpoints(checkpoint: ModuleType) -> None:
     It is the default of ``torch.load`` from torch 2.6 on, and refuses
     MMEngine's ``HistoryBuffer`` (mmengine#1650, #1655). Exactly the names of
     ``MMENGINE_GLOBALS`` are allowed; the ``getattr`` among them is a
-    stand-in. torch < 2.4 has no such list.
+    stand-in.
 
     Args:
         checkpoint (ModuleType): ``mmengine.runner.checkpoint``.
     """
-    from mmdskd.utils.checkpoint import MMENGINE_GLOBALS
+    from mmdskd.utils.checkpoint import allow_mmengine_globals
 
-    serialization = checkpoint.torch.serialization
-    if hasattr(serialization, 'add_safe_globals'):
-        serialization.add_safe_globals(list(MMENGINE_GLOBALS.values()))
+    allow_mmengine_globals()
 
 
 def load_from_local(filename: str, map_location: 'MapLocation' = None) -> dict:
@@ -188,6 +199,54 @@ def load_local_checkpoints_safely(checkpoint: ModuleType) -> None:
     checkpoint.CheckpointLoader.register_scheme(
         '', load_from_local, force=True
     )
+
+
+def refuse_unsafe_fallback(checkpoint: ModuleType) -> None:
+    """Let OneDL load no checkpoint with ``weights_only=False``.
+
+    Its loaders allow the real ``getattr``, and turn ``weights_only`` off if a
+    file is refused, so a crafted one runs its code. Local files do not get
+    there, see :func:`load_local_checkpoints_safely`; those from servers do.
+    Nothing changes on torch < 2.4, which has no list to extend.
+
+    Args:
+        checkpoint (ModuleType): ``mmengine.runner.checkpoint``.
+    """
+    from mmdskd.utils.checkpoint import (
+        MMENGINE_GLOBALS,
+        allow_mmengine_globals,
+    )
+
+    torch = checkpoint.torch
+    if not hasattr(checkpoint, '_safe_torch_load') or not hasattr(
+        torch.serialization, 'add_safe_globals'
+    ):
+        return
+
+    def load(file: Any, map_location: 'MapLocation' = None) -> Any:
+        allow_mmengine_globals()
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+    checkpoint._safe_torch_load = load  # type: ignore[attr-defined]
+    checkpoint.get_torch_safe_globals = (  # type: ignore[attr-defined]
+        lambda: list(MMENGINE_GLOBALS.values())
+    )
+
+
+def find_modules_without_pkgutil(module: ModuleType) -> None:
+    """Let MMEngine and MMCV look for compiled operators on Python 3.14.
+
+    They ask ``pkgutil.find_loader``, which is gone. (No issue of it is known;
+    OneDL has mended it.)
+
+    Args:
+        module (ModuleType): One that imports ``pkgutil``.
+    """
+    pkgutil = getattr(module, 'pkgutil', None)
+    if pkgutil is not None and not hasattr(pkgutil, 'find_loader'):
+        module.pkgutil = SimpleNamespace(  # type: ignore[attr-defined]
+            find_loader=importlib.util.find_spec
+        )
 
 
 def copy_data_sets_afresh(base_dataset: ModuleType) -> None:

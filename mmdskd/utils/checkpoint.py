@@ -115,6 +115,29 @@ def _mmengine_globals() -> dict[str, Callable]:
 MMENGINE_GLOBALS = _mmengine_globals()
 
 
+def allow_mmengine_globals() -> None:
+    """Let ``weights_only=True`` read exactly what MMEngine saves.
+
+    Torch forgets what it allowed when ``torch.serialization.safe_globals`` of
+    others ends, and would take the real ``getattr`` if others have allowed
+    it. So this is called before each load, and takes that away. torch < 2.4
+    has no such list.
+    """
+    serialization = torch.serialization
+    if not hasattr(serialization, 'add_safe_globals'):
+        return
+    allowed = serialization.get_safe_globals()
+    others = [
+        value
+        for value in allowed
+        if value is not getattr
+        and not (isinstance(value, tuple) and value[0] is getattr)
+    ]
+    if len(others) < len(allowed):
+        serialization.clear_safe_globals()
+    serialization.add_safe_globals([*others, *MMENGINE_GLOBALS.values()])
+
+
 class _RestrictedUnpickler(pickle.Unpickler):
     """An unpickler that knows weights and MMEngine's classes only.
 
@@ -232,6 +255,7 @@ def _load(path: str, map_location: MapLocation, mmap: bool) -> Any:
     options = {}
     if mmap and CAN_MAP and zipfile.is_zipfile(path):
         options['mmap'] = True
+    allow_mmengine_globals()
     try:
         return torch.load(
             path, map_location=map_location, weights_only=True, **options

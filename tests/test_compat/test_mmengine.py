@@ -2,6 +2,8 @@ import inspect
 import os
 import sys
 from importlib import metadata
+from importlib.util import find_spec
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,7 +17,11 @@ from mmengine.runner import Runner
 from mmrazor.registry import MODELS
 from torch import nn
 
-from mmdskd.compat.mmengine import get_installed_path, is_installed
+from mmdskd.compat.mmengine import (
+    find_modules_without_pkgutil,
+    get_installed_path,
+    is_installed,
+)
 from mmdskd.datasets import Digits
 from mmdskd.utils import CheckpointError
 
@@ -48,8 +54,37 @@ def test_every_user_of_the_package_functions_is_patched():
 def test_is_installed():
     assert is_installed('mmrazor')
     assert is_installed('mmcv')  # the module, of mmcv-lite
-    assert is_installed('mmcv-lite')
+    assert is_installed('ordered-set')  # the distribution
     assert not is_installed('no_such_package')
+
+
+def test_package_of_onedl(tmp_path, monkeypatch):
+    """By the name on the index, whose module is named otherwise."""
+    info = tmp_path / 'onedl_mmsegmentation-1.3.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: onedl-mmsegmentation\nVersion: 1.3\n'
+    )
+    (info / 'top_level.txt').write_text('mmseg\n')
+    (tmp_path / 'mmseg').mkdir()
+    (tmp_path / 'mmseg' / '__init__.py').touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert is_installed('mmsegmentation')
+    assert get_installed_path('mmsegmentation') == str(tmp_path / 'mmseg')
+
+
+def test_operators_are_looked_for_without_pkgutil(monkeypatch):
+    """As on Python 3.14."""
+    from mmcv.utils import ext_loader
+    from mmengine.utils.dl_utils import misc
+
+    for module in (misc, ext_loader):
+        if hasattr(module, 'pkgutil'):  # not of OneDL
+            monkeypatch.setattr(module, 'pkgutil', ModuleType('pkgutil'))
+        find_modules_without_pkgutil(module)
+    has_operators = find_spec('mmcv._ext') is not None
+    assert misc.mmcv_full_available() is has_operators
+    assert ext_loader.check_ops_exist() is has_operators
 
 
 def test_get_installed_path(tmp_path, monkeypatch):
@@ -199,10 +234,10 @@ def test_parts_of_data_sets_do_not_remember_one_another():
     copy_part = BaseDataset._copy_without_annotation
     # Tests import MMEngine anew, so that it may be patched twice.
     (memo,) = inspect.unwrap(copy_part).__defaults__
-    before = dict(memo)
+    before = dict(memo or {})  # OneDL has mended it
     part = Digits(pipeline=[]).get_subset(2)
     assert len(part) == 2
-    assert memo == before
+    assert (memo or {}) == before
     own = {}
     copied = copy_part(part, own)
     assert own[id(part)] is copied
