@@ -22,6 +22,13 @@ from .init_weights import (
     refuse_useless_checkpoints,
     remember_networks,
 )
+from .mmcls import (
+    OLD_TYPES,
+    find_components_in_mmpretrain,
+    read_configs_from_mmpretrain,
+    register_old_types,
+    rewrite_old_names,
+)
 from .mmcv import hide_missing_attention, is_newer_than_asserted
 from .mmengine import (
     add_mmdskd_config_paths,
@@ -37,7 +44,11 @@ from .mmengine_checkpoints import (
     save_checkpoints_safely,
     write_local_files_atomically,
 )
-from .mmpretrain import keep_loaded_weights, leave_out_multimodal
+from .mmpretrain import (
+    build_preprocessor_in_any_scope,
+    keep_loaded_weights,
+    leave_out_multimodal,
+)
 from .mmrazor import (
     allow_classes_of_any_size,
     check_loss_mappings_at_build,
@@ -50,8 +61,18 @@ from .mmrazor import (
     replace_quantization,
     replace_soft_cross_entropy,
 )
+from .mmrazor_nas import (
+    convert_plain_dicts,
+    handle_missing_gradients,
+    make_inputs_for_mmpretrain,
+    read_labels_of_mmpretrain,
+    replace_smooth_l1_loss,
+)
+from .mmrazor_pruning import keep_gradients_defined
+from .mmrazor_visualization import save_without_help_of_visualizer
 from .on_import import (
     import_without_assertions,
+    rewrite_when_imported,
     when_import_fails,
     when_imported,
 )
@@ -66,6 +87,10 @@ PATCHES = (
     ('mmengine.config.utils', add_mmdskd_config_paths),
     ('mmengine.config.config', refuse_missing_packages),
     ('mmengine.hub.hub', refuse_missing_packages),
+    ('mmengine.config.config', read_configs_from_mmpretrain),
+    ('mmengine.hub.hub', read_configs_from_mmpretrain),
+    ('mmengine.registry.registry', find_components_in_mmpretrain),
+    *((module, register_old_types) for module in OLD_TYPES),
     ('mmengine.dataset.base_dataset', copy_data_sets_afresh),
     ('mmengine.runner.checkpoint', allow_mmengine_checkpoints),
     ('mmengine.runner.checkpoint', load_local_checkpoints_safely),
@@ -74,6 +99,7 @@ PATCHES = (
     ('mmcv.utils.ext_loader', find_modules_without_pkgutil),
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
     ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
+    ('mmpretrain.models.classifiers.image', build_preprocessor_in_any_scope),
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
     ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
     ('mmengine.model.weight_init', refuse_useless_checkpoints),
@@ -100,6 +126,28 @@ PATCHES = (
     ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
     ('mmrazor.datasets.transforms.formatting', replace_packing),
     ('mmrazor.datasets.crd_dataset_wrapper', allow_classes_of_any_size),
+    (
+        'mmrazor.models.architectures.heads.darts_subnet_head',
+        read_labels_of_mmpretrain,
+    ),
+    (
+        'mmrazor.models.architectures.dynamic_ops.bricks.dynamic_container',
+        convert_plain_dicts,
+    ),
+    ('mmrazor.models.algorithms.pruning.dmcp', keep_gradients_defined),
+    ('mmrazor.models.algorithms.nas.dsnas', handle_missing_gradients),
+    (
+        'mmrazor.models.task_modules.predictor.handler.mlp_handler',
+        replace_smooth_l1_loss,
+    ),
+    (
+        'mmrazor.engine.hooks.visualization_hook',
+        save_without_help_of_visualizer,
+    ),
+    (
+        'mmrazor.models.task_modules.demo_inputs.default_demo_inputs',
+        make_inputs_for_mmpretrain,
+    ),
     (
         'mmrazor.implementations.pruning.group_fisher.unit',
         name_arguments_of_group_fisher_units,
@@ -143,6 +191,7 @@ def apply_patches() -> None:
         when_import_fails(module, partial(explain_failed_import, module))
     for package in ASSERTING:
         import_without_assertions(package, is_newer_than_asserted)
+    rewrite_when_imported('mmrazor', rewrite_old_names)
     for module, patch in PATCHES:
         when_imported(module, patch)
 

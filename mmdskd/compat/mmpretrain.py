@@ -1,6 +1,7 @@
 """Patches of MMPretrain."""
 
 import functools
+import inspect
 from types import ModuleType
 from typing import Any
 
@@ -53,3 +54,33 @@ def leave_out_multimodal(dependency: ModuleType) -> None:
     """
     if satisfies(installed_version('transformers') or '0', '>=5'):
         dependency.WITH_MULTIMODAL = False  # type: ignore[attr-defined]
+
+
+def build_preprocessor_in_any_scope(image: ModuleType) -> None:
+    """Let an ``ImageClassifier`` find its preprocessor in MMRazor's scope.
+
+    It builds ``ClsDataPreprocessor`` in the scope that is active. So
+    MMRazor's supernets, which inherit from it, and ``mmpretrain.X`` within
+    its algorithms fail. mmcls named the scope, as MMPretrain's other
+    classifiers do. (No issue of it is known.)
+
+    Args:
+        image (ModuleType): ``mmpretrain.models.classifiers.image``.
+    """
+    init = image.ImageClassifier.__init__
+    if init.__module__ == __name__:
+        return
+    parameters = inspect.signature(init)
+
+    @functools.wraps(init, assigned=('__doc__',))
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        given = parameters.bind(self, *args, **kwargs)
+        preprocessor = given.arguments.get('data_preprocessor')
+        if preprocessor is None or isinstance(preprocessor, dict):
+            given.arguments['data_preprocessor'] = {
+                'type': 'mmpretrain.ClsDataPreprocessor',
+                **(preprocessor or {}),
+            }
+        init(*given.args, **given.kwargs)
+
+    image.ImageClassifier.__init__ = __init__

@@ -1,5 +1,6 @@
 """Run functions when a module is imported."""
 
+import ast
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,14 +13,21 @@ from typing import Any, Callable, Optional
 Patch = Callable[[ModuleType], object]
 ErrorHandler = Callable[[Exception], object]
 Condition = Callable[[], bool]
+Rewriter = Callable[[str], Optional[ast.Module]]
 
 _patches: dict[str, list[Patch]] = defaultdict(list)
 _error_handlers: dict[str, ErrorHandler] = {}
 _without_assertions: dict[str, Condition] = {}
+_rewriters: dict[str, Rewriter] = {}
+
+
+def _get_rewriter(name: str) -> Optional[Rewriter]:
+    """Get what rewrites the source of a module, by its package."""
+    return _rewriters.get(name.partition('.')[0])
 
 
 class _Loader(Loader):
-    """Import a module by its own loader, then patch it.
+    """Import a module by its own loader or rewritten, then patch it.
 
     Args:
         loader (Loader): The loader of the module.
@@ -43,10 +51,7 @@ class _Loader(Loader):
         # Whoever asks the module for its source finds its own loader.
         spec.loader = module.__loader__ = self.loader
         try:
-            if name in _without_assertions and _without_assertions[name]():
-                _execute_without_assertions(self.loader, module)
-            else:
-                self.loader.exec_module(module)
+            self.execute(module)
             for patch in _patches.get(name, ()):
                 patch(module)
         except Exception as error:
@@ -54,16 +59,29 @@ class _Loader(Loader):
                 _error_handlers[name](error)
             raise
 
-
-def _execute_without_assertions(loader: Any, module: ModuleType) -> None:
-    """Run a module, but not what it imports, as ``python -O`` does."""
-    source = loader.get_source(module.__name__)
-    if source is None:  # only compiled: nothing to leave out
-        loader.exec_module(module)
-        return
-    path = getattr(module, '__file__', None) or module.__name__
-    code = compile(source, path, 'exec', dont_inherit=True, optimize=1)
-    exec(code, vars(module))
+    def execute(self, module: ModuleType) -> None:
+        """Run the code of a module, another one if that is asked for."""
+        name = module.__name__
+        rewrite = _get_rewriter(name)
+        is_asserting = not (
+            name in _without_assertions and _without_assertions[name]()
+        )
+        get_source = getattr(self.loader, 'get_source', None)
+        is_changed = rewrite is not None or not is_asserting
+        # None if it is only compiled: then it stays as it is
+        source = get_source(name) if is_changed and get_source else None
+        tree = rewrite(source) if rewrite and source else None
+        if not source or (tree is None and is_asserting):
+            self.loader.exec_module(module)
+            return
+        code = compile(
+            source if tree is None else tree,
+            getattr(module, '__file__', None) or f'<{name}>',
+            'exec',
+            dont_inherit=True,
+            optimize=-1 if is_asserting else 1,
+        )
+        exec(code, vars(module))
 
 
 class _Finder(MetaPathFinder):
@@ -75,7 +93,7 @@ class _Finder(MetaPathFinder):
         path: Optional[Sequence[str]],
         target: Optional[ModuleType] = None,
     ) -> Optional[ModuleSpec]:
-        if not any(
+        if _get_rewriter(fullname) is None and not any(
             fullname in names
             for names in (_patches, _error_handlers, _without_assertions)
         ):
@@ -130,6 +148,21 @@ def import_without_assertions(name: str, condition: Condition) -> None:
         condition (Callable): Whether to do so; called at each import.
     """
     _without_assertions[name] = condition
+
+
+def rewrite_when_imported(package: str, rewrite: Rewriter) -> None:
+    """Let the modules of a package run another source than their own.
+
+    Their files stay as they are, and tracebacks show them. Modules that are
+    imported already stay, too.
+
+    Args:
+        package (str): Name of a package that is in no other.
+        rewrite (Callable): Gets the source of a module, and returns the tree
+            to run in its place, with line numbers, or None if the module
+            shall run as it is.
+    """
+    _rewriters[package] = rewrite
 
 
 sys.meta_path.insert(0, _Finder())

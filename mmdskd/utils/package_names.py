@@ -1,17 +1,55 @@
 """Names of configs that packages ship: ``package::folder/name.py``."""
 
 import os.path as osp
-from typing import Callable
+from typing import Callable, Optional
 
 from mmdskd.version import installed_version, satisfies
 
 # Old names of MMPretrain
 RENAMED = ('mmcls', 'mmclassification', 'mmselfsup')
 EXAMPLE = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
+# Parts of the names of configs that MMPretrain has changed
+RENAMED_PARTS = (('_pt-', '_'), ('_ft-', '_'), ('_v2-', 'v2-'))
 
 
 class PackageNameError(FileNotFoundError):
     """The package of a config is not there."""
+
+
+def find_config(path: str, mmpretrain: str) -> Optional[str]:
+    """Find a config of mmcls among those of MMPretrain.
+
+    Args:
+        path (str): Path of the config in the package, with its suffix.
+        mmpretrain (str): Folder of MMPretrain.
+
+    Returns:
+        str or None: Its path in MMPretrain, or None if there is none.
+    """
+    folder = osp.join(mmpretrain, '.mim', 'configs')
+    for old, new in (('', ''), *RENAMED_PARTS):
+        renamed = path.replace(old, new) if old else path
+        if path and osp.isfile(osp.join(folder, renamed)):
+            return renamed
+    return None
+
+
+def use_mmpretrain(name: str, get_installed_path: Callable[[str], str]) -> str:
+    """Name the config of MMPretrain that a config of mmcls has become.
+
+    Args:
+        name (str): Name of a config, ``package::folder/name.py``, or path.
+        get_installed_path (Callable): The folder of a module.
+
+    Returns:
+        str: ``mmpretrain::folder/name.py``, or ``name`` if it is of another
+        package, or if MMPretrain does not have it.
+    """
+    package, _, path = name.partition('::')
+    if package != 'mmcls':
+        return name
+    found = find_config(path, get_installed_path('mmpretrain'))
+    return name if found is None else f'mmpretrain::{found}'
 
 
 def check_package_name(
@@ -46,9 +84,9 @@ def check_package_name(
         reason = f'{known[package]} is not installed'
     else:
         return
-    folder = osp.join(get_installed_path('mmpretrain'), '.mim', 'configs')
-    if path and osp.isfile(osp.join(folder, path)):
-        advice = f'write "mmpretrain::{path}"'
+    found = find_config(path, get_installed_path('mmpretrain'))
+    if found is not None:
+        advice = f'write "mmpretrain::{found}"'
     else:
         advice = f'write a config of MMPretrain, such as "{EXAMPLE}"'
     raise PackageNameError(

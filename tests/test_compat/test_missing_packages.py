@@ -16,8 +16,8 @@ from mmdskd.utils.package_names import PackageNameError
 RESNET = 'resnet/resnet18_8xb32_in1k.py'
 # What the messages say to write
 ANSWERS = {
-    f'mmcls::{RESNET}': 'mmcls is mmpretrain today. Nothing is installed: '
-    f'write "mmpretrain::{RESNET}"$',
+    f'mmselfsup::{RESNET}': 'mmselfsup is mmpretrain today. Nothing is '
+    f'installed: write "mmpretrain::{RESNET}"$',
     'mmcls::resnet/other.py': 'mmcls is mmpretrain today. Nothing is '
     'installed: write a config of MMPretrain, such as "mmpretrain::resnet/',
     'mmcls::resnet': 'mmcls is mmpretrain today',
@@ -61,7 +61,7 @@ def test_answer_says_what_to_write(name, tmp_path):
 
 
 def test_networks_of_an_algorithm(kd_config):
-    kd_config.model.teacher = dict(cfg_path=f'mmcls::{RESNET}')
+    kd_config.model.teacher = dict(cfg_path=f'mmselfsup::{RESNET}')
     with pytest.raises(
         PackageNameError, match=f'write "mmpretrain::{RESNET}"'
     ):

@@ -1,3 +1,4 @@
+import ast
 import copy
 import importlib
 import importlib.util
@@ -13,6 +14,7 @@ import pytest
 from mmdskd.compat import on_import
 from mmdskd.compat.on_import import (
     import_without_assertions,
+    rewrite_when_imported,
     when_import_fails,
     when_imported,
 )
@@ -25,7 +27,7 @@ PLAIN = SOURCE.format(seconds=0)
 def own_patches(monkeypatch):
     """Forget the patches of a test, and what it imported."""
     monkeypatch.setattr(on_import, '_patches', on_import._patches.copy())
-    for name in ('_error_handlers', '_without_assertions'):
+    for name in ('_error_handlers', '_without_assertions', '_rewriters'):
         monkeypatch.setattr(on_import, name, getattr(on_import, name).copy())
     yield
     for name in list(sys.modules):
@@ -231,3 +233,59 @@ def test_error_of_the_condition_ends_the_import(write):
     with pytest.raises(ZeroDivisionError) as caught:
         importlib.import_module('house.door')
     assert handled == [caught.value]
+
+
+def test_rewritten_source_runs(write):
+    """Before the patches, and its file stays as it is."""
+    write()
+    seen = []
+
+    def rewrite(source):
+        seen.append(source)
+        return ast.parse(source.replace('[1]', '[7]')) if source else None
+
+    rewrite_when_imported('house', rewrite)
+    when_imported('house.door', add_two)
+    from house import door
+
+    assert door.VALUE == [7, 2]
+    assert seen == [PLAIN]  # an empty source is not asked for
+    assert inspect.getsource(door) == PLAIN
+    assert door.__loader__ is door.__spec__.loader
+
+
+def test_source_that_needs_no_rewriting(write):
+    write()
+    rewrite_when_imported('house', lambda source: None)
+    from house import door
+
+    assert door.VALUE == [1]
+
+
+def test_traceback_of_rewritten_source_shows_the_file(write, tmp_path):
+    write('\n\nVALUE = 1 / 0\n')
+    rewrite_when_imported('house', ast.parse)
+    with pytest.raises(ZeroDivisionError) as error:
+        importlib.import_module('house.door')
+    last = error.traceback[-1]
+    assert str(last.path) == str(tmp_path / 'house/door.py')
+    assert last.lineno == 2
+
+
+def test_other_packages_are_not_rewritten(write):
+    write()
+    rewrite_when_imported('hous', lambda source: ast.parse('VALUE = 0'))
+    from house import door
+
+    assert door.VALUE == [1]
+
+
+def test_rewritten_source_without_its_assertions(write):
+    write(ASSERTING)
+    rewrite_when_imported(
+        'house', lambda source: ast.parse(source.replace('[1]', '[7]'))
+    )
+    import_without_assertions('house.door', lambda: True)
+    from house import door
+
+    assert door.VALUE == [7]

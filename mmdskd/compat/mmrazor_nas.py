@@ -1,0 +1,139 @@
+"""What the architecture search of MMRazor 1.0.0 needs beside MMPretrain.
+
+A patch gets the module that has just been imported.
+"""
+
+from collections import OrderedDict
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def get_auxiliary_loss(
+    self: Any, cls_score: 'torch.Tensor', data_samples: list, **kwargs: Any
+) -> dict:
+    """Compute the loss of the auxiliary classifier.
+
+    Args:
+        cls_score (Tensor): Logits of the auxiliary classifier, (N, K).
+        data_samples (list[DataSample]): N samples with a label, or, after
+            mixup and the like, with a score of each class.
+        **kwargs: Arguments of the loss.
+
+    Returns:
+        dict: ``loss``, and ``accuracy_top-k`` (percent) for each ``k`` of
+        ``topk`` if ``cal_acc``.
+    """
+    import torch
+    from mmpretrain.evaluation import Accuracy
+
+    if 'gt_score' in data_samples[0]:
+        target = torch.stack([sample.gt_score for sample in data_samples])
+    else:
+        target = torch.cat([sample.gt_label for sample in data_samples])
+    losses = dict(
+        loss=self.aux_loss_module(
+            cls_score, target, avg_factor=len(cls_score), **kwargs
+        )
+    )
+    if self.cal_acc:
+        if target.dim() != 1:
+            raise ValueError(
+                'cal_acc should be False where labels are mixed, but got True'
+            )
+        accuracies = Accuracy.calculate(cls_score, target, topk=self.topk)
+        for k, (accuracy,) in zip(self.topk, accuracies):
+            losses[f'accuracy_top-{k}'] = accuracy
+    return losses
+
+
+def read_labels_of_mmpretrain(darts_subnet_head: ModuleType) -> None:
+    """Let the head of Darts read the labels of MMPretrain's samples.
+
+    Those of mmcls kept ``label`` and ``score`` in ``gt_label``, those of
+    MMPretrain ``gt_label`` and ``gt_score`` (mmrazor#546).
+
+    Args:
+        darts_subnet_head (ModuleType): Module of ``DartsSubnetClsHead``.
+    """
+    head_class = darts_subnet_head.DartsSubnetClsHead
+    if head_class.__mro__[1].__module__.startswith('mmpretrain.'):
+        head_class._get_aux_loss = get_auxiliary_loss
+
+
+def make_inputs_for_mmpretrain(default_demo_inputs: ModuleType) -> None:
+    """Let demo inputs know the scope ``mmpretrain``, as they know ``mmcls``.
+
+    Args:
+        default_demo_inputs (ModuleType): Module of ``DefaultDemoInput``.
+    """
+    known = default_demo_inputs.default_demo_input_class_for_scope
+    known.setdefault('mmpretrain', known['mmcls'])
+
+
+def convert_from(cls: Any, module: 'nn.Sequential') -> Any:
+    """Convert a ``Sequential`` to a dynamic one.
+
+    Args:
+        module (nn.Sequential): What to convert. Its layers are shared.
+
+    Returns:
+        DynamicSequential: One of the same layers and names.
+    """
+    return cls(OrderedDict(module._modules))
+
+
+def convert_plain_dicts(dynamic_container: ModuleType) -> None:
+    """Let ``DynamicSequential`` convert the layers of recent torch.
+
+    It takes ``_modules`` for the ``OrderedDict`` that it was before. (No
+    issue of it is known.)
+
+    Args:
+        dynamic_container (ModuleType): Module of ``DynamicSequential``.
+    """
+    container_class = dynamic_container.DynamicSequential
+    container_class.convert_from = classmethod(convert_from)
+
+
+def handle_gradients(self: Any) -> None:
+    """Scale the gradients of architecture parameters, and clear those of the
+    weights of the candidates, where there are any."""
+    for name, module in self.architecture.named_modules():
+        weights = getattr(module, 'arch_weights', None)
+        if weights is None or weights.grad is None:
+            continue
+        index = self.search_space_name_list.index(name)
+        key = f'{module.mutable_prefix}_{index}'
+        parameter = self.mutator.arch_params[key]
+        if parameter.grad is not None:
+            parameter.grad.mul_(weights.grad.sum())
+        weights.grad.zero_()
+
+
+def handle_missing_gradients(dsnas: ModuleType) -> None:
+    """Let DSNAS train on torch >= 2.
+
+    It scales the gradients of the architecture parameters after they have
+    been cleared, which torch 2 does by removing them. (No issue of it is
+    known.) Before, it scaled zeros: the result is the same.
+
+    Args:
+        dsnas (ModuleType): Module of ``DSNAS``.
+    """
+    dsnas.DSNAS.handle_grads = handle_gradients
+
+
+def replace_smooth_l1_loss(mlp_handler: ModuleType) -> None:
+    """Let the MLP predictor of accuracies do without MMDetection.
+
+    It needs one loss of it, with the defaults of torch's own of that name.
+
+    Args:
+        mlp_handler (ModuleType): Module of ``MLPHandler``.
+    """
+    if mlp_handler.SmoothL1Loss.__name__ == 'PlaceHolder':
+        vars(mlp_handler).update(SmoothL1Loss=mlp_handler.nn.SmoothL1Loss)
