@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 
+from mmdskd.models.utils.teacher_preprocessor import prepare_for_teacher
 from mmdskd.models.utils.teacher_weights import load_teacher
 from mmdskd.registry import MODELS
 from mmdskd.utils.config import type_name
@@ -59,7 +60,8 @@ class PlainLoop:
             self.student.parameters(), **optimizer
         )
 
-        preprocessor = copy.deepcopy(loop.runner.model.data_preprocessor)
+        self.algorithm = loop.runner.model
+        preprocessor = copy.deepcopy(self.algorithm.data_preprocessor)
         self.batches = []
         for index, batch in enumerate(loop.batches):
             set_random_seed(SEED + index)  # as for the steps of the config
@@ -78,7 +80,8 @@ class PlainLoop:
         """Run one iteration."""
         inputs, labels = self.batches[self.iter % len(self.batches)]
         with torch.no_grad():
-            preds_T = self.teacher(inputs, mode='tensor')
+            images = prepare_for_teacher(self.algorithm, inputs)
+            preds_T = self.teacher(images, mode='tensor')
         preds_S = self.student(inputs, mode='tensor')
         divergence = F.kl_div(
             F.log_softmax(preds_S / self.tau, dim=1),

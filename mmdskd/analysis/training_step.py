@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 from torch.utils.data import Dataset
 
+from mmdskd.models.utils.teacher_preprocessor import make_teacher_preprocessor
 from mmdskd.registry import DATASETS
 
 SEED = 0
@@ -206,9 +207,12 @@ class Builder:
             cfg.custom_hooks = []  # those of the distillation
             loop = self._start(cfg)
             teacher = loop.runner.model
+            images = teacher.data_preprocessor(loop.batches[0], True)['inputs']
+            preprocess = make_teacher_preprocessor(
+                teacher.data_preprocessor, model
+            )
             calibrate(
-                teacher,
-                teacher.data_preprocessor(loop.batches[0], True)['inputs'],
+                teacher, images if preprocess is None else preprocess(images)
             )
             path = osp.join(self.folder, f'teacher_{len(self.teachers)}.pth')
             weights = {

@@ -26,6 +26,7 @@ def make_algorithm(
     teacher_logits: str,
     head: Optional[dict] = None,
     multi_label: bool = False,
+    teacher_images: Optional[dict] = None,
 ) -> dict[str, Any]:
     """Make the config of the algorithm for a pair.
 
@@ -42,6 +43,8 @@ def make_algorithm(
             means the default of :class:`~mmdskd.models.DSKDConnector`.
         multi_label (bool): Whether an image has several labels. Defaults to
             False.
+        teacher_images (dict, optional): Arguments that prepare the images for
+            the teacher, of :func:`choose_teacher_images`. Defaults to None.
 
     Returns:
         dict: ``model`` of a config.
@@ -90,6 +93,7 @@ def make_algorithm(
         architecture=student,
         teacher=teacher,
         teacher_ckpt=teacher_ckpt,
+        **(teacher_images or {}),
         distiller=dict(
             type='ConfigurableDistiller',
             student_recorders=student_recorders,

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdskd.export.plain_model import make_plain_model
 from mmdskd.models import DSKDConnector, DSKDLoss, FeatureMapConnector
+from mmdskd.models.utils.teacher_preprocessor import find_teacher_shape
 from mmdskd.utils.config import AUTO, is_type, type_name
 
 from .branch_plan import connector_arguments
@@ -95,7 +96,7 @@ class _Resolver:
             if cfg.model.get('teacher') is None
             else NetworkOutline(
                 build_plain(cfg.model.teacher, scope),
-                image_shape,
+                find_teacher_shape(cfg.model, image_shape),
                 'the teacher',
             )
         )

@@ -51,6 +51,7 @@ def infer_branches(
     image_shape: tuple[int, int, int],
     branches: Union[int, Sequence[str], None] = None,
     teacher_feature: Optional[str] = None,
+    teacher_image_shape: Optional[tuple[int, int, int]] = None,
 ) -> BranchPlan:
     """Find out by a forward of each where the branches of DSKD attach.
 
@@ -59,7 +60,7 @@ def infer_branches(
         teacher (nn.Module): The teacher, a classifier. For self-distillation
             it is the student itself.
         image_shape (tuple[int, int, int]): Channels, height and width of an
-            image, as both networks get it.
+            image, as the student gets it.
         branches (int or Sequence[str], optional): Number of branches, or
             names of the student's modules. None means the ends of its
             stages, see :meth:`NetworkOutline.find_branches`. Defaults to
@@ -67,6 +68,9 @@ def infer_branches(
         teacher_feature (str, optional): Name of the teacher's module whose
             output supervises the branches. None means its last feature
             before pooling. Defaults to None.
+        teacher_image_shape (tuple[int, int, int], optional): Shape of an
+            image as the teacher gets it. None means ``image_shape``. Defaults
+            to None.
 
     Returns:
         BranchPlan: What was found.
@@ -93,7 +97,9 @@ def infer_branches(
     outline_T = (
         outline
         if teacher is student
-        else NetworkOutline(teacher, image_shape, 'the teacher')
+        else NetworkOutline(
+            teacher, teacher_image_shape or image_shape, 'the teacher'
+        )
     )
     if outline.num_classes != outline_T.num_classes:
         raise ValueError(

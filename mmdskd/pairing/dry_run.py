@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from mmdskd.export.plain_model import without_pretrained
+from mmdskd.models.utils.teacher_preprocessor import prepare_for_teacher
 from mmdskd.utils.config import type_name, without_teacher_weights
 from mmdskd.utils.text import shorten
 
@@ -198,7 +199,8 @@ def _train(
         )
         batch = next(iter(loader))
         prepared = runner.model.data_preprocessor(batch, True)
-        update_bn(runner.model.teacher, prepared['inputs'])
+        images = prepare_for_teacher(runner.model, prepared['inputs'])
+        update_bn(runner.model.teacher, images)
         runner.train()
     return probe
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdskd.export.plain_model import make_plain_model
+from mmdskd.models.utils.teacher_preprocessor import find_teacher_shape
 from mmdskd.utils.text import shorten
 
 from .algorithm_config import make_algorithm
@@ -24,6 +25,7 @@ from .network_outline import NetworkOutline
 from .notes import list_notes
 from .source_config import SourceConfig, choose_data
 from .teacher_checkpoint import choose_teacher_ckpt
+from .teacher_images import InputSize, choose_teacher_images
 
 
 class DSKDConfig:
@@ -47,8 +49,11 @@ class DSKDConfig:
         student_logits (str, optional): Name of the student's module that
             returns the logits. None finds it. Defaults to None.
         teacher_logits (str, optional): The same of the teacher.
+        teacher_input_size (int, tuple[int, int] or str, optional): See
+            :func:`choose_teacher_images`. Defaults to None.
 
     Attributes:
+        teacher_images (TeacherImages): What prepares them for the teacher.
         plan (BranchPlan): Where the branches attach.
         multi_label (bool): Whether an image has several labels.
         head (dict, optional): Config of the heads, if not the default.
@@ -74,6 +79,7 @@ class DSKDConfig:
         teacher_feature: Optional[str] = None,
         student_logits: Optional[str] = None,
         teacher_logits: Optional[str] = None,
+        teacher_input_size: InputSize = None,
     ) -> None:
         self.student = student
         self.teacher = teacher
@@ -88,8 +94,21 @@ class DSKDConfig:
         self.image_shape = image_shape
         self.teacher_ckpt = choose_teacher_ckpt(teacher, teacher_ckpt)
         network, network_T = map(_build, (student, teacher))
+        self.teacher_images = choose_teacher_images(
+            teacher,
+            self.data,
+            network_T,
+            image_shape,
+            self.teacher_ckpt is None,
+            teacher_input_size,
+        )
         self.plan = infer_branches(
-            network, network_T, image_shape, branches, teacher_feature
+            network,
+            network_T,
+            image_shape,
+            branches,
+            teacher_feature,
+            find_teacher_shape(self.teacher_images.options, image_shape),
         )
         self.multi_label = choose_multi_label(self.plan, self.data)
         self.logits = [
@@ -117,6 +136,7 @@ class DSKDConfig:
             self.image_shape,
             self.teacher_ckpt,
             self.plan,
+            self.teacher_images,
         )
 
     def to_text(self, path: str) -> str:
@@ -156,6 +176,7 @@ class DSKDConfig:
                     student_logits=self.logits[0],
                     teacher_logits=self.logits[1],
                     multi_label=self.multi_label,
+                    teacher_images=self.teacher_images.options,
                 ),
             ),
             **inherited,
@@ -165,6 +186,11 @@ class DSKDConfig:
             'student': f'From {self.student.path}',
             'teacher': f'From {self.teacher.path}',
             'data_preprocessor': 'An algorithm of MMRazor needs the type.',
+            'model.teacher_data_preprocessor': 'The teacher was trained with '
+            'these: the images of the student are normalised again for it, '
+            'by mmdskd.FrozenTeacherDistill alone.',
+            'model.teacher_input_size': 'Size of the images of the teacher, '
+            'resized from those of the student.',
             'model.distiller.student_recorders': _list_features(
                 'Shallow layers that are supervised:', self.plan.branches
             ),

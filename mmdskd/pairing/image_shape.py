@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 from mmengine.config import Config
@@ -26,7 +26,9 @@ DATASET_EDGES = {
 }
 
 
-def find_image_shape(cfg: Config) -> Optional[tuple[int, int, int]]:
+def find_image_shape(
+    cfg: Config, splits: Sequence[str] = ('train', 'val', 'test')
+) -> Optional[tuple[int, int, int]]:
     """Find the shape of the images that a network gets, from its config.
 
     The data are not looked at: the size is that of the last crop or resize
@@ -35,6 +37,8 @@ def find_image_shape(cfg: Config) -> Optional[tuple[int, int, int]]:
 
     Args:
         cfg (Config): Config of a training.
+        splits (Sequence[str]): The data loaders to look at, the first one
+            first. Defaults to ('train', 'val', 'test').
 
     Returns:
         tuple[int, int, int], optional: Channels, height and width, or None if
@@ -45,8 +49,10 @@ def find_image_shape(cfg: Config) -> Optional[tuple[int, int, int]]:
         model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     )
     channels = len(preprocessor.get('mean') or (0,) * 3)
-    sizes = list(_sizes(preprocessor.get('augments')))
-    for split in ('train', 'val', 'test'):
+    sizes: list[tuple[int, int]] = []
+    for split in splits:
+        if split == 'train':
+            sizes += list(_sizes(preprocessor.get('augments')))
         dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
         sizes += list(_dataset_sizes(dataset))
     return (channels, *sizes[0]) if sizes else None

@@ -4,6 +4,7 @@ import os.path as osp
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from mmdskd.models.utils.teacher_preprocessor import as_size
 from mmdskd.utils.config import type_name
 from mmdskd.utils.preprocessing import find_differences
 from mmdskd.utils.text import shorten
@@ -14,6 +15,7 @@ from .inherited import list_unused
 from .own_weights import describe_weights, find_weights
 from .source_config import SourceConfig
 from .teacher_checkpoint import trained_checkpoint
+from .teacher_images import TeacherImages
 
 # What tells two data sets apart; pipelines and modes do not.
 DATASET_KEYS = ('type', 'data_root', 'ann_file', 'data_prefix', 'split')
@@ -26,6 +28,7 @@ def list_notes(
     image_shape: tuple[int, int, int],
     teacher_ckpt: Optional[str],
     plan: BranchPlan,
+    teacher_images: TeacherImages,
 ) -> list[str]:
     """List what does not fit, or is not used.
 
@@ -37,12 +40,15 @@ def list_notes(
             images for which the config is made.
         teacher_ckpt (str, optional): Checkpoint of the teacher.
         plan (BranchPlan): Where the branches attach.
+        teacher_images (TeacherImages): What prepares the images for the
+            teacher.
 
     Returns:
         list[str]: The notes.
     """
     return [
-        *_compare_normalisation(student, teacher, data),
+        *_compare_normalisation(student, data),
+        *_describe_teacher_images(teacher, data, image_shape, teacher_images),
         *_compare_shape(data, image_shape),
         *_compare_datasets(student, teacher),
         *_describe_student_weights(student),
@@ -55,30 +61,56 @@ def list_notes(
 
 
 def _compare_normalisation(
-    student: SourceConfig, teacher: SourceConfig, data: SourceConfig
+    student: SourceConfig, data: SourceConfig
 ) -> Iterator[str]:
-    means = [
-        config.preprocessor.get(key)
-        for key in ('mean', 'std')
-        for config in (student, teacher)
-    ]
-    if means[0] != means[1] or means[2] != means[3]:
+    """Tell if the student gets other images than in its own training."""
+    found = find_differences(data.preprocessor, student.preprocessor)
+    if student.preprocessor and found:
         yield (
-            'student and teacher were made for images that are normalised in '
-            f'different ways (mean {means[0]} and {means[1]}, std {means[2]} '
-            f'and {means[3]}); both will get those of {data.name}: take a '
-            'teacher that was trained with them, or train it so'
-        )
-    for name, ours, theirs in find_differences(
-        student.preprocessor, teacher.preprocessor
-    ):
-        if name == 'to_rgb':
-            yield (
-                'student and teacher were made for images of another order '
-                f'of colours (to_rgb {ours} and {theirs}); both will get that '
-                f'of {data.name}: take a teacher that was trained with it, or '
-                'train it so'
+            f'the student gets the images of {data.name}, which are '
+            'normalised in another way than those of its own config: '
+            + ', '.join(f'{key} {ours}, not {own}' for key, ours, own in found)
+            + (
+                '. As it starts from weights, set data_preprocessor to what '
+                'they were trained with'
+                if describe_weights(student.cfg.model)
+                else ''
             )
+        )
+
+
+def _describe_teacher_images(
+    teacher: SourceConfig,
+    data: SourceConfig,
+    image_shape: tuple[int, int, int],
+    teacher_images: TeacherImages,
+) -> Iterator[str]:
+    """Tell how the images are prepared for the teacher."""
+    options = teacher_images.options
+    theirs = options.get('teacher_data_preprocessor')
+    if theirs is not None:
+        values = ', '.join(f'{key} {value}' for key, value in theirs.items())
+        yield (
+            f'the teacher gets the images of {data.name} as it was trained on '
+            f'them, by teacher_data_preprocessor: {values or "raw pixels"} '
+            f'({teacher_images.source or "three channels of one"})'
+        )
+    elif teacher_images.source is None:
+        yield (
+            f'nothing says how the images of {teacher.name} were normalised: '
+            f'it gets them as those of {data.name}. Set '
+            'model.teacher_data_preprocessor=dict(mean=[...], std=[...], '
+            'to_rgb=...) if it was trained on others'
+        )
+    size = options.get('teacher_input_size')
+    if size is not None:
+        height, width = as_size(size) or (0, 0)
+        yield (
+            f'the teacher gets images of {height}x{width}, its own size, '
+            f'resized from {image_shape[1]}x{image_shape[2]}: '
+            'teacher_input_size. --teacher-input-size data gives it those of '
+            'the student as they are'
+        )
 
 
 def _compare_shape(

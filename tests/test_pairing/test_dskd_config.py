@@ -113,32 +113,61 @@ def test_models_of_mmpretrain():
     assert 'resnet34_b16x8_cifar10' in made.load().model.teacher_ckpt
 
 
-def test_other_normalisation_is_told():
-    student = write('resnet', SMALL_RESNET)
-    cfg = Config(
-        dict(RUN, model=SMALL_RESNET, data_preprocessor=dict(mean=[3.0] * 3))
-    )
-    other = SourceConfig('other', 'other.py', cfg, 'https://any.pth')
-    (warning,) = DSKDConfig(load_source_config(student), other).warnings
-    assert warning.startswith(
-        'student and teacher were made for images that are normalised in '
-        'different ways (mean [1.0, 1.0, 1.0] and [3.0, 3.0, 3.0]'
-    )
+def other(name='other', **preprocessor):
+    """A teacher with another data preprocessor."""
+    preprocessor = dict(RUN['data_preprocessor'], **preprocessor)
+    cfg = Config(dict(RUN, model=SMALL_RESNET, data_preprocessor=preprocessor))
+    return SourceConfig(name, f'{name}.py', cfg, 'https://any.pth')
+
+
+def test_other_normalisation_is_filled_in():
+    student = load_source_config(write('resnet', SMALL_RESNET))
+    made = DSKDConfig(student, other(mean=[3.0] * 3))
+    assert made.warnings == [
+        'the teacher gets the images of resnet as it was trained on them, by '
+        'teacher_data_preprocessor: mean [3.0, 3.0, 3.0], std [2.0, 2.0, '
+        '2.0], to_rgb False (other.py)'
+    ]
+    theirs = dict(mean=[3.0] * 3, std=[2.0] * 3, to_rgb=False)
+    cfg = made.load()
+    assert cfg.model.type == 'mmdskd.FrozenTeacherDistill'
+    assert cfg.model.teacher_data_preprocessor == theirs
+    assert cfg.data_preprocessor.mean == [1.0] * 3
+    assert 'by mmdskd.FrozenTeacherDistill' in made.to_text('any.py')
+    assert len(try_training(cfg, (3, 32, 32), 10)) == 2
 
 
 @pytest.mark.parametrize('key', ['to_rgb', 'bgr_to_rgb', 'rgb_to_bgr'])
-def test_another_order_of_colours_is_reported(key):
+def test_another_order_of_colours_is_filled_in(key):
     student = load_source_config(write('resnet', SMALL_RESNET))
-    preprocessor = dict(RUN['data_preprocessor'], **{key: True})
-    cfg = Config(dict(RUN, model=SMALL_RESNET, data_preprocessor=preprocessor))
-    other = SourceConfig('other', 'other.py', cfg, 'https://any.pth')
-    assert DSKDConfig(student, other).warnings == [
-        'student and teacher were made for images of another order of '
-        'colours (to_rgb False and True); both will get that of resnet: take '
-        'a teacher that was trained with it, or train it so'
-    ]
-    same = SourceConfig('same', 'same.py', cfg, 'https://any.pth')
-    assert DSKDConfig(same, other).warnings == []
+    model = DSKDConfig(student, other(**{key: True})).load().model
+    assert model.teacher_data_preprocessor.to_rgb is True
+    same = other('same', **{key: True})
+    made = DSKDConfig(same, other(**{key: True}))
+    assert made.warnings == [] and made.teacher_images.options == {}
+
+
+def test_teacher_of_another_size():
+    """It is planned, tried and written for its own size."""
+    student = load_source_config(write('resnet', SMALL_RESNET))
+    crop = dict(type='RandomCrop', crop_size=64)
+    teacher = other()
+    teacher.cfg.train_dataloader.dataset.pipeline = [crop]
+    made = DSKDConfig(student, teacher, dataset_from='student')
+    assert made.teacher_images.options == dict(teacher_input_size=64)
+    assert made.plan.target.shape == '64x8x8'
+    assert made.plan.branches[0].shape == '8x32x32'
+    cfg = made.load()
+    assert cfg.model.teacher_input_size == 64
+    assert cfg.model.distiller.connectors.heads.strides == [4, 2, 1]
+    assert len(try_training(cfg, (3, 32, 32), 10)) == 2
+    made = DSKDConfig(
+        student, teacher, dataset_from='student', teacher_input_size='data'
+    )
+    assert made.plan.target.shape == '64x4x4' and made.warnings == []
+    made = DSKDConfig(student, other(), teacher_input_size=(48, 32))
+    assert made.load().model.teacher_input_size == (48, 32)
+    assert made.plan.target.shape == '64x6x4'
 
 
 def test_images_of_another_shape_are_told():

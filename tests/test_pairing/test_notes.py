@@ -7,9 +7,11 @@ from plain_configs import RESNET, RUN
 
 from mmdskd.pairing.notes import list_notes
 from mmdskd.pairing.source_config import SourceConfig
+from mmdskd.pairing.teacher_images import TeacherImages
 
 WEIGHTS = dict(type='Pretrained', checkpoint='own.pth')
 URL = 'https://any.pth'
+SAME_IMAGES = TeacherImages({}, 'teacher.py')
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,13 @@ def source(name='student', **changes):
 
 
 def notes(
-    student=None, teacher=None, data=None, ckpt=URL, grid=(4, 4), frozen=()
+    student=None,
+    teacher=None,
+    data=None,
+    ckpt=URL,
+    grid=(4, 4),
+    frozen=(),
+    images=SAME_IMAGES,
 ):
     student = student or source()
     teacher = teacher or source('teacher')
@@ -38,7 +46,7 @@ def notes(
         frozen=frozen,
     )
     return list_notes(
-        student, teacher, data or student, (3, 32, 32), ckpt, plan
+        student, teacher, data or student, (3, 32, 32), ckpt, plan, images
     )
 
 
@@ -162,3 +170,44 @@ def test_one_config_for_both():
         'student and teacher are both student.py: the teacher teaches a '
         'network of its own kind'
     ]
+
+
+def test_images_of_the_teacher():
+    images = TeacherImages(
+        dict(
+            teacher_data_preprocessor=dict(mean=[1.0], std=[2.0], to_rgb=True),
+            teacher_input_size=[64, 48],
+        ),
+        'teacher.py',
+    )
+    assert notes(images=images) == [
+        'the teacher gets the images of student as it was trained on them, '
+        'by teacher_data_preprocessor: mean [1.0], std [2.0], to_rgb True '
+        '(teacher.py)',
+        'the teacher gets images of 64x48, its own size, resized from 32x32: '
+        'teacher_input_size. --teacher-input-size data gives it those of the '
+        'student as they are',
+    ]
+    raw = TeacherImages(dict(teacher_data_preprocessor={}), 'teacher.py')
+    assert notes(images=raw)[0].endswith('raw pixels (teacher.py)')
+    assert notes(images=TeacherImages({})) == [
+        'nothing says how the images of teacher were normalised: it gets them '
+        'as those of student. Set model.teacher_data_preprocessor='
+        'dict(mean=[...], std=[...], to_rgb=...) if it was trained on others'
+    ]
+
+
+def test_student_with_the_images_of_the_teacher():
+    student = source()
+    teacher = source('teacher', data_preprocessor=dict(mean=[3.0] * 3))
+    told = (
+        'the student gets the images of teacher, which are normalised in '
+        'another way than those of its own config: mean [3.0, 3.0, 3.0], not '
+        '[1.0, 1.0, 1.0]'
+    )
+    assert told in notes(student, teacher, teacher)
+    student = source(**{'model.backbone.init_cfg': WEIGHTS})
+    assert (
+        f'{told}. As it starts from weights, set data_preprocessor to what '
+        'they were trained with'
+    ) in notes(student, teacher, teacher)

@@ -16,6 +16,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.pairing.dry_run import try_config
 from mmdskd.pairing.dskd_config import DSKDConfig
 from mmdskd.pairing.source_config import load_source_config
+from mmdskd.pairing.teacher_images import FROM_DATA
 from mmdskd.utils.arguments import add_force, parse_shape
 from mmdskd.utils.files import check_new_file, write_atomically
 from mmdskd.utils.text import describe_error, message_of
@@ -64,6 +65,14 @@ def parse_args() -> argparse.Namespace:
         help='module of the teacher whose output supervises the branches '
         '(default: its last feature before pooling)',
     )
+    parser.add_argument(
+        '--teacher-input-size',
+        metavar='N|H,W|data',
+        type=parse_input_size,
+        help='size to which the images are resized for the teacher, or '
+        '"data" for that of the student (default: that of its own '
+        'evaluation)',
+    )
     for role in ('student', 'teacher'):
         parser.add_argument(
             f'--{role}-logits',
@@ -97,6 +106,31 @@ def parse_branches(text: str) -> Union[int, list[str], None]:
         return [name.strip() for name in text.split(',')]
 
 
+def parse_input_size(text: str) -> Union[int, tuple[int, int], str]:
+    """Read ``data``, an edge, or height and width with a comma between them.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        int, tuple[int, int] or str: What it says.
+
+    Raises:
+        ArgumentTypeError: If it is none of these.
+    """
+    if text == FROM_DATA:
+        return text
+    parts = text.split(',')
+    if len(parts) > 2 or not all(p.isdigit() and int(p) for p in parts):
+        raise argparse.ArgumentTypeError(
+            'should be a number of pixels > 0, height and width as H,W, or '
+            f'{FROM_DATA}, but got {text!r}'
+        )
+    if len(parts) == 1:
+        return int(text)
+    return int(parts[0]), int(parts[1])
+
+
 def make(args: argparse.Namespace) -> None:
     """Make, try and write the config.
 
@@ -122,6 +156,7 @@ def make(args: argparse.Namespace) -> None:
         teacher_feature=args.teacher_feature,
         student_logits=args.student_logits,
         teacher_logits=args.teacher_logits,
+        teacher_input_size=args.teacher_input_size,
     )
     print(f'{made.table}\n', flush=True)
     try:

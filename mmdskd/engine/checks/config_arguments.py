@@ -6,6 +6,9 @@ from contextlib import suppress
 from inspect import Parameter
 from typing import Any, Optional, Union, get_args, get_origin
 
+from mmrazor.models.algorithms import SingleTeacherDistill
+
+from mmdskd.models import FrozenTeacherDistill
 from mmdskd.utils.config import AUTO
 from mmdskd.utils.signatures import Arguments, find_arguments, tell_unknown
 from mmdskd.utils.spelling import did_you_mean
@@ -121,6 +124,14 @@ def _check_names(
         for key in part.cfg:
             if key in known or key in _OF_CONFIGS:
                 continue
+            if _is_of_ours(key, component):
+                yield (
+                    f'{part.path}.{key} should be an argument of '
+                    f'{component.__name__}, but is one of '
+                    'mmdskd.FrozenTeacherDistill, which takes every config of '
+                    f"it: set {part.path}.type='mmdskd.FrozenTeacherDistill'"
+                )
+                continue
             names = [name for name in known if name not in place.given]
             yield f'{part.path}.{tell_unknown(key, component, names)}'
     if ANY in place.given:
@@ -136,6 +147,13 @@ def _check_names(
             f'{component.__name__} needs it, but got '
             f'{_list_keys(part.cfg)}'
         )
+
+
+def _is_of_ours(key: str, component: Any) -> bool:
+    """Whether MMRazor's algorithm lacks what ours has."""
+    return component is SingleTeacherDistill and (
+        key in find_arguments(FrozenTeacherDistill).parameters
+    )
 
 
 def _list_keys(cfg: dict) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from mmdskd.models.utils.teacher_preprocessor import VALUES as TEACHER_VALUES
 from mmdskd.utils.rules import (
     COUNT,
     FLAG,
@@ -257,6 +258,7 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         teacher_channels_last=FLAG,
         teacher_autocast_dtype=optional(Choice(('bfloat16', 'float16'))),
         teacher_compile=AnyOf((FLAG, Kind())),
+        **TEACHER_VALUES,
     ),
 )
 

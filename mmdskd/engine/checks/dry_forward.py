@@ -20,6 +20,7 @@ from torch import nn
 from mmdskd.export.image_batch import read_samples
 from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.algorithms.student_forward import find_modes, record_student
+from mmdskd.models.utils.teacher_preprocessor import prepare_for_teacher
 from mmdskd.utils.random_state import keep_random_state
 
 # Algorithms whose losses are computed in `loss`, and those that compute them
@@ -127,7 +128,8 @@ def record(model: Any, batch: dict) -> None:
     model.train()
     if isinstance(model, FrozenTeacherDistill):
         distiller.set_deliveries_override(False)
-        _record_teacher(model.teacher_forward, data)
+        images = prepare_for_teacher(model, data[0])
+        _record_teacher(model.teacher_forward, (images, data[1]))
         record_student(model, *data)
     elif isinstance(model, BY_STEP):
         for recorders in (

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.models.algorithms.student_forward import has_same_classes
+from mmdskd.models.utils.teacher_preprocessor import prepare_for_teacher
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
 from mmdskd.utils.random_state import keep_random_state
@@ -143,6 +144,7 @@ class TeacherEvaluationHook(Hook):
         for batch in loop.dataloader:
             data = model.data_preprocessor(batch, False)
             with autocast(enabled=getattr(loop, 'fp16', False)):
+                data['inputs'] = prepare_for_teacher(model, data['inputs'])
                 outputs = teacher(**data, mode='predict')
             if guesses is not None:
                 guesses.add(outputs)

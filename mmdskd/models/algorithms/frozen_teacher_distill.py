@@ -1,16 +1,20 @@
 """MMRazor's distillation with a teacher that is frozen."""
 
-import copy
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Optional, Union
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import Tensor
 
+from mmdskd.models.utils.teacher_preprocessor import (
+    check_arguments,
+    make_teacher_preprocessor,
+    prepare_for_teacher,
+)
 from mmdskd.models.utils.teacher_speedups import check_speedups
 from mmdskd.models.utils.teacher_weights import (
     check_frozen,
@@ -22,6 +26,7 @@ from mmdskd.models.utils.teacher_weights import (
 )
 from mmdskd.registry import MODELS
 
+from .outside_teacher import OutsideTeacher
 from .student_forward import (
     get_student_layer_depth,
     has_labels,
@@ -34,7 +39,7 @@ from .teacher_records import release_records
 
 
 @MODELS.register_module()
-class FrozenTeacherDistill(SingleTeacherDistill):
+class FrozenTeacherDistill(OutsideTeacher):
     """MMRazor's ``SingleTeacherDistill`` with a teacher that only teaches.
 
     It has the same config and gives the same losses, but:
@@ -86,12 +91,24 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             does.
         teacher_compile (bool or dict): Whether to compile the teacher, or
             arguments of :func:`torch.compile`. Defaults to False.
+        teacher_data_preprocessor (dict, optional): ``mean``, ``std`` and
+            ``to_rgb`` that the teacher was trained with, see
+            :class:`~.normalization.Normalization`. Defaults to None: it gets
+            the images as the student does.
+        teacher_input_size (int or Sequence[int], optional): Size of the
+            teacher's images, to which those of the student are resized.
+            Defaults to None.
+        teacher_interpolation (str): How they are resized, see
+            :class:`~.teacher_preprocessor.TeacherPreprocessor`. Defaults to
+            "bicubic".
         **kwargs: Further arguments of
             :class:`mmrazor.models.SingleTeacherDistill`.
 
     Attributes:
         teacher (BaseModel): The teacher.
         teacher_forward (TeacherForward): How the teacher is run.
+        teacher_preprocessor (TeacherPreprocessor, optional): What turns
+            images of the student into those of the teacher.
         teacher_digest (Tensor): Digest of its weights as they were loaded,
             (32, ) of uint8, a buffer.
 
@@ -144,6 +161,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher_channels_last: bool = False,
         teacher_autocast_dtype: Optional[str] = None,
         teacher_compile: Union[bool, dict] = False,
+        teacher_data_preprocessor: Optional[dict] = None,
+        teacher_input_size: Union[int, Sequence[int], None] = None,
+        teacher_interpolation: str = 'bicubic',
         **kwargs: Any,
     ) -> None:
         check_frozen(teacher_trainable, teacher_norm_eval)
@@ -158,6 +178,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             teacher=teacher,
             teacher_module_inplace=True,  # see below
             **kwargs,
+        )
+        self.teacher_preprocessor = make_teacher_preprocessor(
+            self.data_preprocessor,
+            dict(
+                teacher_data_preprocessor=teacher_data_preprocessor,
+                teacher_input_size=teacher_input_size,
+                teacher_interpolation=teacher_interpolation,
+            ),
         )
         # In __dict__ it is an attribute, but no child.
         self.__dict__['teacher'] = self._modules.pop('teacher')
@@ -180,6 +208,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             compile_cfg=teacher_compile,
             has_task=has_same_classes(self.student, self.teacher),
         )
+
+    check_together = staticmethod(check_arguments)
 
     def check_teacher(self) -> None:
         """Check that the teacher is that of the checkpoint that was loaded.
@@ -230,7 +260,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         deliveries = self.distiller.deliveries
         self.distiller.set_deliveries_override(False)
         if not self.distillation_stopped or deliveries.deliveries:
-            self.teacher_forward(batch_inputs, data_samples)
+            images = prepare_for_teacher(self, batch_inputs)
+            self.teacher_forward(images, data_samples)
 
         student_losses = record_student(self, batch_inputs, data_samples)
         losses = {}
@@ -246,35 +277,6 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             losses.update(add_prefix(distill_losses, 'distill'))
         release_records(self.distiller)
         return losses
-
-    def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
-        """Set the mode of student and distiller; the teacher stays in eval.
-
-        Args:
-            mode (bool): Whether to train. Defaults to True.
-
-        Returns:
-            FrozenTeacherDistill: Itself.
-        """
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
-    def _apply(self, *args: Any, **kwargs: Any) -> 'FrozenTeacherDistill':
-        super()._apply(*args, **kwargs)
-        if self._moves_teacher:
-            self.teacher._apply(*args, **kwargs)
-        return self
-
-    def __deepcopy__(self, memo: dict) -> 'FrozenTeacherDistill':
-        """Copy all but the teacher and what records in it."""
-        for shared in (self.teacher, self.distiller.teacher_recorders):
-            memo[id(shared)] = shared
-        memo[id(self)] = copied = self.__class__.__new__(self.__class__)
-        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        # An averaged model may live on another device.
-        copied._moves_teacher = False
-        return copied
 
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any

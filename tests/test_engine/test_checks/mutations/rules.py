@@ -83,6 +83,9 @@ RULES = {
     'always': 'True',
     'half': 'one of bfloat16, float16, or None',
     'flag or dict': 'True or False, or a dict',
+    'input size': 'a whole number >= 1, or a list of 2 with each item a whole '
+    'number >= 1, or None',
+    'pixels': 'a dict with mean, std and to_rgb, or None',
     'launcher': 'one of none, pytorch, slurm, mpi',
     'start method': 'one of fork, spawn, forkserver',
     'clip': 'one of norm, value',

@@ -75,6 +75,8 @@ VALUES = [
     ('model.teacher_channels_last', 'flag', ['True', 0]),
     ('model.teacher_autocast_dtype', 'half', ['float32', 16, '', True]),
     ('model.teacher_compile', 'flag or dict', ['True', 1, None]),
+    ('model.teacher_input_size', 'input size', [0, '224', [224], 1.5]),
+    ('model.teacher_data_preprocessor', 'pixels', [[1.0], 'own', 1]),
     ('model.student_trainable', 'flag', ['True', 1]),
     ('model.calculate_student_loss', 'flag', ['False', None]),
 ]
