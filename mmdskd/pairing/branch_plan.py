@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from torch import nn
 
+from mmdskd.models.utils.teacher_weights import advise_other_classes
 from mmdskd.utils.text import shorten
 
 from .feature import Feature
@@ -105,9 +106,9 @@ def infer_branches(
         raise ValueError(
             'Student and teacher should have the same classes, but the '
             f'student has {outline.num_classes} and the teacher '
-            f'{outline_T.num_classes}: take two that were made for the same '
-            'data, or set num_classes of the head of the one that is still '
-            'to be trained'
+            f'{outline_T.num_classes}. If one is still to be trained, set '
+            'num_classes of its head. '
+            + advise_other_classes(outline.num_classes)
         )
     frozen = find_frozen(student, image_shape)
     if branches is None or isinstance(branches, int):

@@ -106,10 +106,10 @@ def _describe_teacher_images(
     if size is not None:
         height, width = as_size(size) or (0, 0)
         yield (
-            f'the teacher gets images of {height}x{width}, its own size, '
-            f'resized from {image_shape[1]}x{image_shape[2]}: '
-            'teacher_input_size. --teacher-input-size data gives it those of '
-            'the student as they are'
+            f'the teacher gets images of {height}x{width}, resized from '
+            f'{image_shape[1]}x{image_shape[2]} (teacher_input_size): its '
+            'step costs as much as on its own images. --teacher-input-size '
+            'N sets another size, and "data" that of the student'
         )
 
 

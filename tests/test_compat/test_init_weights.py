@@ -144,19 +144,29 @@ def test_the_log_says_what_is_random(file, monkeypatch):
 
     lines = []
     monkeypatch.setattr(
-        teacher_weights, 'print_log', lambda line, **kwargs: lines.append(line)
+        teacher_weights,
+        'print_log',
+        lambda line, level, **kwargs: lines.append((level, line)),
     )
     student = dict(type='mmengine.TinyClassifier')
     build(FROZEN, student, randomize(TinyClassifier(), 1))
     assert lines == []
     build(FROZEN, student, dict(type='mmengine.TinyClassifier'))
     build(FROZEN, student, dict(type='mmengine.LoadingClassifier', file=file))
-    assert lines == [
+    random, partly = lines
+    assert random == (
+        logging.INFO,
         'The teacher brings no weights for model.2.weight, fc.weight: without '
         'model.teacher_ckpt, they are random.',
+    )
+    # Such as a network of timm with another num_classes.
+    assert partly[0] == logging.WARNING
+    assert partly[1].startswith(
         'The teacher brings no weights for fc.weight: without '
-        'model.teacher_ckpt, they are random.',
-    ]
+        'model.teacher_ckpt, they are random. If they are of its last layer, '
+        'its logits are noise. Fine-tune the teacher on the data of the '
+        'student first: head.num_classes=... and '
+    )
 
 
 def test_a_position_embedding_of_sines_is_no_loaded_weight():

@@ -100,7 +100,9 @@ def test_what_does_not_fit():
     with pytest.raises(
         ValueError,
         match='should have the same classes, but the student has 7 and '
-        'the teacher 5: take two that',
+        r'the teacher 5\. If one is still to be trained, set num_classes of '
+        'its head. Fine-tune the teacher on the data of the student first: '
+        'head.num_classes=7 and ',
     ):
         infer_branches(resnet(), resnet(num_classes=5), SHAPE)
     with pytest.raises(

@@ -184,9 +184,10 @@ def test_images_of_the_teacher():
         'the teacher gets the images of student as it was trained on them, '
         'by teacher_data_preprocessor: mean [1.0], std [2.0], to_rgb True '
         '(teacher.py)',
-        'the teacher gets images of 64x48, its own size, resized from 32x32: '
-        'teacher_input_size. --teacher-input-size data gives it those of the '
-        'student as they are',
+        'the teacher gets images of 64x48, resized from 32x32 '
+        '(teacher_input_size): its step costs as much as on its own images. '
+        '--teacher-input-size N sets another size, and "data" that of the '
+        'student',
     ]
     raw = TeacherImages(dict(teacher_data_preprocessor={}), 'teacher.py')
     assert notes(images=raw)[0].endswith('raw pixels (teacher.py)')

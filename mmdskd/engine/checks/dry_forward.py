@@ -155,8 +155,14 @@ def _record_teacher(teacher_forward: Any, data: tuple) -> None:
             try:
                 teacher_forward.run(*data)
                 return
-            except Exception:
+            except Exception as error:
                 if mode == modes[-1]:
-                    raise
+                    shape = tuple(data[0].shape[1:])
+                    raise ValueError(
+                        f'model.teacher should run on images of shape {shape},'
+                        f' but fails with {type(error).__name__}: {error}. If '
+                        'it was built for another size, set '
+                        'model.teacher_input_size to it'
+                    ) from error
     finally:
         teacher_forward.mode = before

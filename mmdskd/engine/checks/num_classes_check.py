@@ -8,6 +8,7 @@ from mmrazor.models.task_modules.recorder import (
 from torch import nn
 
 from mmdskd.models import DSKDLoss, StandardizedKLDivergence
+from mmdskd.models.utils.teacher_weights import advise_other_classes
 
 
 def check_standardized(name: str, loss: nn.Module, num_classes: dict) -> None:
@@ -51,9 +52,12 @@ def check_num_classes(name: str, num_classes: dict) -> None:
     """Check the classes of those whose logits a loss compares."""
     known = {part: n for part, n in num_classes.items() if n is not None}
     if len(set(known.values())) > 1:
+        advice = ''
+        if {'student', 'teacher'} <= set(known):
+            advice = f'. {advise_other_classes(known.get("student"))}'
         raise ValueError(
             'The numbers of classes should agree, but they are: '
             + ', '.join(f'{part} {n}' for part, n in known.items())
             + f'. {name} compares their logits; where only features teach, '
-            'they may differ'
+            'they may differ' + advice
         )

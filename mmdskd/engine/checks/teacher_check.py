@@ -12,8 +12,9 @@ from mmdskd.models import FrozenTeacherDistill
 from mmdskd.models.utils.teacher_weights import load_teacher
 from mmdskd.utils.finite import nonfinite_tensors
 from mmdskd.utils.model import unwrap_model
-from mmdskd.utils.preprocessing import find_differences
 from mmdskd.utils.text import shorten
+
+from .teacher_images_check import check_teacher_images, check_val_loop
 
 # Keys of a config that bring weights, if their value is not empty.
 WEIGHTS = (
@@ -77,17 +78,22 @@ def check_teachers(runner: Runner) -> None:
         runner (Runner): The runner, with all weights loaded.
 
     Raises:
-        ValueError: If a tensor of a teacher has nan or inf.
+        ValueError: If a tensor of a teacher has nan or inf, or the loop of
+            the validation gives it the images of the student.
     """
     model: Any = unwrap_model(runner.model)
     config = runner.cfg.get('model') or {}
     teachers = find_teachers(model)
+    check_val_loop(runner)
     for key, teacher in teachers.items():
         _check_finite(key, teacher)
         part = config
         for name in key.split('.')[1:]:
             part = part.get(name) or {}
-        _check_preprocessing(key, part, config, runner)
+        is_pretrained = not config.get('teacher_ckpt') and _brings_weights(
+            part
+        )
+        check_teacher_images(key, part, runner, teacher, is_pretrained)
         is_trained = getattr(model, 'teacher_trainable', False)
         if part and not is_trained and not _has_weights(config, part, runner):
             print_log(
@@ -131,26 +137,3 @@ def _brings_weights(config: Any) -> bool:
         elif (key in WEIGHTS and value) or _brings_weights(value):
             return True
     return False
-
-
-def _check_preprocessing(
-    key: str, part: dict, config: dict, runner: Runner
-) -> None:
-    """Warn of a teacher that was made for other images."""
-    theirs = part.get('data_preprocessor') or {}
-    ours = config.get('data_preprocessor') or runner.cfg.get(
-        'data_preprocessor'
-    )
-    differences = find_differences(ours or {}, theirs)
-    if theirs and differences:
-        print_log(
-            f'{key}.data_preprocessor is not used: student and teacher get '
-            'the images of one data_preprocessor, which differs in '
-            + ', '.join(
-                f'{name} ({before}, of the teacher {after})'
-                for name, before, after in differences
-            )
-            + '. Take a teacher that was trained with it, or train it so.',
-            'current',
-            logging.WARNING,
-        )

@@ -139,7 +139,9 @@ def test_teacher_and_student_have_the_same_classes(check, dskd_config):
     with pytest.raises(
         ValueError,
         match='numbers of classes should agree, but they are: student '
-        '10, teacher 20',
+        '10, teacher 20. loss_kd compares their logits; where only features '
+        'teach, they may differ. Fine-tune the teacher on the data of the '
+        'student first: head.num_classes=10 and ',
     ):
         check()
 

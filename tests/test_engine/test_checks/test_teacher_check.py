@@ -114,9 +114,62 @@ def test_a_teacher_made_for_other_images_is_reported(warnings, run_config):
         'WARNING: model.teacher.data_preprocessor is not used: student and '
         'teacher get the images of one data_preprocessor, which differs in '
         'mean ([77.7], of the teacher [1.0]), to_rgb (False, of the teacher '
-        'True). Take a teacher that was trained with it, or train it so.',
+        'True). Set model.teacher_data_preprocessor to that of the teacher.',
         RANDOM,
     ]
+    # The same where it is set.
+    given = dict(mean=[1.0], std=[33.3], to_rgb=True)
+    assert warnings({'model.teacher_data_preprocessor': given}) == [RANDOM]
+    found = warnings({'model.teacher_data_preprocessor.mean': [2.0]})
+    assert found[0] == (
+        'WARNING: model.teacher.data_preprocessor is not used: '
+        'model.teacher_data_preprocessor is, which differs in mean ([2.0], of '
+        'the teacher [1.0]). Set model.teacher_data_preprocessor to that of '
+        'the teacher.'
+    )
+    del run_config.model['teacher_data_preprocessor']
+    found = warnings({'model.type': 'mmrazor.SingleTeacherDistill'})
+    assert found[0].endswith(
+        "Set model.type='mmdskd.FrozenTeacherDistill', and "
+        'model.teacher_data_preprocessor to that of the teacher.'
+    )
+
+
+def test_a_pretrained_teacher_that_says_its_images(
+    run_config, build_runner, listen
+):
+    """As those of timm do."""
+    runner = build_runner(run_config)
+    runner.cfg.model.teacher.pretrained = True
+    teacher = runner.model.teacher
+    teacher.pretrained_cfg = dict(mean=(0.5,), std=(0.5,))
+    messages = listen()
+    check_teachers(runner)
+    assert messages == [
+        'WARNING: model.teacher was pretrained on other images, as its '
+        'pretrained_cfg of timm says: data_preprocessor differs in mean '
+        '([77.7], of the teacher [127.5]), std ([33.3], of the teacher '
+        '[127.5]). Set model.teacher_data_preprocessor to that of the '
+        'teacher.'
+    ]
+    messages.clear()
+    runner.cfg.model.teacher_data_preprocessor = dict(mean=[1.0], std=[1.0])
+    check_teachers(runner)
+    del runner.cfg.model['teacher_data_preprocessor']
+    runner.cfg.model.teacher_ckpt = 'of_a_training.pth'
+    check_teachers(runner)
+    assert messages == []
+
+
+def test_a_loop_that_runs_the_teacher(run_config, build_runner):
+    run_config.val_cfg = dict(type='mmrazor.SingleTeacherDistillValLoop')
+    check_teachers(build_runner(run_config))
+    run_config.model.teacher_data_preprocessor = dict(mean=[1.0], std=[2.0])
+    with pytest.raises(
+        ValueError,
+        match='val_cfg.type should be ValLoop .*TeacherEvaluationHook eval',
+    ):
+        check_teachers(build_runner(run_config))
 
 
 def test_teacher_of_mmrazor_is_loaded_whole(

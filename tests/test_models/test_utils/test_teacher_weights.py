@@ -92,7 +92,10 @@ def test_checkpoint_of_another_network(dskd_config, load):
     other.head.num_classes = 7
     with pytest.raises(
         ValueError,
-        match=r'size mismatch for head.fc.weight: .*\[7, 32\].*\[10, 32\]',
+        match='teacher.pth.* is of 7 classes, and model.teacher of 10: '
+        r'size mismatch for head.fc.weight: .*\[7, 32\].*\[10, 32\].* '
+        'Fine-tune the teacher on the data of the student first: '
+        r'head.num_classes=10 and .* See docs/pairs.md, "A teacher of',
     ):
         load(MODELS.build(other).state_dict())
 
