@@ -124,15 +124,3 @@ def log_prefix(name: str) -> str:
         str: The name without ``loss``, or "dskd" if nothing is left.
     """
     return re.sub('^loss_?|_?loss$|_loss(?=_)', '', name) or 'dskd'
-
-
-def get_num_classes(model: Optional[nn.Module]) -> Optional[int]:
-    """Get the number of classes of a classifier, as far as it tells.
-
-    Args:
-        model (nn.Module, optional): The classifier.
-
-    Returns:
-        int, optional: The number, or None if it is not known.
-    """
-    return getattr(getattr(model, 'head', None), 'num_classes', None)

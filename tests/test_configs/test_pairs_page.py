@@ -57,9 +57,10 @@ def test_features_of_a_teacher_of_other_classes(config, build_runner):
     runner = build_runner(resolve_auto(config))
     check_run(runner)
     runner.train()
-    names = runner.message_hub.log_scalars
-    assert 'train/distill.dskd.feat_0' in names
-    assert not any('logit' in name for name in names)
+    names = set(runner.message_hub.log_scalars)
+    assert 'train/distill.loss_dskd' in names
+    weights = {name for name in names if 'weight' in name}
+    assert weights == {'train/dskd.weight_feat_0', 'train/dskd.weight_feat_1'}
 
 
 def test_some_of_the_classes(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from torch import nn
 
 from mmdskd.models import DSKDConnector, DSKDLoss, MultiModuleOutputsRecorder
 from mmdskd.models.losses.criterion import check_numbers
+from mmdskd.models.utils.num_classes import find_num_classes
 
-from ..distillation_parts import get_num_classes
 from .last_layer_check import check_last_layer
 from .mapping_check import check_mappings, check_used
 from .num_classes_check import (
@@ -84,9 +84,12 @@ def _check_trainable(model: Any) -> None:
 
 def _check_losses(model: Any, distiller: ConfigurableDistiller) -> None:
     """Check what each loss compares."""
-    num_classes = {
-        part: get_num_classes(getattr(model, name, None))
+    networks = {
+        part: getattr(model, name, None)
         for part, name in (('student', 'architecture'), ('teacher', 'teacher'))
+    }
+    num_classes = {
+        part: find_num_classes(network) for part, network in networks.items()
     }
     for name, loss in distiller.distill_losses.items():
         check_numbers(name, loss)
@@ -94,7 +97,9 @@ def _check_losses(model: Any, distiller: ConfigurableDistiller) -> None:
         used = {
             part: number
             for part, number in num_classes.items()
-            if takes_logits(mapping, distiller, part == 'student')
+            if takes_logits(
+                mapping, distiller, part == 'student', networks[part]
+            )
         }
         check_num_classes(name, used)
         check_standardized(name, loss, used)

@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Subset
 
 from mmdskd.datasets import InMemoryDataset
-from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.models import FrozenTeacherDistill
+from mmdskd.models.utils.num_classes import find_num_classes
 from mmdskd.utils.model import unwrap_model
 
 # Labels that are read before training: half a second.
@@ -50,12 +50,17 @@ def find_classes(model: nn.Module) -> Optional[Classes]:
     ):
         networks['model.teacher'] = model.teacher
     found = [
-        Classes(f'{key}.head.num_classes', number)
+        Classes(f'{key}.{_part(network)}num_classes', number)
         for key, network in networks.items()
-        for number in [get_num_classes(network)]
+        for number in [find_num_classes(network)]
         if isinstance(number, int)
     ]
     return min(found, key=lambda classes: classes.number, default=None)
+
+
+def _part(network: Any) -> str:
+    """The part of a network whose config has the number of classes."""
+    return 'head.' if hasattr(network, 'head') else ''
 
 
 def check_labels(runner: Runner) -> Optional[Classes]:

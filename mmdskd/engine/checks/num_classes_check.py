@@ -1,5 +1,7 @@
 """Check the numbers of classes whose logits a loss compares."""
 
+from typing import Optional
+
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules.recorder import (
     ModuleInputsRecorder,
@@ -8,6 +10,7 @@ from mmrazor.models.task_modules.recorder import (
 from torch import nn
 
 from mmdskd.models import DSKDLoss, StandardizedKLDivergence
+from mmdskd.models.utils.num_classes import find_num_classes
 from mmdskd.models.utils.teacher_weights import advise_other_classes
 
 
@@ -30,9 +33,12 @@ def needs_student(loss: DSKDLoss) -> bool:
 
 
 def takes_logits(
-    mapping: dict, distiller: ConfigurableDistiller, from_student: bool
+    mapping: dict,
+    distiller: ConfigurableDistiller,
+    from_student: bool,
+    network: Optional[nn.Module],
 ) -> bool:
-    """Whether a loss takes what the head of a network returns."""
+    """Whether a loss takes the logits of a network."""
     recorders = (
         distiller.student_recorders
         if from_student
@@ -41,11 +47,21 @@ def takes_logits(
     return any(
         isinstance(recorders[record['recorder']], ModuleOutputsRecorder)
         and not isinstance(recorders[record['recorder']], ModuleInputsRecorder)
-        and recorders[record['recorder']].source.split('.')[0] == 'head'
+        and _gives_logits(recorders[record['recorder']].source, network)
         for record in mapping.values()
         if record['from_student'] is from_student
         and record.get('connector') is None
     )
+
+
+def _gives_logits(source: str, network: Optional[nn.Module]) -> bool:
+    """Whether a module is the head, or the last layer of timm's networks."""
+    if source.split('.')[0] == 'head':
+        return True
+    layer = dict(network.named_modules()).get(source) if network else None
+    return isinstance(
+        layer, nn.Linear
+    ) and layer.out_features == find_num_classes(network)
 
 
 def check_num_classes(name: str, num_classes: dict) -> None:

@@ -8,8 +8,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner, autocast
 from torch import nn
 
-from mmdskd.engine.distillation_parts import get_num_classes
 from mmdskd.models.algorithms.student_forward import has_same_classes
+from mmdskd.models.utils.num_classes import find_num_classes
 from mmdskd.models.utils.teacher_preprocessor import prepare_for_teacher
 from mmdskd.registry import HOOKS
 from mmdskd.utils.model import unwrap_model
@@ -84,14 +84,14 @@ class TeacherEvaluationHook(Hook):
             enabled = runner.cfg.get('evaluate_teacher', True)
         if not enabled or runner.iter > 0 or runner.val_loop is None:
             return
+        num_classes = find_num_classes(teacher)
         if not has_same_classes(model.architecture, teacher):
             runner.logger.info(
-                f'Teacher is not evaluated: it has {get_num_classes(teacher)} '
-                'classes, which are not those of the student.'
+                f'Teacher is not evaluated: it has {num_classes} classes, '
+                'which are not those of the student.'
             )
             return
         # A data loader draws a seed, which the student would draw otherwise.
-        num_classes = get_num_classes(teacher)
         guesses = None if num_classes is None else GuessRate(num_classes)
         with keep_random_state():
             metrics = self._evaluate(runner, model, teacher, guesses)

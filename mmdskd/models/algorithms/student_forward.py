@@ -12,6 +12,7 @@ from mmrazor.models.distillers import ConfigurableDistiller
 from torch import Tensor, nn
 
 from mmdskd.models.losses.criterion import LABEL_ARGUMENTS
+from mmdskd.models.utils.num_classes import find_num_classes
 from mmdskd.utils.model import STUDENT_PREFIX
 
 NO_LABELS = (
@@ -70,10 +71,7 @@ def has_same_classes(student: nn.Module, teacher: nn.Module) -> bool:
     Returns:
         bool: False if both have a number of classes, and another one.
     """
-    numbers = {
-        getattr(getattr(network, 'head', None), 'num_classes', None)
-        for network in (student, teacher)
-    }
+    numbers = {find_num_classes(network) for network in (student, teacher)}
     return len(numbers - {None}) < 2
 
 

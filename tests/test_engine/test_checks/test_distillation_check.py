@@ -146,6 +146,30 @@ def test_teacher_and_student_have_the_same_classes(check, dskd_config):
         check()
 
 
+@pytest.mark.parametrize('number', [10, 20])
+def test_classes_of_a_teacher_of_timm(kd_config, number):
+    pytest.importorskip('timm')
+    model = kd_config.model
+    model.type = 'mmdskd.FrozenTeacherDistill'
+    model.teacher = dict(
+        type='TimmClassifier',
+        _scope_='mmpretrain',
+        model_name='resnet10t',
+        num_classes=number,
+    )
+    model.distiller.teacher_recorders.logits.source = 'model.fc'
+    algorithm = MODELS.build(model)
+    assert algorithm.teacher_forward.has_task == (number == 10)
+    if number == 10:
+        check_distillation(algorithm)
+        return
+    with pytest.raises(
+        ValueError,
+        match='should agree, but they are: student 10, teacher 20. loss_kd',
+    ):
+        check_distillation(algorithm)
+
+
 def test_kd_without_dskd_is_checked_too(kd_config):
     kd_config.model.distiller.distill_losses.loss_kd.tau = -4
     with pytest.raises(ValueError, match='loss_kd: tau .* but got -4'):
