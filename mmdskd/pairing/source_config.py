@@ -144,8 +144,8 @@ def choose_data(
                 'Student and teacher should see the same images, but '
                 f'{student.name} is trained on images of shape {shapes[0]} '
                 f'and {teacher.name} on {shapes[1]}: choose by '
-                '--dataset-from student or --dataset-from teacher (a network '
-                'that takes other sizes does so)'
+                '--dataset-from student (the images are resized for the '
+                'teacher) or --dataset-from teacher'
             )
         dataset_from = 'student'
     chosen = sources[dataset_from]

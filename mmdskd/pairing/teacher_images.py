@@ -1,6 +1,7 @@
 """The images that a teacher was trained on, where they are not the data's."""
 
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any, NamedTuple, Optional, Union
 
 from mmengine.config import Config
@@ -141,7 +142,8 @@ def _normalise(
 ) -> dict[str, Any]:
     """Write the normalisation of the teacher, if it is another one."""
     is_grey = image_shape[0] == 1
-    needs_colours = is_grey and _first_channels(network) == 3
+    channels = _first_channels(network)
+    needs_colours = is_grey and channels == 3
     if theirs is None:
         if not needs_colours:
             return {}
@@ -151,6 +153,10 @@ def _normalise(
         for key, default in (('mean', 0.0), ('std', 1.0)):
             values = theirs.get(key) or [default]
             theirs[key] = list(values) * (3 if len(values) == 1 else 1)
+    if is_grey and channels == 1:
+        # Of a network of timm whose first layer was summed up.
+        for key in theirs.keys() & {'mean', 'std'}:
+            theirs[key] = [round(fmean(theirs[key]), 6)]
     if is_grey:
         theirs.pop('to_rgb', None)
         ours = {k: v for k, v in ours.items() if k not in SWAPS}

@@ -25,6 +25,26 @@ def test_plain_loop_is_the_config_in_plain_pytorch(build, kd_config):
         )
 
 
+def test_images_of_the_teacher(build, kd_config):
+    """Of three channels, another normalisation and another size."""
+    model = kd_config.model
+    model.type = 'mmdskd.FrozenTeacherDistill'
+    model.teacher_data_preprocessor = dict(mean=[9.0] * 3, std=[5.0] * 3)
+    model.teacher_input_size = 24
+    model.teacher.backbone.in_channels = 3
+    plain, loop = build(kd_config, plain_loop=True)
+    sizes = []
+    for teacher in (plain.teacher, loop.runner.model.teacher):
+        teacher.register_forward_pre_hook(
+            lambda module, args: sizes.append(tuple(args[0].shape))
+        )
+    for _ in range(2):
+        plain.step()
+        loop.step()
+        assert plain.loss == pytest.approx(loop.loss, rel=1e-5)
+    assert set(sizes) == {(8, 3, 24, 24)}
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

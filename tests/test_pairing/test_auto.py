@@ -100,6 +100,18 @@ def test_shape_of_images_can_be_given(auto_config):
     assert auto_config.model.distiller.connectors.heads.strides == [4, 2]
 
 
+def test_teacher_of_another_size(auto_config):
+    auto_config.model.type = 'mmdskd.FrozenTeacherDistill'
+    auto_config.model.teacher_input_size = 32
+    auto_config.model.teacher.backbone.in_channels = 3
+    auto_config.model.teacher_data_preprocessor = dict(
+        mean=[127.5] * 3, std=[127.5] * 3
+    )
+    heads = resolve_auto(auto_config).model.distiller.connectors.heads
+    # 16x16 and 8x8 of the student, to 8x8 in place of 4x4.
+    assert heads.strides == [2, 1]
+
+
 def test_self_distillation(auto_config):
     auto_config.model.type = 'SelfDistill'
     del auto_config.model.teacher

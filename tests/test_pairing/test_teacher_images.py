@@ -144,6 +144,20 @@ class TestTimm:
             teacher_input_size=224,
         )
 
+    def test_grey_images(self):
+        """A first layer for one channel, and values of three."""
+        model = dict(
+            type='TimmClassifier', model_name='resnet10t', num_classes=10
+        )
+        options = choose(
+            alone(dict(model, in_chans=1)), shape=(1, 32, 32)
+        ).options
+        assert options['teacher_data_preprocessor'] == dict(
+            mean=[114.495], std=[57.63]
+        )
+        options = choose(alone(model), shape=(1, 32, 32)).options
+        assert options['teacher_data_preprocessor']['mean'][0] == 123.675
+
     def test_backbone_and_size_that_it_was_built_for(self):
         backbone = dict(
             type='TIMMBackbone', model_name='vit_tiny_patch16_224', img_size=64

@@ -78,6 +78,23 @@ def test_all_options(run_tool):
     assert "_base_ = '../vit.py'" in Path('folder/mine.py').read_text()
 
 
+def test_size_of_the_teacher(run_tool, capsys):
+    student, teacher = write('a', SMALL_RESNET), write('b', SMALL_RESNET)
+    tool = 'misc/make_dskd_config.py'
+    run_tool(tool, student, teacher, '--teacher-input-size', '48,32')
+    model = Config.fromfile('dskd_b_a.py').model
+    assert model.teacher_input_size == (48, 32)
+    printed = capsys.readouterr().out
+    assert 'Note: the teacher gets images of 48x32, resized from' in printed
+    for text in ('0', '-1', '1,2,3', 'half', '2.5'):
+        with pytest.raises(SystemExit):
+            run_tool(tool, student, teacher, f'--teacher-input-size={text}')
+        assert (
+            'should be a number of pixels > 0, height and width as H,W, or '
+            f"data, but got '{text}'"
+        ) in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_told(run_tool):
     student = write('resnet', SMALL_RESNET)
     assert 'did you mean backbone.layer2' in fail(

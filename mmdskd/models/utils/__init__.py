@@ -6,6 +6,8 @@ from .batch_augments import (
 )
 from .data_preprocessor import AugmentingDataPreprocessor
 from .feature_layout import FeatureLayout
+from .normalization import Normalization
+from .teacher_preprocessor import TeacherPreprocessor
 
 __all__ = [
     'AugmentSequence',
@@ -14,4 +16,6 @@ __all__ = [
     'BatchRandomCrop',
     'BatchRandomFlip',
     'FeatureLayout',
+    'Normalization',
+    'TeacherPreprocessor',
 ]

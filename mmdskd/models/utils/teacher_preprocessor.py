@@ -57,6 +57,17 @@ class TeacherPreprocessor:
         ValueError: If one is out of its range, the numbers of channels
             differ, or one ``std`` is of pixels from 0 to 1 and the other one
             of pixels from 0 to 255.
+
+    Examples:
+        >>> import torch
+        >>> from mmdskd.models import Normalization, TeacherPreprocessor
+        >>> preprocess = TeacherPreprocessor(
+        ...     Normalization(mean=[129.3, 124.1, 112.4],
+        ...                   std=[68.2, 65.4, 70.4]),
+        ...     Normalization(mean=[127.5] * 3, std=[127.5] * 3),
+        ...     input_size=224)
+        >>> preprocess(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 3, 224, 224])
     """
 
     def __init__(
