@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from mmengine.config import Config
@@ -84,17 +85,22 @@ def take_run_images(runner: Runner) -> Optional[Any]:
     return None
 
 
-def build_images(cfg: Config, number: int = NUM_IMAGES) -> Optional[Any]:
+def build_images(
+    cfg: Config, number: int = NUM_IMAGES, splits: Sequence[str] = SPLITS
+) -> Optional[Any]:
     """Take the first images of the data of a config. Nothing is downloaded.
 
     Args:
         cfg (Config): Config of a run. It is not changed.
         number (int): How many images, >= 1. Defaults to 4.
+        splits (Sequence[str]): Names of data loaders in the config, of which
+            the first that is there serves. Defaults to validation, test and
+            training, in this order.
 
     Returns:
         Any: See :func:`take_images`, or None for a config without data.
     """
-    for split in SPLITS:
+    for split in splits:
         if cfg.get(split):
             break
     else:

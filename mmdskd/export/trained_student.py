@@ -50,7 +50,7 @@ def run_network(
                     if mode == MODES[-1]:
                         raise
                     continue
-                tensors = list(_find_outputs(output))
+                tensors = list(find_outputs(output))
                 if tensors:
                     return tensors
         raise TypeError('it returns no tensors')
@@ -59,16 +59,24 @@ def run_network(
             module.training = training
 
 
-def _find_outputs(output: Any) -> Iterator[Tensor]:
-    """Find the tensors of floating point in an output."""
+def find_outputs(output: Any) -> Iterator[Tensor]:
+    """Find the tensors of floating point in an output.
+
+    Args:
+        output (Any): What a network has returned: a tensor, data samples, or
+            lists and dicts of them.
+
+    Yields:
+        Tensor: The tensors, in float32.
+    """
     if isinstance(output, Tensor):
         if output.is_floating_point():
             yield output.float()
     elif isinstance(output, (BaseDataElement, dict)):
-        yield from _find_outputs(list(output.values()))
+        yield from find_outputs(list(output.values()))
     elif isinstance(output, (list, tuple)):
         for item in output:
-            yield from _find_outputs(item)
+            yield from find_outputs(item)
 
 
 @contextmanager
