@@ -83,7 +83,7 @@ def load_student(
             found = find_exits(cfg, loss)
             own = make_multi_exit_config(cfg, found)
         else:
-            own = make_student_config(cfg) if is_algorithm else plain(cfg)
+            own = make_student_config(cfg) if is_algorithm else make_plain(cfg)
         if not _has_student(checkpoint):
             student = _strip_wrapper(checkpoint, checkpoint_path)
         elif exits and is_algorithm:
@@ -92,7 +92,8 @@ def load_student(
             student = extract_student(checkpoint, own)
         if is_algorithm and _has_student(checkpoint):
             check_against_run(student, own, cfg)
-        network = _build(own, student['state_dict'], checkpoint_path)
+        network = _build(own)
+        _load(network, student['state_dict'], checkpoint_path)
     result = Student(
         network.eval(), own, checkpoint.get('meta') or {}, checkpoint_path
     )
@@ -105,7 +106,27 @@ def load_student(
     return result
 
 
-def plain(cfg: Config) -> Config:
+def make_student(cfg: Config) -> Student:
+    """Build the student of a run with random weights, for measurements.
+
+    Args:
+        cfg (Config): See :func:`load_student`.
+
+    Returns:
+        Student: The student.
+
+    Raises:
+        ValueError: If the config has no model of a type that is known.
+    """
+    check_has(cfg, cfg.filename or 'The config', 'model')
+    is_algorithm = isinstance(cfg.model.get('architecture'), dict)
+    scope = cfg.get('default_scope') or 'mmengine'
+    with DefaultScope.overwrite_default_scope(scope):
+        own = make_student_config(cfg) if is_algorithm else make_plain(cfg)
+        return Student(_build(own).eval(), own, {}, '')
+
+
+def make_plain(cfg: Config) -> Config:
     """Let the config of a plain network name no weights.
 
     Args:
@@ -158,30 +179,30 @@ def _strip_wrapper(checkpoint: dict, path: str) -> dict:
     return dict(state_dict=weights)
 
 
-def _build(cfg: Config, weights: dict, path: str) -> nn.Module:
-    """Build a network with all of its weights."""
+def _build(cfg: Config) -> nn.Module:
+    """Build a network."""
     model = without_weights(cfg.to_dict()['model'])
-    found = find_class(MODELS, model, model.get('_scope_', 'mmengine'))
-    if found is None:
+    if find_class(MODELS, model, model.get('_scope_', 'mmengine')) is None:
         raise ValueError(
             f'The model of the config should be registered, but '
             f'{model["type"]!r} is not: name its package in custom_imports'
         )
     with keep_random_state():
         network = MODELS.build(model)
-    report = load_whole(
-        network,
-        {
-            k: v
-            for k, v in weights.items()
-            if not k.startswith(AUGMENTS_PREFIX)
-        },
-    )
+    if not hasattr(network, 'data_preprocessor'):
+        raise TypeError(
+            'The model should be one of MMEngine, with a data_preprocessor, '
+            f'but got {type(network).__name__}'
+        )
+    return network
+
+
+def _load(network: nn.Module, weights: dict, path: str) -> None:
+    """Load all weights of a network."""
+    report = load_whole(network, drop_augments(weights))
     # Random numbers of a training, which deployment does without
-    report.missing[:] = [
-        name for name in report.missing if not name.startswith(AUGMENTS_PREFIX)
-    ]
-    if not report.is_whole:
+    missing = list(drop_augments(dict.fromkeys(report.missing)))
+    if not report._replace(missing=missing).is_whole:
         hint = (
             '. It is that of a pruning: take the config of the pruned '
             'student, with sub_model, and its own checkpoint'
@@ -191,16 +212,26 @@ def _build(cfg: Config, weights: dict, path: str) -> nn.Module:
         raise ValueError(
             f'{osp.basename(path)} should hold the weights of '
             f'{type(network).__name__} in the config, but it does not: '
-            f'missing {shorten(report.missing)}; unexpected '
+            f'missing {shorten(missing)}; unexpected '
             f'{shorten(report.unexpected)}; of other shape '
             f'{shorten(report.mismatched)}{hint}'
         )
-    if not hasattr(network, 'data_preprocessor'):
-        raise TypeError(
-            'The model should be one of MMEngine, with a data_preprocessor, '
-            f'but got {type(network).__name__}'
-        )
-    return network
+
+
+def drop_augments(weights: dict) -> dict:
+    """Leave out the random numbers of the training.
+
+    Args:
+        weights (dict): Values by the names of a network's ``state_dict``.
+
+    Returns:
+        dict: Those that are used in a test.
+    """
+    return {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith(AUGMENTS_PREFIX)
+    }
 
 
 def find_classes(student: Student) -> Optional[list[str]]:
