@@ -71,12 +71,19 @@ def load_student(
     Raises:
         CheckpointError: If the checkpoint can't be read.
         TypeError: If the checkpoint has no ``state_dict``.
-        ValueError: If config and checkpoint do not fit, or there are no
-            heads.
+        ValueError: If config and checkpoint do not fit, there are no heads,
+            or the algorithm prunes or searches.
     """
     check_has(cfg, cfg.filename or 'The config', 'model')
     checkpoint = load_checkpoint_file(checkpoint_path)
     is_algorithm = isinstance(cfg.model.get('architecture'), dict)
+    if any(key.startswith('mutator') for key in cfg.model):
+        raise ValueError(
+            f'{cfg.model["type"]} should not be exported: its checkpoint '
+            'holds all widths, of a pruning or a search that is not '
+            'finished. Take the config of the network that it has found, with '
+            'sub_model and its fix_subnet, and the checkpoint of its training'
+        )
     scope = cfg.get('default_scope') or 'mmengine'
     with DefaultScope.overwrite_default_scope(scope):
         if exits and is_algorithm:
@@ -203,18 +210,12 @@ def _load(network: nn.Module, weights: dict, path: str) -> None:
     # Random numbers of a training, which deployment does without
     missing = list(drop_augments(dict.fromkeys(report.missing)))
     if not report._replace(missing=missing).is_whole:
-        hint = (
-            '. It is that of a pruning: take the config of the pruned '
-            'student, with sub_model, and its own checkpoint'
-            if any('mutable' in name for name in weights)
-            else ''
-        )
         raise ValueError(
             f'{osp.basename(path)} should hold the weights of '
             f'{type(network).__name__} in the config, but it does not: '
             f'missing {shorten(missing)}; unexpected '
             f'{shorten(report.unexpected)}; of other shape '
-            f'{shorten(report.mismatched)}{hint}'
+            f'{shorten(report.mismatched)}'
         )
 
 

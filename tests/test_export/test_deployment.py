@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from multi_labels import use_multi_labels
+from test_export.students import save
 
 from mmdskd.export.deployable import Graph
 from mmdskd.export.deployment import export_run, export_student
@@ -20,18 +21,6 @@ from mmdskd.export.torchscript_file import open_torchscript
 
 jit_load = pytest.mark.filterwarnings('ignore:.*torch.jit.load')
 FEW = Settings(num_images=12)
-
-
-def save(cfg: Config, path) -> str:
-    """Save a model whose batch norms have seen something."""
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(copy.deepcopy(cfg.model.to_dict()))
-    for name, value in model.state_dict().items():
-        if 'running_' in name:
-            value.uniform_(0.5, 1.5)
-    torch.save(dict(meta={}, state_dict=model.state_dict()), path)
-    return str(path)
 
 
 @pytest.fixture

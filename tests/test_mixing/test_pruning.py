@@ -11,6 +11,8 @@ from test_mixing.page import BATCH_SIZE, ROOT, scalars, section, shorten
 
 from mmdskd.engine.checks.augmentation_check import check_augmentation
 from mmdskd.engine.checks.distillation_check import check_distillation
+from mmdskd.export.deployment import export_run
+from mmdskd.export.export_settings import Settings
 from mmdskd.utils import resolve_auto
 
 PRUNED = 'work_dirs/prune-l1_resnet20_1xb64_digits'
@@ -38,6 +40,26 @@ def pruned_by_l1(build_runner, tmp_path_factory):
     runner = prune(build_runner, folder, Path(PRUNED).name, 2, **changes)
     runner.model.eval()
     return folder / PRUNED, runner.model
+
+
+def check_deployed(work_dir):
+    """The pruned student of a run can be exported."""
+    found = export_run(
+        work_dir, 'pruned.pt', settings=Settings(num_images=10), force=True
+    )
+    assert found.comparison.agreeing == 10
+    # 42,000 parameters in 32 bits before the pruning
+    assert Path('pruned.pt').stat().st_size < 100000
+
+
+def test_a_pruning_that_is_not_finished_is_not_deployed(
+    tmp_path, pruned_by_l1
+):
+    folder, _ = pruned_by_l1
+    with pytest.raises(
+        ValueError, match='its checkpoint holds all widths, of'
+    ):
+        export_run(str(folder), str(tmp_path / 'pruned.pt'))
 
 
 def test_pruned_by_l1(tmp_path, start, build_runner, pruned_by_l1):
@@ -74,6 +96,7 @@ def test_pruned_by_l1(tmp_path, start, build_runner, pruned_by_l1):
     assert set(ours) == set(student.state_dict())
     for name, value in student.state_dict().items():
         assert torch.equal(ours[name], value), name
+    check_deployed('work_dirs/block')
 
 
 def test_plain_fine_tuning_of_the_pruned(
@@ -99,6 +122,7 @@ def test_plain_fine_tuning_of_the_pruned(
     with torch.no_grad():
         torch.testing.assert_close(runner.model(images), pruned(images))
     runner.train()
+    check_deployed(cfg.work_dir)
 
     del cfg.model.cfg['data_preprocessor']
     with pytest.raises(
