@@ -14,6 +14,7 @@ from mmdskd.cli import (
 )
 from mmdskd.engine.checks.run_check import check_run
 from mmdskd.engine.interruption import ends_with_a_line
+from mmdskd.engine.run_logs import closes_logs
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,8 +56,9 @@ def train(args: argparse.Namespace) -> None:
     if args.resume is not None:
         resume_from(cfg, args.resume)
     runner = Runner.from_cfg(cfg)
-    check_run(runner)
-    runner.train()
+    with closes_logs(runner):
+        check_run(runner)
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -77,6 +77,7 @@ from .on_import import (
     when_imported,
 )
 from .state_dict import keep_state_dicts_whole
+from .vis_backends import keep_mlflow_in_a_database, leave_out_copies
 
 # The module, and what is called with it once it is imported
 PATCHES = (
@@ -103,6 +104,8 @@ PATCHES = (
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
     ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
     ('mmengine.model.weight_init', refuse_useless_checkpoints),
+    ('mmengine.visualization.vis_backend', keep_mlflow_in_a_database),
+    ('mmengine.visualization.vis_backend', leave_out_copies),
     ('mmpretrain.utils.dependency', leave_out_multimodal),
     ('mmrazor', replace_quantization),
     ('mmrazor.models.quantizers', refuse_quantizers),

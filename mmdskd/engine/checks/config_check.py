@@ -14,6 +14,7 @@ from .config_names import Names
 from .config_parts import walk_parts
 from .config_sections import check_sections
 from .config_wiring import check_average, check_wiring
+from .log_packages import check_log_packages
 
 
 class ConfigError(ValueError):
@@ -26,7 +27,8 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     What is checked: the types are known, their arguments too, and none is
     missing; numbers are finite and in their range; switches are True or
     False, and not text; keys that nobody reads are not near one that is read;
-    schedules begin before the run is over. What can't be decided passes.
+    schedules begin before the run is over; packages that log are installed.
+    What can't be decided passes.
 
     Args:
         cfg (Config): Config of a run.
@@ -40,6 +42,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         *check_keys(cfg),
         *check_sections(cfg),
         *check_wiring(cfg),
+        *check_log_packages(cfg),
     ]
     names = Names()
     of_parts: list[str] = []
