@@ -159,6 +159,36 @@ def test_source_archive_holds_all_files(source, tmp_path):
     assert files and files <= names
 
 
+def test_wheel_holds_what_mim_looks_for(wheel):
+    """The launchers and ``mim run`` by the name of a script, configs by the
+    name of the file: each name once."""
+    paths = [
+        name.partition('/.mim/')[2]
+        for name in zipfile.ZipFile(wheel).namelist()
+        if '/.mim/' in name and name.endswith('.py')
+    ]
+    assert {'tools/train.py', 'tools/test.py'} <= set(paths)
+    leaves = [
+        Path(path).name
+        for path in paths
+        if not path.startswith('configs/_base_/')
+    ]
+    assert len(leaves) == len(set(leaves))
+
+
+def test_tools_take_what_mim_passes():
+    """It passes ``--launcher``, and ``--gpus`` if the help names it."""
+    for tool in ('train.py', 'test.py'):
+        usage = subprocess.run(
+            [sys.executable, str(ROOT / 'tools' / tool), '-h'],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        ).stdout
+        assert '--launcher' in usage and '--gpus' not in usage
+
+
 def test_wheel_forces_neither_openmmlab_nor_onedl(wheel):
     """Each would overwrite the other; the extras name them."""
     archive = zipfile.ZipFile(wheel)
