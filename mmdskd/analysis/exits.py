@@ -1,7 +1,7 @@
 """Accuracy and FLOPs of the exits of a multi-exit student."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,13 +45,13 @@ class Costs(NamedTuple):
 
 @torch.no_grad()
 def run_exits(
-    model: MultiExitClassifier, dataloader: torch.utils.data.DataLoader
+    model: MultiExitClassifier, dataloader: Iterable[Any]
 ) -> Outputs:
     """Compute all exits for all images.
 
     Args:
         model (MultiExitClassifier): The student.
-        dataloader (DataLoader): The images.
+        dataloader (Iterable): The images, in batches.
 
     Returns:
         Outputs: Their predictions.

@@ -3,7 +3,7 @@
 import os.path as osp
 import tempfile
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from mmengine.config import Config
 from torch import nn
@@ -26,6 +26,15 @@ from .notes import list_notes
 from .source_config import SourceConfig, choose_data
 from .teacher_checkpoint import choose_teacher_ckpt
 from .teacher_images import InputSize, choose_teacher_images
+
+STUDENT = 'building the student'
+TEACHER = 'building the teacher'
+BOTH = 'running both once'
+COSTS = 'counting what the heads cost'
+#: What making a config consists of, and how long each part takes in
+#: comparison with the others: shares of large pairs, such as of resnet50 and
+#: ViT-L at 224 pixels.
+PARTS = {STUDENT: 0.5, TEACHER: 2, BOTH: 6, COSTS: 1}
 
 
 class DSKDConfig:
@@ -51,6 +60,8 @@ class DSKDConfig:
         teacher_logits (str, optional): The same of the teacher.
         teacher_input_size (int, tuple[int, int] or str, optional): See
             :func:`choose_teacher_images`. Defaults to None.
+        begin (Callable, optional): Called with the name of each of
+            :data:`PARTS` when it begins. Defaults to None.
 
     Attributes:
         teacher_images (TeacherImages): What prepares them for the teacher.
@@ -80,7 +91,9 @@ class DSKDConfig:
         student_logits: Optional[str] = None,
         teacher_logits: Optional[str] = None,
         teacher_input_size: InputSize = None,
+        begin: Optional[Callable[[str], object]] = None,
     ) -> None:
+        begin = begin or (lambda part: None)
         self.student = student
         self.teacher = teacher
         self.data = choose_data(student, teacher, dataset_from)
@@ -93,7 +106,10 @@ class DSKDConfig:
             )
         self.image_shape = image_shape
         self.teacher_ckpt = choose_teacher_ckpt(teacher, teacher_ckpt)
-        network, network_T = map(_build, (student, teacher))
+        begin(STUDENT)
+        network = _build(student)
+        begin(TEACHER)
+        network_T = _build(teacher)
         self.teacher_images = choose_teacher_images(
             teacher,
             self.data,
@@ -102,6 +118,7 @@ class DSKDConfig:
             self.teacher_ckpt is None,
             teacher_input_size,
         )
+        begin(BOTH)
         self.plan = infer_branches(
             network,
             network_T,
@@ -118,6 +135,7 @@ class DSKDConfig:
                 (self.plan.teacher, teacher_logits, '--teacher-logits'),
             )
         ]
+        begin(COSTS)
         self.student_flops = count_student(network, image_shape)
         self.head, self.heads = narrow_heads(self.plan, self.student_flops)
 

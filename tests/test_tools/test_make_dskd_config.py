@@ -7,6 +7,9 @@ import pytest
 from mmengine.config import Config
 from plain_configs import RUN, SMALL_RESNET, VIT, write
 
+from mmdskd.pairing.dskd_config import PARTS
+from mmdskd.utils.progress import Progress
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
@@ -186,3 +189,25 @@ def test_what_a_network_raises_is_told(run_tool):
         'is not written, as the config does not train: TypeError: '
         'paramwise_cfg should be None or a dict'
     ) in message
+
+
+def test_progress_is_shown(run_tool, monkeypatch, capsys):
+    """On the standard error, by the parts in order."""
+    student = write('resnet', SMALL_RESNET)
+    begun = []
+    begin = Progress.begin
+
+    def note(progress, part):
+        begun.append(part)
+        progress.patience = progress.pause = progress.shown_at = 0
+        begin(progress, part)
+        progress.show()
+
+    monkeypatch.setattr(Progress, 'begin', note)
+    run_tool('misc/make_dskd_config.py', student, student)
+    output = capsys.readouterr()
+    assert begun == [*PARTS, 'training on random images']
+    for i, part in enumerate(begun):
+        assert f'make_dskd_config.py: [{i + 1}/5] {part}, ' in output.err
+    assert '[1/5]' not in output.out
+    assert '[1/5]' not in Path('dskd_resnet_resnet.py').read_text()

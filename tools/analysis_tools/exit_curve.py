@@ -25,6 +25,7 @@ from mmdskd.utils.arguments import add_cfg_options, add_force
 from mmdskd.utils.checkpoint import CheckpointError
 from mmdskd.utils.config import check_has, load_config
 from mmdskd.utils.files import check_new_file, write_json
+from mmdskd.utils.progress import Progress
 from mmdskd.utils.text import describe_error
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -91,7 +92,12 @@ def main() -> None:
     ) as error:
         sys.exit(f'exit_curve.py: {args.config}: {describe_error(error)}')
     dataloader = Runner.build_dataloader(cfg.test_dataloader)
-    runs = [run_exits(model, dataloader) for model in models]
+    parts = [f'checkpoint {i + 1}' for i in range(len(models))]
+    with Progress('exit_curve.py', dict.fromkeys(parts, 1)) as progress:
+        runs = [
+            run_exits(model, progress.follow(part, dataloader))
+            for model, part in zip(models, parts)
+        ]
     batch = models[0].data_preprocessor(next(iter(dataloader)), False)
     costs = count_costs(models[0], batch['inputs'][:1])
     names = [*models[0].sources, 'the student']

@@ -14,14 +14,16 @@ from mmengine.logging import MMLogger
 
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.pairing.dry_run import try_config
-from mmdskd.pairing.dskd_config import DSKDConfig
+from mmdskd.pairing.dskd_config import PARTS, DSKDConfig
 from mmdskd.pairing.source_config import load_source_config
 from mmdskd.pairing.teacher_images import FROM_DATA
 from mmdskd.utils.arguments import add_force, parse_shape
 from mmdskd.utils.files import check_new_file, write_atomically
+from mmdskd.utils.progress import Progress
 from mmdskd.utils.text import describe_error, message_of
 
 ERRORS = (KeyError, OSError, RuntimeError, ValueError)
+TRIAL = 'training on random images'
 
 
 def parse_args() -> argparse.Namespace:
@@ -131,11 +133,12 @@ def parse_input_size(text: str) -> Union[int, tuple[int, int], str]:
     return int(parts[0]), int(parts[1])
 
 
-def make(args: argparse.Namespace) -> None:
+def make(args: argparse.Namespace, progress: Progress) -> None:
     """Make, try and write the config.
 
     Args:
         args (Namespace): Values of :func:`parse_args`.
+        progress (Progress): Shows how far it is.
     """
     if args.output is not None:
         if not args.output.endswith('.py'):
@@ -157,7 +160,10 @@ def make(args: argparse.Namespace) -> None:
         student_logits=args.student_logits,
         teacher_logits=args.teacher_logits,
         teacher_input_size=args.teacher_input_size,
+        begin=progress.begin,
     )
+    progress.begin(TRIAL)
+    progress.clear()
     print(f'{made.table}\n', flush=True)
     try:
         losses, note = try_config(
@@ -177,6 +183,7 @@ def make(args: argparse.Namespace) -> None:
             f'{made.data.path}'
         ) from error
     text = made.to_text(output)
+    progress.clear()
     write_atomically(output, lambda file: file.write(text.encode()))
     values = ', '.join(f'{each["loss"]:.3f}' for each in losses)
     print(
@@ -193,8 +200,10 @@ def main() -> None:
     args = parse_args()
     # MMPretrain logs how it builds a network.
     MMLogger.get_current_instance().setLevel(logging.WARNING)
+    parts = {**PARTS, TRIAL: 45}
     try:
-        make(args)
+        with Progress('make_dskd_config.py', parts) as progress:
+            make(args, progress)
     except ERRORS as error:
         sys.exit(f'make_dskd_config.py: {message_of(error)}')
 
