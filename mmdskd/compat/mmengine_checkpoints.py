@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 OUTDATED_KEY = 'outdated_ckpts'
 
 
+def pop_outdated(hub: Any) -> list[str]:
+    """Forget which files are to be deleted once a checkpoint is saved.
+
+    Args:
+        hub (MessageHub): The message hub of a run. It would warn of a key
+            that it saves as resumed, and holds no more.
+
+    Returns:
+        list[str]: Their paths.
+    """
+    hub._resumed_keys.pop(OUTDATED_KEY, None)
+    return hub.runtime_info.pop(OUTDATED_KEY, [])
+
+
 def write_local_files_atomically(local_backend: ModuleType) -> None:
     """Let MMEngine replace a local file only when the new one is whole.
 
@@ -159,7 +173,7 @@ def _delete_afterwards(
         for path in later.paths:
             if path not in current:
                 backend.remove(path)
-        outdated = runner.message_hub.pop_info(OUTDATED_KEY)
+        outdated = pop_outdated(runner.message_hub)
         rest = [path for path in outdated if path not in later.paths]
         if rest:
             runner.message_hub.update_info(OUTDATED_KEY, rest)

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from mmengine.runner.loops import EpochBasedTrainLoop, IterBasedTrainLoop
 
-from mmdskd.compat.mmengine_checkpoints import OUTDATED_KEY
+from mmdskd.compat.mmengine_checkpoints import pop_outdated
 from mmdskd.utils.random_state import set_random_state
 
 from .data_position import find_sampler
@@ -127,7 +127,7 @@ class Resume:
             )
             if is_own(self.path, out_dir):
                 name_last_checkpoint(runner.work_dir, self.path)
-        info.pop(OUTDATED_KEY, None)
+        pop_outdated(runner.message_hub)
         barrier()
 
     def set_sampler_seed(self, runner: Runner) -> None:

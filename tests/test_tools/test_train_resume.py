@@ -207,7 +207,18 @@ def test_sigterm_saves_within_an_epoch(config, train, capsys):
     )
     assert load_checkpoint_file(path)['meta']['iter'] == 8
     assert (folder / 'last_checkpoint').read_text() == str(path)
+    # Twice, as a run that has been resumed knows of the first file.
+    with pytest.raises(SystemExit):
+        train(
+            config,
+            'stopped',
+            '--resume',
+            stage='after_train_iter',
+            number=5,
+            signal_number=signal.SIGTERM,
+        )
     train(config, 'stopped', '--resume')
+    assert 'not defined in message_hub' not in ''.join(capsys.readouterr())
     assert find_differences(folder, whole) == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

@@ -214,9 +214,6 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         monitor=TEXT,
     ),
     OneCycleParamScheduler=dict(eta_max=Single(POSITIVE)),
-    NonFiniteHook=dict(
-        action=Choice(('skip', 'stop', 'continue')), max_in_a_row=COUNT
-    ),
     ExpMomentumEMA=dict(momentum=_OPEN_SHARE, gamma=COUNT),
     BaseAveragedModel=dict(interval=COUNT),
     BaseDataPreprocessor=dict(non_blocking=FLAG),

@@ -1,7 +1,7 @@
 """Keep nan and inf out of a training."""
 
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, ClassVar, Optional
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import EMAHook, Hook, RuntimeInfoHook
@@ -17,6 +17,7 @@ from mmdskd.utils.finite import (
     nonfinite_text,
 )
 from mmdskd.utils.model import unwrap_model
+from mmdskd.utils.rules import COUNT, Choice
 
 from ..batch_text import describe_samples
 from ..buffer_snapshot import BufferSnapshot
@@ -78,20 +79,21 @@ class NonFiniteHook(Hook):
         ...     non_finite=dict(type='mmdskd.NonFiniteHook', action='stop'))
     """
 
+    #: What the arguments should be.
+    VALUES: ClassVar[dict[str, Any]] = dict(
+        action=Choice(ACTIONS), max_in_a_row=COUNT
+    )
+
     # Others see the iteration as this hook leaves it.
     priority = 'HIGHEST'
 
     def __init__(self, action: str = 'skip', max_in_a_row: int = 10) -> None:
-        if action not in ACTIONS:
+        if self.VALUES['action'].error(action):
             raise ValueError(
                 f'action of NonFiniteHook should be one of {ACTIONS}'
                 f', but got {action!r}'
             )
-        if (
-            not isinstance(max_in_a_row, int)
-            or isinstance(max_in_a_row, bool)
-            or max_in_a_row < 1
-        ):
+        if self.VALUES['max_in_a_row'].error(max_in_a_row):
             raise ValueError(
                 'max_in_a_row of NonFiniteHook should be a whole number >= 1'
                 f', but got {max_in_a_row!r}'

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 
-from mmdskd.compat.mmengine_checkpoints import OUTDATED_KEY
+from mmdskd.compat.mmengine_checkpoints import pop_outdated
 
 from ..interruption import SIGTERM_CODE, interruption
 from ..latest_checkpoint import INTERRUPTED
@@ -143,12 +143,10 @@ class StopHook(Hook):
 
     def _remove_outdated(self, runner: Runner) -> None:
         """Remove what SIGTERM has left, once there is a newer checkpoint."""
-        info = runner.message_hub.runtime_info
-        if OUTDATED_KEY in info:
-            for path in info.pop(OUTDATED_KEY):
-                if is_main_process() and osp.basename(path) == INTERRUPTED:
-                    with suppress(OSError):
-                        remove(path)
+        for path in pop_outdated(runner.message_hub):
+            if is_main_process() and osp.basename(path) == INTERRUPTED:
+                with suppress(OSError):
+                    remove(path)
 
     def _stop_if_asked(self, runner: Runner, iteration: int) -> None:
         """Stop if that was asked for."""
@@ -165,7 +163,7 @@ class StopHook(Hook):
     def _save(self, runner: Runner, iteration: int) -> None:
         """Save a checkpoint from which the training goes on exactly."""
         runner.call_hook('before_gather_checkpoint')
-        runner.message_hub.runtime_info.pop(OUTDATED_KEY, None)
+        pop_outdated(runner.message_hub)
         runner.save_checkpoint(
             self.out_dir,
             INTERRUPTED,

@@ -1,6 +1,5 @@
 """The KL divergence of each class by itself, for several labels per image."""
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -94,23 +93,15 @@ class BinaryKLDivergence(nn.Module):
         teacher_detach: bool = True,
     ) -> None:
         super().__init__()
-        if (
-            not isinstance(tau, (int, float))
-            or isinstance(tau, bool)
-            or not 0 < tau < math.inf
-        ):
-            raise ValueError(
-                f'tau of BinaryKLDivergence should be > 0, but got {tau!r}'
-            )
-        if reduction not in REDUCTIONS:
-            raise ValueError(
-                'reduction of BinaryKLDivergence should be one of '
-                f'{REDUCTIONS}, but got {reduction!r}'
-            )
         check_values(
             'BinaryKLDivergence',
             self.VALUES,
-            dict(loss_weight=loss_weight, teacher_detach=teacher_detach),
+            dict(
+                tau=tau,
+                reduction=reduction,
+                loss_weight=loss_weight,
+                teacher_detach=teacher_detach,
+            ),
         )
         self.tau = tau
         self.reduction = reduction
