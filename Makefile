@@ -1,6 +1,6 @@
 # `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint wheel clean install
+.PHONY: help demo test test-all test-matrix lint wheel clean install
 
 VENV ?= .venv
 # Of the demo: as many seeds as take some 4 minutes on two cores.
@@ -11,6 +11,11 @@ JOBS ?=
 THREADS ?= 1
 # The versions that a new environment takes.
 CONSTRAINTS ?= requirements/constraints.txt
+# Files of requirements/ for what is optional
+EXTRAS ?= optional networks deploy
+# Of requirements/stacks.cfg (default: all), and where each is built.
+STACKS ?=
+ENVS ?= work_dirs/stacks
 # Test processes; each computes on one core.
 WORKERS ?= auto
 PYTHON ?= python3.12 python3.13 python3.14 python3.11 python3.10 python3.9 python3 python
@@ -33,6 +38,7 @@ help:
 	@echo 'make demo            train teacher, student, KD and DSKD, compare'
 	@echo 'make test            run the quick tests'
 	@echo 'make test-all        run all tests'
+	@echo 'make test-matrix     test each stack of requirements/stacks.cfg'
 	@echo 'make lint            run ruff and mypy'
 	@echo 'make wheel           build the wheel and the source archive'
 	@echo 'make clean           remove what was built, but no run'
@@ -45,6 +51,9 @@ help:
 	@echo '                (default: as the cores allow)'
 	@echo '  THREADS=2     threads of each of these trainings (default: 1)'
 	@echo '  WORKERS=2     how many processes run tests (default: cores)'
+	@echo "  STACKS='oldest onedl' which stacks are tested (default: all);"
+	@echo '                KEEP=1 keeps their environments and uses them again,'
+	@echo '                AGAIN=1 also tests those that have passed'
 	@echo '  PYTHON=/path  the interpreter for a new environment (3.9-3.14)'
 	@echo '  LINE=onedl    with the packages of OneDL (default: of OpenMMLab)'
 
@@ -60,6 +69,19 @@ test: install
 
 test-all: install
 	@$(PYTEST) tests
+
+# With any Python: each stack has an environment of its own.
+test-matrix:
+	@for python in $(PYTHON); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
+				2> /dev/null; then \
+			exec $$python -m tools.stacks $(STACKS) --envs '$(ENVS)' \
+				$(if $(KEEP),--keep) $(if $(AGAIN),--again) \
+				$(if $(filter-out auto,$(WORKERS)),--workers $(WORKERS)); \
+		fi; \
+	done; \
+	echo 'Needs Python 3.9 or newer, but none of these is: $(PYTHON).'; \
+	exit 1
 
 lint: install
 	@$(PIP) install -r requirements/lint.txt
@@ -98,8 +120,7 @@ $(STAMP): $(wildcard requirements/*.txt) setup.py pyproject.toml | $(PY)
 		mmcv='-r requirements/mminstall.txt'; \
 	fi; \
 	$(PIP) install -r requirements/$$wanted.txt $$mmcv -c $(CONSTRAINTS) \
-		-r requirements/runtime.txt -r requirements/optional.txt \
-		-r requirements/networks.txt -r requirements/deploy.txt \
+		-r requirements/runtime.txt $(EXTRAS:%=-r requirements/%.txt) \
 		-r requirements/tests.txt
 	@$(PY) -c 'import cv2' 2> /dev/null || { \
 		echo 'Replacing opencv-python: it needs libGL, which is missing.'; \

@@ -14,7 +14,7 @@ MIN_PYTHON = (3, 9)
 MAX_PYTHON = (3, 14)
 # Releases of torch that mmdskd was tested on, as in requirements/*.txt.
 MIN_TORCH = '1.13'
-MAX_TORCH = '2.14'
+MAX_TORCH = '2.15'
 
 
 def installed_version(package: str) -> str | None:
@@ -46,7 +46,7 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def satisfies(version: str, specifier: str) -> bool:
-    """Check a version against a specifier such as '>=1.13,<2.15'.
+    """Check a version against a specifier such as '>=1.13,<2.16'.
 
     Only the first three numbers count, so a pre-release counts as its
     release, and no package has to be imported for it.

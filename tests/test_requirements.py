@@ -1,6 +1,7 @@
 """All that is imported is declared, and torch has one range."""
 
 import ast
+import configparser
 import re
 import sys
 from pathlib import Path
@@ -88,3 +89,12 @@ def test_what_is_installed_satisfies_the_doctor(name):
         lowest = re.match(r'>=([\d.]+)', specifier)[1]
         (module,) = (m for m in MODULES if MODULES[m].fullmatch(package))
         assert satisfies(lowest, RANGES[module])
+
+
+def test_stacks_have_the_ends_of_the_range():
+    stacks = configparser.ConfigParser()
+    stacks.read(ROOT / 'requirements' / 'stacks.cfg')
+    assert stacks['oldest']['constraints'] == 'requirements/oldest.txt'
+    assert read('oldest')['torch'].startswith(f'=={MIN_TORCH}.')
+    # The default: requirements/constraints.txt
+    assert 'constraints' not in stacks['newest']

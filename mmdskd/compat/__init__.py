@@ -1,4 +1,4 @@
-"""What it takes to run MMRazor 1.0.0 on torch 1.13 to 2.14.
+"""What it takes to run MMRazor 1.0.0 on torch 1.13 to 2.15.
 
 MMRazor and MMEngine are no longer developed, PyTorch, numpy and setuptools
 are. Each patch works around one thing that broke in between, names the

@@ -269,12 +269,12 @@ def test_old_torch_is_refused(monkeypatch):
 
 
 def test_new_torch_is_a_warning(monkeypatch):
-    monkeypatch.setattr(compat, 'installed_version', lambda _: '2.15.0')
-    with pytest.warns(UserWarning, match='1.13 to 2.14, not on 2.15.0'):
+    monkeypatch.setattr(compat, 'installed_version', lambda _: '2.16.0')
+    with pytest.warns(UserWarning, match='1.13 to 2.15, not on 2.16.0'):
         compat.check_torch_version()
 
 
-@pytest.mark.parametrize('version', ['1.13.0', '1.13.1+cu117', '2.14.9', None])
+@pytest.mark.parametrize('version', ['1.13.0', '1.13.1+cu117', '2.15.9', None])
 def test_tested_or_unknown_torch_is_silent(monkeypatch, version):
     monkeypatch.setattr(compat, 'installed_version', lambda _: version)
     with warnings.catch_warnings():
