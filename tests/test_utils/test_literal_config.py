@@ -51,7 +51,8 @@ HOSTILE = {
     'a = {**globals()}': '{**globals()}',
     'a = [open("marker", "w") for i in (1,)]': '[open(',
     'a = (lambda: open("marker", "w"))()': '(lambda: open(',
-    "a = f\"{open('marker', 'w')}\"": 'f"',
+    # Python 3.12 has other quotes around it.
+    "a = f\"{open('marker', 'w')}\"": '{open(',
     'a = 9**9**9': '9 ** 9 ** 9',
     'a = -open("marker", "w")': "open('marker', 'w')",
     'a = -"b"': "-'b'",
