@@ -152,7 +152,7 @@ def main(stack: Optional[Stack] = None) -> int:
     stack = stack or Stack.read()
     print(f'{"line":<18}{"OneDL" if stack.is_onedl else "OpenMMLab"}')
     for package, version in list_packages(stack):
-        print(f'{package:<18}{version}')
+        print(f'{package:<17} {version}')
     findings = diagnose(stack)
     print()
     print(format_findings(findings) or 'All is well.')
