@@ -172,6 +172,17 @@ class PositionedIterator(_InfiniteDataloaderIterator):
         self.taken += 1
         return batch
 
+    def skip_iter(self, num_iters: int) -> None:
+        """Skip batches, in place of as many calls of ``next``.
+
+        MMEngine of OneDL calls it. No batch has to be loaded: the first
+        ``next`` goes to where the training is.
+
+        Args:
+            num_iters (int): Number of batches.
+        """
+        self.done = max(self.done - num_iters, 0)
+
     def _begin(self) -> None:
         """Go to where the training is."""
         sampler = find_sampler(self._dataloader)

@@ -1,8 +1,10 @@
 import json
 import uuid
+from inspect import signature
 from pathlib import Path
 
 import pytest
+from mmengine.runner import IterBasedTrainLoop
 from test_experiments.logs import KD, TOY, write_run, write_run_of_project
 
 from mmdskd.experiments.collection import (
@@ -10,6 +12,13 @@ from mmdskd.experiments.collection import (
     format_collection,
     write_collection,
 )
+
+# What follows --resume; MMEngine of OneDL has an option for it.
+RESUME_OPTIONS: list[list[str]] = [[]]
+if 'fast_forward_on_resume' in signature(IterBasedTrainLoop).parameters:
+    RESUME_OPTIONS += [
+        ['--cfg-options', 'train_cfg.fast_forward_on_resume=True']
+    ]
 
 
 @pytest.fixture
@@ -169,7 +178,8 @@ def test_runs_of_the_real_tool(train, kd_config, tmp_path):
         assert (run.last, run.best) == (top1[1], max(top1))
 
 
-def test_real_run_by_iterations(train, kd_config, tmp_path):
+@pytest.mark.parametrize('options', RESUME_OPTIONS)
+def test_real_run_by_iterations(train, kd_config, tmp_path, options):
     kd_config.pop('work_dir')
     kd_config.train_cfg = dict(by_epoch=False, max_iters=8, val_interval=4)
     kd_config.default_hooks = dict(
@@ -180,7 +190,7 @@ def test_real_run_by_iterations(train, kd_config, tmp_path):
     kd_config.custom_hooks = []
     run = tmp_path / 'run'
     train(kd_config, run, '--cfg-options', 'train_cfg.max_iters=4')
-    train(kd_config, run, '--resume')
+    train(kd_config, run, '--resume', *options)
     (result,) = collect([str(run)]).results
     again, *top1 = logged_top1(run)
     assert len(top1) == 2

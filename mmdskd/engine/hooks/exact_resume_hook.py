@@ -169,8 +169,11 @@ class ExactResumeHook(Hook):
         if getattr(dataloader, '_iterator', None) is not None:
             dataloader._iterator = None
         if isinstance(loop, IterBasedTrainLoop):
+            # With this option of OneDL, MMEngine skips no batch.
+            is_there = getattr(loop, 'fast_forward_on_resume', False)
+            skipped = 0 if is_there else loop.iter
             loop.dataloader_iterator = PositionedIterator(
-                dataloader, self._sampler, passes, self._taken, loop.iter
+                dataloader, self._sampler, passes, self._taken, skipped
             )
         elif self._taken:
             loop.run_epoch = functools.partial(
