@@ -5,8 +5,8 @@ from mmdskd.utils.config import load_config
 # Files, the one that is loaded, the file that is named, and what is said
 CASES = {
     'syntax': (
-        {'a.py': 'x = 1\ny = [\n'},
-        "a.py, line 2: SyntaxError: '[' was never closed",
+        {'a.py': 'x = 1\ny = ]\n'},
+        "a.py, line 2: SyntaxError: unmatched ']'",
     ),
     'syntax of a base': (
         {'a.py': '_base_ = ["b.py"]', 'b.py': '_base_ = "c.py"', 'c.py': '}'},

@@ -50,8 +50,8 @@ HOSTILE = {
     'a = dict(**globals())': 'dict(**globals())',
     'a = {**globals()}': '{**globals()}',
     'a = [open("marker", "w") for i in (1,)]': '[open(',
-    'a = (lambda: open("marker", "w"))()': '(lambda: open(',
-    # Python 3.12 has other quotes around it.
+    'a = (lambda: open("marker", "w"))()': ': open(',
+    # Python 3.12 writes other quotes, and 3.9 other brackets and spaces.
     "a = f\"{open('marker', 'w')}\"": '{open(',
     'a = 9**9**9': '9 ** 9 ** 9',
     'a = -open("marker", "w")': "open('marker', 'w')",
@@ -59,7 +59,7 @@ HOSTILE = {
     'a = b': "'b'",
     'a = b = 1': 'a = b = 1',
     'a.b = 1': 'a.b = 1',
-    'a, b = 1, 2': 'a, b = (1, 2)',
+    'a, b = 1, 2': ' = (1, 2)',
     'open("marker", "w")': "open('marker', 'w')",
     '_base_ = [open("marker", "w")]': "open('marker', 'w')",
     'class A(metaclass=open("marker", "w")): pass': 'class A',
