@@ -117,7 +117,8 @@ class TeacherPreprocessor:
                 changed.
 
         Returns:
-            Tensor: Images of the teacher, (N, C', H', W'), of the same type.
+            Tensor: Images of the teacher, (N, C', H', W'), of the same type,
+            or float32 for integers.
 
         Raises:
             TypeError: If it is no such tensor.
@@ -141,7 +142,7 @@ class TeacherPreprocessor:
                 f'{self.num_channels}'
             )
         images = inputs
-        if images.dtype in (torch.float16, torch.bfloat16):
+        if images.dtype not in (torch.float32, torch.float64):
             images = images.float()
         if self.swaps and channels == 3:
             images = images.flip(1)
@@ -157,7 +158,9 @@ class TeacherPreprocessor:
             images = F.interpolate(
                 images, self.size, mode=self.interpolation, **options
             )
-        return images.to(inputs.dtype)
+        return (
+            images.to(inputs.dtype) if inputs.is_floating_point() else images
+        )
 
 
 def as_size(

@@ -203,6 +203,14 @@ def test_types(dtype):
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-5)
 
 
+def test_integers():
+    """Raw pixels of an algorithm that leaves them as they are."""
+    images = draw(3)
+    found = make({}, IMAGENET, teacher_input_size=8)(images)
+    expected = make({}, IMAGENET, teacher_input_size=8)(images.float())
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
 def test_within_autocast():
     images = torch.randn(2, 3, 4, 4)
     preprocess = make(OURS, IMAGENET, teacher_input_size=8)
