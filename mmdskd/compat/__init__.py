@@ -76,6 +76,7 @@ from .on_import import (
     when_import_fails,
     when_imported,
 )
+from .other_networks import explain_missing_networks
 from .state_dict import keep_state_dicts_whole
 from .vis_backends import keep_mlflow_in_a_database, leave_out_copies
 
@@ -101,6 +102,9 @@ PATCHES = (
     ('mmpretrain.models.classifiers.timm', keep_loaded_weights),
     ('mmpretrain.models.classifiers.hugging_face', keep_loaded_weights),
     ('mmpretrain.models.classifiers.image', build_preprocessor_in_any_scope),
+    ('mmpretrain.models.classifiers.timm', explain_missing_networks),
+    ('mmpretrain.models.classifiers.hugging_face', explain_missing_networks),
+    ('mmpretrain.models.backbones.timm_backbone', explain_missing_networks),
     ('mmengine.fileio.backends.local_backend', write_local_files_atomically),
     ('mmengine.hooks.checkpoint_hook', save_checkpoints_safely),
     ('mmengine.model.weight_init', refuse_useless_checkpoints),

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from mmdskd.utils.text import shorten
 
 from .feature import Feature, read_features
+from .layer_sequence import LayerSequence, without_pooled, without_scores
 from .recorded_forward import RecordedForward, find_tensors, record_forward
-
-# What hands on its input, at least in eval mode.
-PASSING = (nn.Identity, nn.Dropout)
 
 
 class NetworkOutline:
@@ -62,9 +60,15 @@ class NetworkOutline:
                 if isinstance(logits, Tensor)
                 else f'a {type(logits).__name__}'
             )
+            hint = (
+                ', one of each token: of timm, use TimmClassifier in place of '
+                'TIMMBackbone'
+                if isinstance(logits, Tensor) and logits.dim() == 3
+                else ''
+            )
             raise ValueError(
                 f'{name} should be a classifier, which returns logits (N, K), '
-                f'but {type(network).__name__} returns {found}'
+                f'but {type(network).__name__} returns {found}{hint}'
             )
         self.num_classes = logits.size(1)
         self.logits_like = [
@@ -85,8 +89,16 @@ class NetworkOutline:
         self._order = list(run.outputs)
         self._changed = run.changed
         self._features = read_features(run, self._modules, image_shape[1:])
-        level, self.layers = self._find_layers()
-        self.last = self._find_last(level, run)
+        try:
+            self._sequence = LayerSequence(
+                self._modules, self._order, self._features
+            )
+        except ValueError as error:
+            raise ValueError(
+                f'{name}, a {type(network).__name__}, {error}'
+            ) from None
+        self.layers = self._sequence.layers
+        self.last = self._find_last(run)
 
     @property
     def module_names(self) -> list[str]:
@@ -209,94 +221,32 @@ class NetworkOutline:
             if sum(feature.num_layers for feature in stage) > 1
         ]
 
-    def _find_layers(self) -> tuple[list[str], list[Feature]]:
-        """Go down to where the network is a sequence of features.
-
-        Returns:
-            tuple: Names of all modules that run there, and the features.
-        """
-        level = self._children(
-            'backbone' if 'backbone' in self._modules else ''
-        )
-        while level:
-            layers = [
-                self._features[name]
-                for name in level
-                if name in self._features
-                and not isinstance(self._modules[name], PASSING)
-            ]
-            if sum(not feature.is_pooled for feature in layers) >= 3:
-                return level, layers
-            level = [child for name in level for child in self._children(name)]
-        raise ValueError(
-            f'{self.name}, a {type(self.network).__name__}, should be a '
-            'sequence of at least three modules with features (N, C, H, W), '
-            '(N, H, W, C) or (N, L, C), but none was found in it'
-        )
-
-    def _children(self, name: str) -> list[str]:
-        """Names of the children that run, in the order of running; those of
-        a container that is only a list stand for it."""
-        names = []
-        for child, _ in self._modules[name].named_children():
-            child = f'{name}.{child}' if name else child
-            if child in self._order:
-                names.append(child)
-            # A module that is in two places has one name.
-            elif child in self._modules:
-                names += self._children(child)
-        return sorted(set(names), key=self._order.index)
-
-    def _find_last(
-        self, level: list[str], run: RecordedForward
-    ) -> Optional[Feature]:
+    def _find_last(self, run: RecordedForward) -> Optional[Feature]:
         """Last feature that is not pooled.
 
         It is the last layer, unless a module after them makes one feature of
         theirs, as the neck of HRNet does.
         """
-        after = [
+        layers = without_scores(without_pooled(self.layers), self.num_classes)
+        later = [
             self._features[name]
-            for name in self._after(level)
+            for name in self._sequence.after
             if name in self._features
-            and not self._features[name].is_pooled
+        ]
+        unpooled = without_pooled([*self.layers, *later])
+        after = [
+            feature
+            for feature in without_scores(unpooled, self.num_classes)
+            if feature in later
             # Pooling to several positions has no weights.
-            and any(True for _ in self._modules[name].parameters())
+            and any(True for _ in self._modules[feature.name].parameters())
         ]
         if after:
             return after[-1]
-        last = next(
-            feature
-            for feature in reversed(self.layers)
-            if not feature.is_pooled or feature is self.layers[0]
-        )
-        later = level[level.index(last.name) + 1 :]
+        last = layers[-1]
+        level = self._sequence.level
         several = any(
-            len(find_tensors(run.outputs[name])) > 1 for name in later
+            len(find_tensors(run.outputs[name])) > 1
+            for name in level[level.index(last.name) + 1 :]
         )
         return None if several else last
-
-    def _after(self, level: list[str]) -> list[str]:
-        """Names of the modules that run after a level of the network.
-
-        They are on it or above it: what is within another module, such as
-        the projections of an attention, is not handed on. A ``Sequential``
-        hands on from each of its modules to the next.
-        """
-        above = {''}
-        for name in level:
-            while '.' in name:
-                name = name.rpartition('.')[0]
-                above.add(name)
-
-        def is_handed_on(name: str) -> bool:
-            parent = name.rpartition('.')[0]
-            return parent in above or (
-                isinstance(self._modules[parent], nn.Sequential)
-                and is_handed_on(parent)
-            )
-
-        later = self._order[self._order.index(level[-1]) + 1 :]
-        return [
-            name for name in later if name not in above and is_handed_on(name)
-        ]

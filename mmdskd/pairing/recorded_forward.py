@@ -8,6 +8,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmdskd.utils.image_size import advise_size
+
 # More than one image, so that the axis of the batch is told from others.
 BATCH_SIZE = 2
 
@@ -78,8 +80,11 @@ def record_forward(
     except Exception as error:
         raise RuntimeError(
             f'{name}, a {type(network).__name__}, does not run on images of '
-            f'shape {image_shape} ({type(error).__name__}: {error}). Is this '
-            'the shape of its images?'
+            f'shape {image_shape} ({type(error).__name__}: {error}). '
+            + (
+                advise_size(network, image_shape[1:])
+                or 'Is this the shape of its images?'
+            )
         ) from error
     finally:
         for handle in handles:

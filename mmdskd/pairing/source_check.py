@@ -71,6 +71,11 @@ def check_classifier(path: str, model: dict, scope: str) -> None:
         for node in nodes if isinstance(nodes, (list, tuple)) else [nodes]:
             if isinstance(node, dict) and isinstance(node.get('type'), str):
                 _find(f'model.{part}', path, node, model.get('_scope_', scope))
+    if model.get('num_classes') == 0:
+        raise ValueError(
+            f'{wanted}, but model.num_classes is 0, which leaves out the '
+            'classifier'
+        )
     if found is ImageClassifier:
         _check_head(wanted, model, scope)
 

@@ -11,6 +11,7 @@ from .augmentation_check import check_augmentation
 from .data_check import check_images, check_loaders, check_preprocessor
 from .distillation_check import check_distillation, check_distillation_once
 from .guard_check import check_guards
+from .image_size_check import check_image_size
 from .label_check import Classes, check_labels
 from .mapping_values import check_mapping_values
 from .missing_parts_check import check_hooks
@@ -82,6 +83,7 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
         check_teachers(runner)
         classes = check_labels(runner)
         check_images(runner)
+        check_image_size(runner)
         check_mapping_values(runner)
         _checked[runner] = classes
     return _checked[runner]
