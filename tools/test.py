@@ -1,6 +1,8 @@
 """Test a checkpoint of a model or a distillation algorithm."""
 
 import argparse
+import math
+import sys
 
 from mmengine.runner import Runner
 
@@ -31,7 +33,9 @@ def main() -> None:
     # The Runner has written the config over that of the training.
     runner.cfg = cfg
     runner.dump_config()
-    runner.test()
+    scores = runner.test()
+    if any(isinstance(s, float) and math.isnan(s) for s in scores.values()):
+        sys.exit(f'test.py: a score of {args.checkpoint} is nan: {scores}')
 
 
 if __name__ == '__main__':

@@ -87,7 +87,8 @@ def refuse_useless_checkpoints(weight_init: ModuleType) -> None:
     """Let ``init_cfg`` of type ``Pretrained`` load something, or fail.
 
     MMEngine only warns if no tensor of the checkpoint has a name of the
-    module, which then stays as it was initialised.
+    module, which then stays as it was initialised. The rule and the message
+    are those of the check before a training.
 
     Args:
         weight_init (ModuleType): ``mmengine.model.weight_init``.
@@ -98,17 +99,13 @@ def refuse_useless_checkpoints(weight_init: ModuleType) -> None:
 
     @wraps(load)
     def __call__(self: Any, module: Any) -> None:
-        from mmdskd.utils.load_whole import leaves_all
+        from mmdskd.utils.pretrained import find_left
 
-        if leaves_all(module, lambda: load(self, module)):
-            prefix = f' under prefix={self.prefix!r}' if self.prefix else ''
-            raise ValueError(
-                f'init_cfg of {type(module).__name__} should name a '
-                f'checkpoint of it, but {self.checkpoint!r} has none of its '
-                f'tensors{prefix}. Of a part of a network, give the prefix, '
-                'such as prefix="backbone."; of a distillation, take the '
-                '"_student.pth".'
-            )
+        given = dict(type='Pretrained', checkpoint=self.checkpoint)
+        if self.prefix is not None:
+            given['prefix'] = self.prefix
+        find_left(type(module).__name__, module, given)
+        load(self, module)
 
     __call__.refuses = True  # type: ignore[attr-defined]
     weight_init.PretrainedInit.__call__ = __call__

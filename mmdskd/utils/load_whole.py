@@ -80,28 +80,6 @@ def load_whole(module: nn.Module, weights: dict) -> LoadReport:
     )
 
 
-def leaves_all(module: nn.Module, load: Callable[[], Any]) -> bool:
-    """Load, and find out whether that leaves all tensors as they were.
-
-    Args:
-        module (nn.Module): The module.
-        load (Callable): Loads weights into it.
-
-    Returns:
-        bool: Whether no tensor of it was loaded. False if it has none.
-    """
-    tensors = {
-        name: tensor
-        for name, tensor in find_tensors(module).items()
-        if tensor.numel() and not name.endswith(NEEDLESS)
-    }
-    versions = [tensor._version for tensor in tensors.values()]
-    load()
-    if versions != [tensor._version for tensor in tensors.values()]:
-        return False
-    return bool(tensors) and set(tensors) == set(_find_unloaded(load, tensors))
-
-
 def _find_unloaded(
     load: Callable[[], Any], suspects: dict[str, Tensor]
 ) -> list[str]:

@@ -213,7 +213,9 @@ def test_checkpoint_that_loads_nothing_is_refused(tmp_path):
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             network = MODELS.build(Config(model))
         with pytest.raises(
-            ValueError, match='init_cfg of .* has none of its tensors'
+            ValueError,
+            match=r'init_cfg should load weights, but .* holds none of the '
+            r"\d+ tensors of .*Set prefix='architecture",
         ):
             network.init_weights()
     torch.save(dict(state_dict=weights), path)

@@ -88,3 +88,18 @@ def test_distilled_checkpoint_without_its_teacher(
     assert dumped.model.teacher == kd_config.model.teacher
     with pytest.raises(FileNotFoundError, match='no .*teacher.pth'):
         run_tool('train.py', config, '--resume')
+
+
+def test_weights_of_nan_end_with_an_error(
+    run_tool, dump, plain_config, tmp_path
+):
+    """Their accuracy looks like that of a bad guess."""
+    network = MODELS.build(plain_config.model)
+    network.head.fc.weight.data[0, 0] = float('nan')
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=network.state_dict()), path)
+    with pytest.raises(SystemExit) as error:
+        run_tool('test.py', dump(plain_config), path)
+    assert error.value.code == (
+        f"test.py: a score of {path} is nan: {{'accuracy/top1': nan}}"
+    )

@@ -22,12 +22,17 @@ from .score_check import check_scores
 from .single_image_check import check_single_image
 from .teacher_check import check_teachers, load_whole_teacher
 
+_begun: 'WeakSet[Runner]' = WeakSet()
 _built: 'WeakSet[Runner]' = WeakSet()
 _checked: 'WeakKeyDictionary[Runner, Optional[Classes]]' = WeakKeyDictionary()
 
 
 def check_run(runner: Runner) -> None:
-    """Check the model and the data of a run, before it trains.
+    """Check the model and the data of a run, once, before it trains.
+
+    Our ``tools/train.py`` calls it before anything of the training is done,
+    :class:`~mmdskd.engine.hooks.RunCheckHook` before the weights are
+    initialised.
 
     Args:
         runner (Runner): The runner of the training process.
@@ -36,13 +41,15 @@ def check_run(runner: Runner) -> None:
         FileNotFoundError: If weights that the student starts from are missing.
         ValueError: See the checks that are called here.
     """
+    if runner in _begun:
+        return
     model = unwrap_model(runner.model)
     load_whole_teacher(runner)
     check_multi_label(model)
     check_distillation(model)
     _check_built(runner)
-    check_augmentation(runner)
     check_pretrained(runner)
+    _begun.add(runner)
 
 
 def _check_built(runner: Runner) -> None:
@@ -55,6 +62,8 @@ def _check_built(runner: Runner) -> None:
         check_guards(runner)
         check_loaders(runner)
         check_single_image(runner)
+        check_multi_label(unwrap_model(runner.model))
+        check_augmentation(runner)
         _built.add(runner)
 
 

@@ -60,7 +60,8 @@ class NonFiniteHook(Hook):
 
     Training never begins with weights, teacher or momentum that are not
     finite. If a validated model is not, its scores become nan, so that it is
-    never the best; a checkpoint or a test of such a model logs an error.
+    never the best; so do those of a test, and ``tools/test.py`` ends with an
+    error. A checkpoint of such a model logs one.
 
     It costs one copy of the buffers and one look at the gradients per
     iteration. On a GPU, it waits once before the step, and reads all losses
@@ -210,17 +211,18 @@ class NonFiniteHook(Hook):
             runner (Runner): The runner of the validation process.
             metrics (dict, optional): Evaluation results, changed in place.
         """
-        if metrics and _log_nonfinite(runner, 'The validated model'):
-            for key in metrics:
-                metrics[key] = float('nan')
+        _spoil_scores(runner, 'The validated model', metrics)
 
-    def before_test(self, runner: Runner) -> None:
-        """Log an error if the model to test holds nan or inf.
+    def after_test_epoch(
+        self, runner: Runner, metrics: Optional[dict] = None
+    ) -> None:
+        """Make the scores of a tested model nan that holds nan or inf.
 
         Args:
             runner (Runner): The runner of the testing process.
+            metrics (dict, optional): Evaluation results, changed in place.
         """
-        _log_nonfinite(runner, 'The model to test')
+        _spoil_scores(runner, 'The tested model', metrics)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Log an error if a checkpoint holds nan or inf.
@@ -306,6 +308,8 @@ class NonFiniteHook(Hook):
             runner.logger.error(text)
 
 
-def _log_nonfinite(runner: Runner, owner: str) -> bool:
-    """Log an error if the model of a run holds nan or inf; return whether."""
-    return log_nonfinite(owner, named_tensors(unwrap_model(runner.model)))
+def _spoil_scores(runner: Runner, owner: str, metrics: Optional[dict]) -> None:
+    """Log an error, and make all scores nan, if the model holds nan or inf."""
+    model = unwrap_model(runner.model)
+    if metrics and log_nonfinite(owner, named_tensors(model)):
+        metrics.update(dict.fromkeys(metrics, float('nan')))

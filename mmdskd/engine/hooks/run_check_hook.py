@@ -5,11 +5,12 @@ from typing import Optional
 from mmengine.hooks import Hook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 
 from mmdskd.registry import HOOKS
 
 from ..checks.label_check import Classes, check_batch_labels
-from ..checks.run_check import check_by_hook
+from ..checks.run_check import check_by_hook, check_run
 
 
 @HOOKS.register_module()
@@ -33,6 +34,20 @@ class RunCheckHook(Hook):
 
     def __init__(self) -> None:
         self._classes: Optional[Classes] = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Check a training before its weights are initialised.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            ValueError: See :func:`~.run_check.check_run`.
+        """
+        if isinstance(runner, Runner) and isinstance(
+            runner._train_loop, BaseLoop
+        ):
+            check_run(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Check the run.

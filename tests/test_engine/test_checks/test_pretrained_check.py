@@ -126,3 +126,33 @@ def test_other_initialisers_and_loaded_teachers_are_left_alone(
     runner = build_runner(dskd_config)
     runner.model.teacher._is_init = True  # as MMRazor sets it
     check_pretrained(runner)
+
+
+def test_a_runner_alone_runs_all_checks(dskd_config, build_runner, tmp_path):
+    """By RunCheckHook, before the weights are initialised."""
+    path = tmp_path / 'other.pth'
+    torch.save({'x.weight': torch.ones(1)}, path)
+    dskd_config.default_hooks.run_check = dict(type='mmdskd.RunCheckHook')
+    dskd_config.model.type = 'mmdskd.FrozenTeacherDistill'
+    dskd_config.model.teacher_ckpt = None
+    backbone = dskd_config.model.architecture.backbone
+    backbone.init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    with pytest.raises(
+        ValueError, match=r'model\.architecture\.backbone\.init_cfg should'
+    ):
+        build_runner(dskd_config).train()
+
+
+def test_a_teacher_that_does_not_fit_without_the_tool(
+    dskd_config, build_runner, tmp_path
+):
+    """MMRazor loads what fits, and only warns."""
+    path = tmp_path / 'teacher.pth'
+    runner = build_runner(dskd_config)
+    weights = runner.model.teacher.state_dict()
+    del weights['head.fc.bias']
+    torch.save(weights, path)
+    dskd_config.default_hooks.run_check = dict(type='mmdskd.RunCheckHook')
+    dskd_config.model.teacher_ckpt = str(path)
+    with pytest.raises(ValueError, match=r'head\.fc\.bias'):
+        build_runner(dskd_config).train()
