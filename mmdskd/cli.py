@@ -175,14 +175,27 @@ def enable_amp(cfg: Config) -> None:
             '--amp should meet an optim_wrapper of type "OptimWrapper" or '
             f'"AmpOptimWrapper" without a constructor, but got {wrapper}.'
         )
-    if get_device() not in AMP_DEVICES:
-        raise RuntimeError(
-            f'--amp should run on one of {AMP_DEVICES}, as the '
-            'AmpOptimWrapper of MMEngine serves no other device, but this '
-            f'machine offers {get_device()!r}. Leave out --amp.'
-        )
+    check_amp_device('--amp', 'Leave out --amp.')
     wrapper.type = 'AmpOptimWrapper'
     wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def check_amp_device(what: str, instead: str) -> None:
+    """See that there is a device for automatic mixed precision.
+
+    Args:
+        what (str): What asks for it.
+        instead (str): What to do without such a device.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    if get_device() not in AMP_DEVICES:
+        raise RuntimeError(
+            f'{what} should run on one of {AMP_DEVICES}, as the '
+            'AmpOptimWrapper of MMEngine serves no other device, but this '
+            f'machine offers {get_device()!r}. {instead}'
+        )
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:

@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.cli import (
     add_run_arguments,
+    check_amp_device,
     enable_amp,
     enable_auto_scale_lr,
     load_run_config,
@@ -15,6 +16,7 @@ from mmdskd.cli import (
 from mmdskd.engine.checks.run_check import check_run
 from mmdskd.engine.interruption import ends_with_a_line
 from mmdskd.engine.run_logs import closes_logs
+from mmdskd.utils.config import type_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +53,10 @@ def train(args: argparse.Namespace) -> None:
     cfg = load_run_config(args)
     if args.amp:
         enable_amp(cfg)
+    elif type_name(cfg.get('optim_wrapper')) == 'AmpOptimWrapper':
+        check_amp_device(
+            'optim_wrapper.type="AmpOptimWrapper"', 'Take "OptimWrapper".'
+        )
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     if args.resume is not None:

@@ -194,3 +194,16 @@ def test_wrong_teacher_is_told_before_training(
         match='teacher_ckpt should be .* no .*teacher.pth.* Train the',
     ):
         run_tool('train.py', dump(kd_config))
+
+
+def test_amp_of_a_config_needs_a_device(
+    run_tool, dump, plain_config, monkeypatch
+):
+    monkeypatch.setattr('mmdskd.cli.get_device', lambda: 'cpu')
+    plain_config.optim_wrapper.type = 'AmpOptimWrapper'
+    with pytest.raises(RuntimeError) as error:
+        run_tool('train.py', dump(plain_config))
+    assert str(error.value).startswith(
+        'optim_wrapper.type="AmpOptimWrapper" should run on one of '
+    )
+    assert str(error.value).endswith('offers \'cpu\'. Take "OptimWrapper".')

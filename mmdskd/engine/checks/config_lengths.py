@@ -36,6 +36,18 @@ def check_lengths(cfg: Mapping[str, Any]) -> Iterator[str]:
             stop = _whole(hook.get('stop_epoch'))
             if stop is not None and epochs is not None and stop >= epochs:
                 _warn(f'{path}.stop_epoch is {stop}', f'{epochs} epochs')
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if isinstance(checkpoint, dict):
+        by_epoch = checkpoint.get('by_epoch', True)
+        length = epochs if by_epoch else iters
+        begin = _whole(checkpoint.get('save_begin'))
+        if length is not None and begin is not None and begin >= length:
+            unit = 'epochs' if by_epoch else 'iterations'
+            warnings.warn(
+                f'default_hooks.checkpoint.save_begin is {begin}, but the run '
+                f'has {length} {unit}: no checkpoint is saved before its end.',
+                stacklevel=2,
+            )
     for path, schedule in _list_schedules(cfg.get('param_scheduler')):
         if _find_begin_error(schedule):
             yield f'{path}.{_find_begin_error(schedule)}'

@@ -50,6 +50,17 @@ class Single:
         return self.rule.error(value)
 
 
+class Scalar(Single):
+    """A rule for what is one number, or an object. Lists and dicts, of groups
+    of parameters, are none."""
+
+    def error(self, value: Any) -> Optional[type[Exception]]:
+        """See :class:`~mmdskd.utils.rules.Rule`."""
+        if isinstance(value, (list, tuple, dict)):
+            return TypeError
+        return super().error(value)
+
+
 class Level(Choice):
     """One of some names, in upper or lower case."""
 
@@ -93,6 +104,7 @@ _PRIORITIES = (
     'LOWEST',
 )
 _DROP = Single(optional(SHARE))
+_TWO_BETAS = dict(betas=ListOf(_BELOW_ONE, 2))
 
 # By the name of the registry: arguments that mean the same in all components.
 _BY_REGISTRY: dict[str, dict[str, Any]] = {
@@ -123,7 +135,7 @@ _BY_REGISTRY: dict[str, dict[str, Any]] = {
         by_epoch=FLAG,
     ),
     'optimizer': dict(
-        lr=Single(WEIGHT),
+        lr=Scalar(WEIGHT),
         momentum=Single(_BELOW_ONE),
         dampening=Single(_ANY_NUMBER),
         weight_decay=Single(WEIGHT),
@@ -214,6 +226,10 @@ _BY_CLASS: dict[str, dict[str, Any]] = dict(
         monitor=TEXT,
     ),
     OneCycleParamScheduler=dict(eta_max=Single(POSITIVE)),
+    **dict.fromkeys(
+        ('Adam', 'AdamW', 'Adamax', 'NAdam', 'RAdam', 'SparseAdam', 'Lamb'),
+        _TWO_BETAS,
+    ),
     ExpMomentumEMA=dict(momentum=_OPEN_SHARE, gamma=COUNT),
     BaseAveragedModel=dict(interval=COUNT),
     BaseDataPreprocessor=dict(non_blocking=FLAG),

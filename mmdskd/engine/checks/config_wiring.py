@@ -7,7 +7,9 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, Registry
 
+from mmdskd.utils.config import type_name
 from mmdskd.utils.signatures import find_arguments, tell_unknown
+from mmdskd.utils.spelling import near
 from mmdskd.utils.values import describe
 
 from .config_names import look_up, suggest
@@ -18,6 +20,7 @@ _CLIP = dict(
     norm=('max_norm', 'norm_type', 'error_if_nonfinite', 'foreach'),
     value=('clip_value', 'foreach'),
 )
+ONE_CYCLE = ('OneCycleLR', 'OneCycleParamScheduler')
 _CLIP_BY = dict(norm='max_norm', value='clip_value')
 # What is built from a dict, if it is not built already.
 _BUILT = (
@@ -57,6 +60,14 @@ def check_wiring(cfg: Mapping[str, Any]) -> Iterator[str]:
         value = section.get(key) if isinstance(section, Mapping) else None
         if isinstance(value, (bool, int, float, str)):
             yield f'{path} should be a dict, but got {describe(value)}'
+    scope = cfg.get('default_scope')
+    scopes = ['mmengine', *MODELS.children]
+    meant = near(scope, scopes) if isinstance(scope, str) else None
+    if meant is not None and scope not in scopes:
+        yield (
+            'default_scope should be the scope of a package, but got '
+            f'{scope!r}; did you mean {meant!r}?'
+        )
     hooks = cfg.get('custom_hooks')
     for index, hook in enumerate(hooks if isinstance(hooks, list) else []):
         if not isinstance(hook, (dict, Hook)):
@@ -99,6 +110,15 @@ def _check_schedule(path: str, schedule: dict) -> Iterator[str]:
             f'{path}.convert_to_iter_based should be left out with '
             'by_epoch=False, as its numbers are iterations already, but got '
             'True'
+        )
+    if (
+        type_name(schedule) in ONE_CYCLE
+        and schedule.get('total_steps') is None
+        and schedule.get('end') is None
+    ):
+        yield (
+            f'{path}.total_steps should be the length of the cycle, unless '
+            'begin and end give it, but got None'
         )
     both = [
         key

@@ -6,6 +6,7 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 import torch
 from mmengine.runner import Runner
+from mmpretrain.models import MultiLabelClsHead
 from mmrazor.models.algorithms import SingleTeacherDistill
 from torch import nn
 from torch.utils.data import ConcatDataset, Subset
@@ -79,6 +80,7 @@ def check_labels(runner: Runner) -> Optional[Classes]:
     Raises:
         ValueError: If a label is not a class of the network.
     """
+    _warn_of_single_labels(runner)
     classes = find_classes(unwrap_model(runner.model))
     if classes is None:
         return None
@@ -103,6 +105,28 @@ def check_labels(runner: Runner) -> Optional[Classes]:
                     label, classes, f'{key} ({_name(dataset)})', index
                 )
     return None if is_complete else classes
+
+
+def _warn_of_single_labels(runner: Runner) -> None:
+    """Warn of a head for several labels per image whose images have one."""
+    model: Any = unwrap_model(runner.model)
+    head = getattr(getattr(model, 'architecture', model), 'head', None)
+    if not isinstance(head, MultiLabelClsHead):
+        return
+    dataset: Any = getattr(runner.train_loop.dataloader, 'dataset', None)
+    inner: Any = dataset
+    while hasattr(inner, 'dataset'):
+        inner = inner.dataset
+    has_one = isinstance(inner, InMemoryDataset)
+    if not has_one and hasattr(inner, 'get_data_info') and len(inner):
+        has_one = np.ndim(inner.get_data_info(0).get('gt_label', [])) == 0
+    if has_one:
+        runner.logger.warning(
+            f'train_dataloader.dataset ({_name(dataset)}) has one label per '
+            f'image, but {type(head).__name__} learns each class by itself, '
+            'for several: LinearClsHead is the head for that, unless it is '
+            'meant.'
+        )
 
 
 def check_batch_labels(data_batch: Any, classes: Classes) -> None:

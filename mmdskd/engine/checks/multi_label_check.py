@@ -1,13 +1,15 @@
 """Check that losses of one label per image do not get several."""
 
+import logging
 from contextlib import suppress
 from typing import Any, Optional
 
+from mmengine.logging import print_log
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
 
-from mmdskd.models import DSKDLoss
+from mmdskd.models import BinaryKLDivergence, DSKDLoss
 
 # Of MMRazor and mmdskd: they compare classes by a softmax over them.
 SOFTMAX_LOSSES = (
@@ -45,6 +47,7 @@ def check_multi_label(model: nn.Module) -> None:
     distiller = getattr(model, 'distiller', None)
     if not isinstance(distiller, ConfigurableDistiller):
         return
+    _warn_of_one_label(model, distiller)
     mappings = distiller.loss_forward_mappings or {}
     for name, loss in distiller.distill_losses.items():
         path = f'model.distiller.distill_losses.{name}'
@@ -59,6 +62,35 @@ def check_multi_label(model: nn.Module) -> None:
         elif any(isinstance(h, MultiLabelClsHead) for h in heads.values()):
             _check_loss(path, loss, heads)
             _check_same(path, heads)
+
+
+def _warn_of_one_label(
+    model: nn.Module, distiller: ConfigurableDistiller
+) -> None:
+    """Warn of losses of each class by itself that get one label per image.
+
+    That trains, and can be meant: each class against all others.
+    """
+    own = getattr(getattr(model, 'architecture', None), 'head', None)
+    if not isinstance(own, ClsHead) or isinstance(own, MultiLabelClsHead):
+        return
+    found = [
+        f'model.distiller.distill_losses.{name}'
+        for name, loss in distiller.distill_losses.items()
+        if any(
+            isinstance(each, BinaryKLDivergence) and each.loss_weight
+            for each in loss.modules()
+        )
+    ]
+    if found:
+        print_log(
+            f'{", ".join(found)}: BinaryKLDivergence compares each class by '
+            f'itself, for several labels per image, but {type(own).__name__} '
+            'gives one: KLDivergence is the loss for that, unless it is '
+            'meant.',
+            'current',
+            logging.WARNING,
+        )
 
 
 def _check_branches(

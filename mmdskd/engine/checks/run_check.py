@@ -16,9 +16,10 @@ from .label_check import Classes, check_labels
 from .mapping_values import check_mapping_values
 from .missing_parts_check import check_hooks
 from .multi_label_check import check_multi_label
+from .optimizer_check import check_custom_keys
 from .pretrained_check import check_pretrained
 from .ranks_check import check_ranks
-from .score_check import check_scores
+from .score_check import check_directions, check_scores
 from .single_image_check import check_single_image
 from .teacher_check import check_teachers, load_whole_teacher
 
@@ -64,6 +65,7 @@ def _check_built(runner: Runner) -> None:
         check_single_image(runner)
         check_multi_label(unwrap_model(runner.model))
         check_augmentation(runner)
+        check_custom_keys(runner)
         _built.add(runner)
 
 
@@ -88,6 +90,7 @@ def check_before_training(runner: Runner) -> Optional[Classes]:
         _check_built(runner)
         check_preprocessor(runner)
         check_scores(runner)
+        check_directions(runner)
         check_ranks(runner)
         check_teachers(runner)
         classes = check_labels(runner)

@@ -15,6 +15,48 @@ from mmdskd.utils.spelling import did_you_mean
 # Their hooks add no scores to those of a validation.
 KNOWN_PACKAGES = ('mmengine', 'mmdskd')
 ADDS_SCORES = 'BranchEvaluationHook'
+# Of the metrics of MMPretrain whose scores should rise
+GREATER_PREFIXES = ('accuracy/', 'single-label/', 'multi-label/')
+
+
+def check_directions(runner: Runner) -> None:
+    """Warn of rules by which the worst score is the best.
+
+    ``ReduceOnPlateauLR`` has the rule "less" by default, which lowers the
+    learning rate whenever an accuracy rises.
+
+    Args:
+        runner (Runner): The runner of the training process.
+    """
+    asked = [(*one, rule) for one, rule in _list_rules(runner)]
+    for key, score, rule in asked:
+        name = score.rpartition('/')[2].lower()
+        meant = (
+            'less'
+            if 'loss' in name
+            else 'greater'
+            if score.startswith(GREATER_PREFIXES)
+            else rule
+        )
+        if rule != meant:
+            runner.logger.warning(
+                f'{key} is {score}, of which the {meant} one is better, but '
+                f'its rule is {rule!r}: set rule={meant!r}.'
+            )
+
+
+def _list_rules(runner: Runner) -> Iterator[tuple[tuple[str, str], str]]:
+    """List the scores that hooks and schedules compare, with their rules."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best:
+            for score, rule in zip(hook.key_indicators, hook.rules):
+                if isinstance(score, str):
+                    yield ('save_best of CheckpointHook', score), rule
+        elif isinstance(hook, EarlyStoppingHook) and hook.rule is not None:
+            yield ('monitor of EarlyStoppingHook', hook.monitor), hook.rule
+    for schedule in _list_plateaus(runner):
+        key = f'monitor of {type(schedule).__name__}'
+        yield (key, schedule.monitor), schedule.rule
 
 
 def check_scores(runner: Runner) -> None:
@@ -95,9 +137,15 @@ def _list_asked(hooks: list[Hook]) -> Iterator[tuple[str, str]]:
 
 def _list_followed(runner: Runner) -> Iterator[tuple[str, str]]:
     """List the scores that schedules follow, with their keys."""
+    for schedule in _list_plateaus(runner):
+        yield f'monitor of {type(schedule).__name__}', schedule.monitor
+
+
+def _list_plateaus(runner: Runner) -> Iterator[Any]:
+    """List the schedules that follow a score."""
     found = runner.param_schedulers or []
     groups = found.values() if isinstance(found, dict) else [found]
     lists = [group for group in groups if isinstance(group, list)]
     for schedule in [one for group in lists for one in group]:
         if isinstance(schedule, ReduceOnPlateauParamScheduler):
-            yield f'monitor of {type(schedule).__name__}', schedule.monitor
+            yield schedule

@@ -226,6 +226,18 @@ def test_schedules_of_others_may_begin_after_a_trial(dskd_config):
         check_config(dskd_config)
 
 
+@pytest.mark.parametrize('begin, warns', [(2, False), (3, True)])
+def test_checkpoints_that_begin_after_the_end(dskd_config, begin, warns):
+    dskd_config.default_hooks.checkpoint.save_begin = begin
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        check_config(dskd_config)
+    assert [str(each.message) for each in caught] == [
+        'default_hooks.checkpoint.save_begin is 3, but the run has 3 epochs: '
+        'no checkpoint is saved before its end.'
+    ] * warns
+
+
 def test_options_that_are_read(dskd_config):
     merge_options(
         dskd_config,

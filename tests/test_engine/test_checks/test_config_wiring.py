@@ -119,6 +119,30 @@ CASES = [
         'empty, or None, but got 3.',
     ),
     (
+        'default_scope',
+        'mmpretrian',
+        "default_scope should be the scope of a package, but got 'mmpretrian'"
+        "; did you mean 'mmpretrain'?*",
+    ),
+    (
+        'param_scheduler',
+        [dict(type='OneCycleLR', eta_max=0.1)],
+        'param_scheduler[0].total_steps should be the length of the cycle, '
+        'unless begin and end give it, but got None.',
+    ),
+    (
+        'optim_wrapper.optimizer',
+        dict(type='AdamW', lr=0.1, betas=[0.9]),
+        'optim_wrapper.optimizer.betas should be a list of 2 with each item '
+        '*, but got [0.9].',
+    ),
+    (
+        'optim_wrapper.optimizer.lr',
+        [0.1, 0.01],
+        'optim_wrapper.optimizer.lr should be a number >= 0, but got '
+        '[0.1, 0.01].',
+    ),
+    (
         'param_scheduler',
         [dict(type='ReduceOnPlateauLR', rule='max')],
         'param_scheduler[0].rule should be one of greater, less, but got '

@@ -3,6 +3,7 @@ import re
 import pytest
 from mmengine.registry import MODELS
 
+from mmdskd.engine.checks.label_check import check_labels
 from mmdskd.engine.checks.multi_label_check import check_multi_label
 
 BINARY = dict(type='mmdskd.BinaryKLDivergence', tau=1)
@@ -166,3 +167,47 @@ def test_features_of_a_teacher_of_one_label_pass(check, dskd_config):
         type='MultiLabelLinearClsHead', num_classes=10, in_channels=16
     )
     check_multi_label(MODELS.build(dskd_config.model))
+
+
+def test_a_loss_of_several_labels_for_one_is_told(dskd_config, listen):
+    """It trains, and may be meant."""
+    losses = dskd_config.model.distiller.distill_losses
+    losses.loss_kd = dict(BINARY, loss_weight=0)
+    model = MODELS.build(dskd_config.model)
+    logged = listen()
+    check_multi_label(model)
+    assert logged == []
+    losses.loss_dskd.logit_loss = BINARY
+    model = MODELS.build(dskd_config.model)
+    check_multi_label(model)
+    (line,) = logged
+    assert line == (
+        'WARNING: model.distiller.distill_losses.loss_dskd: '
+        'BinaryKLDivergence compares each class by itself, for several labels '
+        'per image, but LinearClsHead gives one: KLDivergence is the loss for '
+        'that, unless it is meant.'
+    )
+
+
+@pytest.mark.parametrize('several', [True, False])
+def test_a_head_of_several_labels_for_one_is_told(
+    dskd_config, build_runner, monkeypatch, several
+):
+    student = dskd_config.model.architecture
+    if several:
+        student.head = dict(
+            type='MultiLabelLinearClsHead', num_classes=10, in_channels=16
+        )
+    dskd_config.model = student
+    dskd_config.data_preprocessor = dict(mean=[77.7], std=[33.3])
+    dskd_config.custom_hooks = []
+    runner = build_runner(dskd_config)
+    found = []
+    monkeypatch.setattr(runner.logger, 'warning', found.append)
+    check_labels(runner)
+    message = (
+        'train_dataloader.dataset (Digits) has one label per image, but '
+        'MultiLabelLinearClsHead learns each class by itself, for several: '
+        'LinearClsHead is the head for that, unless it is meant.'
+    )
+    assert found == [message] * several

@@ -2,7 +2,7 @@ import pytest
 from mmengine.optim import ReduceOnPlateauLR
 from torch import nn, optim
 
-from mmdskd.engine.checks.score_check import check_scores
+from mmdskd.engine.checks.score_check import check_directions, check_scores
 
 
 @pytest.fixture
@@ -94,3 +94,46 @@ def test_a_schedule_follows_a_score(kd_config, build_runner, is_named):
         'monitor of ReduceOnPlateauLR should be a score that val_evaluator '
         "computes (accuracy/top1), but got 'accuracy'"
     )
+
+
+@pytest.mark.parametrize(
+    'score, rule, right',
+    [
+        ('accuracy/top1', 'less', 'greater'),
+        ('accuracy/top1', 'greater', None),
+        ('single-label/f1-score', 'less', 'greater'),
+        ('val/loss', 'greater', 'less'),
+        ('my/score', 'less', None),  # not known
+    ],
+)
+def test_rules_by_which_the_worst_is_the_best(
+    kd_config, build_runner, monkeypatch, score, rule, right
+):
+    checkpoint = kd_config.default_hooks.checkpoint
+    checkpoint.save_best, checkpoint.rule = score, rule
+    kd_config.custom_hooks = [
+        dict(type='EarlyStoppingHook', monitor=score, rule=rule)
+    ]
+    runner = build_runner(kd_config)
+    runner.param_schedulers = [
+        ReduceOnPlateauLR(
+            optim.SGD(nn.Linear(1, 1).parameters(), 0.1), score, rule=rule
+        )
+    ]
+    found = []
+    monkeypatch.setattr(runner.logger, 'warning', found.append)
+    check_directions(runner)
+    assert sorted(found) == [
+        f'{key} is {score}, of which the {right} one is better, but its rule '
+        f'is {rule!r}: set rule={right!r}.'
+        for key in (
+            'monitor of EarlyStoppingHook',
+            'monitor of ReduceOnPlateauLR',
+            'save_best of CheckpointHook',
+        )
+        if right
+    ]
+
+
+def test_without_a_score(kd_config, build_runner):
+    check_directions(build_runner(kd_config))
