@@ -17,11 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 # Module to distribution, where the names differ.
 DISTRIBUTIONS = {
     'mmcv': 'mmcv-lite',
+    'huggingface_hub': 'huggingface-hub',
     'sklearn': 'scikit-learn',
     'yaml': 'pyyaml',
 }
-# benchmark_data.py compares with it where it is installed.
-COMPARED = {'kornia'}
+# benchmark_data.py compares with the one, and the log of runs is kept by the
+# other, where it is installed.
+WHERE_INSTALLED = {'kornia', 'mlflow'}
 
 
 def read(name: str) -> dict[str, str]:
@@ -57,12 +59,14 @@ def test_all_that_is_imported_is_declared():
     declared = {
         *read('runtime'),
         *read('optional'),
+        *read('networks'),
+        *read('deploy'),
         *read('openmmlab'),
         *read('mminstall'),
     }
     undeclared = {
         name
-        for name in imported() - standard - COMPARED - {'mmdskd'}
+        for name in imported() - standard - WHERE_INSTALLED - {'mmdskd'}
         if DISTRIBUTIONS.get(name, name) not in declared
     }
     assert undeclared == set()

@@ -10,7 +10,6 @@ from torch import nn
 
 from mmdskd.export.plain_model import make_plain_model
 from mmdskd.models.utils.teacher_preprocessor import find_teacher_shape
-from mmdskd.utils.text import shorten
 
 from .algorithm_config import make_algorithm
 from .auto import build_plain
@@ -20,8 +19,8 @@ from .feature import Feature
 from .head_cost import cost_table, count_student, narrow_heads
 from .image_shape import find_image_shape
 from .inherited import override_base
+from .logits import find_logits
 from .multi_label import choose_multi_label
-from .network_outline import NetworkOutline
 from .notes import list_notes
 from .source_config import SourceConfig, choose_data
 from .teacher_checkpoint import choose_teacher_ckpt
@@ -292,31 +291,3 @@ def _network_config(config: SourceConfig, keep_weights: bool) -> dict:
 def _list_features(title: str, features: Sequence[Feature]) -> str:
     lines = [f'  {feature.name}: {feature.shape}' for feature in features]
     return '\n'.join([title, *lines])
-
-
-def find_logits(
-    outline: NetworkOutline, name: Optional[str], option: str
-) -> str:
-    """Find the module that returns the logits, or check the one given.
-
-    Args:
-        outline (NetworkOutline): The network.
-        name (str, optional): Name of the module. None finds it.
-        option (str): How it can be given, for the message.
-
-    Returns:
-        str: Its name.
-
-    Raises:
-        ValueError: If it is not clear, or the module does not return (N, K).
-    """
-    found = name or outline.logits
-    if found is None or found not in outline.logits_like:
-        raise ValueError(
-            f'A module of {outline.name} should return the logits '
-            f'(N, {outline.num_classes}), but '
-            f'{"none does" if name is None else f"{name!r} does not"}: give '
-            f'{option} NAME; modules that return this shape are '
-            f'{shorten(outline.logits_like, 30)}'
-        )
-    return found

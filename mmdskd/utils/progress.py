@@ -35,6 +35,7 @@ class Progress:
             :func:`time.monotonic`.
 
     Examples:
+        >>> from mmdskd.utils.progress import Progress
         >>> with Progress('a tool', {'reading': 1, 'writing': 3}) as progress:
         ...     progress.begin('reading')
         ...     progress.begin('writing')
