@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from torch import nn
 
-from mmdskd.models.utils.teacher_weights import advise_other_classes
+from mmdskd.models.utils.num_classes import advise_other_classes
 from mmdskd.utils.text import shorten
 
 from .feature import Feature

@@ -157,12 +157,17 @@ def _record_teacher(teacher_forward: Any, data: tuple) -> None:
                 return
             except Exception as error:
                 if mode == modes[-1]:
-                    shape = tuple(data[0].shape[1:])
-                    raise ValueError(
-                        f'model.teacher should run on images of shape {shape},'
-                        f' but fails with {type(error).__name__}: {error}. If '
-                        'it was built for another size, set '
-                        'model.teacher_input_size to it'
-                    ) from error
+                    raise _not_running(data[0], error) from error
     finally:
         teacher_forward.mode = before
+
+
+def _not_running(images: Any, error: Exception) -> ValueError:
+    """Say which images a teacher does not take."""
+    reason = str(error).rstrip('.')
+    return ValueError(
+        'model.teacher should run on images of shape '
+        f'{tuple(images.shape[1:])}, but fails with {type(error).__name__}: '
+        f'{reason}. If it was built for another size, set '
+        'model.teacher_input_size to it'
+    )

@@ -10,8 +10,10 @@ from mmrazor.models.task_modules.recorder import (
 from torch import nn
 
 from mmdskd.models import DSKDLoss, StandardizedKLDivergence
-from mmdskd.models.utils.num_classes import find_num_classes
-from mmdskd.models.utils.teacher_weights import advise_other_classes
+from mmdskd.models.utils.num_classes import (
+    advise_other_classes,
+    find_num_classes,
+)
 
 
 def check_standardized(name: str, loss: nn.Module, num_classes: dict) -> None:

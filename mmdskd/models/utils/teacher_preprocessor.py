@@ -206,9 +206,14 @@ def check_fits(ours: Normalization, theirs: Normalization) -> None:
         if max(small.std) < 1 < max(large.std):
             raise ValueError(
                 f'{NAME}: mean and std should be of pixels from 0 to {top}, '
-                f'as those of data_preprocessor are (std {ours.std}), but '
-                f'got std {theirs.std}: {do}'
+                f'as those of data_preprocessor are (std {_list(ours.std)}), '
+                f'but got std {_list(theirs.std)}: {do}'
             )
+
+
+def _list(values: list[float]) -> list[float]:
+    """Values as they were written, not as float32 holds them."""
+    return [float(f'{value:.6g}') for value in values]
 
 
 def make_teacher_preprocessor(

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import os.path as osp
-import re
 from typing import NoReturn, Optional
 
 import torch
@@ -22,27 +21,7 @@ from mmdskd.utils.random_state import keep_random_state
 from mmdskd.utils.state_dict import copy_tensors
 from mmdskd.utils.text import shorten
 
-
-def advise_other_classes(num_classes: Optional[int] = None) -> str:
-    """Say what to do with a teacher of other classes than the student's.
-
-    Args:
-        num_classes (int, optional): Number of classes of the student.
-            Defaults to None, if it is not known.
-
-    Returns:
-        str: What to do, without a full stop.
-    """
-    number = '...' if num_classes is None else num_classes
-    return (
-        'Fine-tune the teacher on the data of the student first: '
-        f'head.num_classes={number} and '
-        "backbone.init_cfg=dict(type='Pretrained', checkpoint='...', "
-        "prefix='backbone.') in its own config, by tools/train.py. Or let its "
-        'features alone teach: no loss_kd, logit_loss=None, '
-        'num_classes=None of the connector. See docs/pairs.md, "A teacher of '
-        'other classes"'
-    )
+from .num_classes import advise_other_classes, find_mismatched_classes
 
 
 def check_frozen(teacher_trainable: bool, teacher_norm_eval: bool) -> None:
@@ -201,7 +180,7 @@ def load_teacher_weights(
             if names
         )
     if found:
-        classes = _find_classes(report.mismatched)
+        classes = find_mismatched_classes(report.mismatched)
         if classes is not None:
             raise ValueError(
                 'teacher_ckpt should hold the weights of the teacher, but '
@@ -214,23 +193,6 @@ def load_teacher_weights(
             'tools/model_converters/convert_kd_zoo_ckpt.py converts teachers '
             'of RepDistiller, SemCKD, SimKD and mdistiller.'
         )
-
-
-def _find_classes(mismatched: list[str]) -> Optional[tuple[int, int]]:
-    """Find the numbers of classes of a checkpoint and of a teacher, if those
-    of the last layer are all that differs."""
-    numbers = set()
-    for line in mismatched:
-        shapes = re.findall(r'\[([\d, ]+)\]', line)
-        if len(shapes) != 2:
-            return None
-        (theirs, *rest), (ours, *other) = (
-            map(int, shape.split(',')) for shape in shapes
-        )
-        if rest != other or 'backbone.' in line:
-            return None
-        numbers.add((theirs, ours))
-    return numbers.pop() if len(numbers) == 1 else None
 
 
 def _network_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ def test_a_size_that_a_teacher_does_not_take(config, build_runner):
         check_before_training(runner)
     assert str(error.value) == (
         'model.teacher should run on images of shape (1, 16, 16), but fails '
-        'with AssertionError: Input height does not match model (24).. If it '
+        'with AssertionError: Input height does not match model (24). If it '
         'was built for another size, set model.teacher_input_size to it'
     )
     config.model.teacher_input_size = 24

@@ -323,6 +323,8 @@ class TestBadInput:
             'from 0 to 1, as those of data_preprocessor are (std [0.25]), '
             'but got std [58.395, 57.12, 57.375]: divide mean and std by 255'
         )
+        with pytest.raises(ValueError, match=r'are \(std \[81.7\]\), but'):
+            make(dict(mean=[1.0], std=[81.7]), dict(mean=[0.5], std=[0.5]))
         # Of a teacher that gets the pixels as they are.
         assert make(OURS, dict(mean=[0.0], std=[1.0])) is not None
 
