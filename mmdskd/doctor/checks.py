@@ -50,13 +50,19 @@ def install_torchvision(stack: Stack) -> str:
     """Write the command that installs the torchvision of the torch."""
     torch = stack.versions['torch']
     major, minor, _ = release(torch)
-    build = _build(torch)
-    # 0.14 of torch 1.13, 0.15 of torch 2.0, and so on
-    torchvision = minor + 15 if major == 2 else minor + 1
-    index = f' --index-url {WHEELS}/{build}' if build else ''
+    # 0.14 of torch 1.13, 0.15 of torch 2.0, and so on to 0.29 of torch 2.14;
+    # that of torch 2.15 is 0.29, too. pip finds the one that fits.
+    last = minor + 15 if major == 2 else minor + 1
     return (
-        f'pip install torch=={torch} "torchvision==0.{torchvision}.*"{index}'
+        f'pip install torch=={torch} "torchvision>=0.{last - 1},<0.{last + 1}"'
+        + _index(torch)
     )
+
+
+def _index(version: str) -> str:
+    """Write the option of pip for the builds that a version is of."""
+    build = _build(version)
+    return f' --index-url {WHEELS}/{build}' if build else ''
 
 
 def _build(version: str) -> Optional[str]:
@@ -207,7 +213,9 @@ def check_torchvision(stack: Stack) -> Iterator[Finding]:
             'error',
             f'torchvision {torchvision} should be of the same build as torch '
             f'{torch}',
-            f'{install_torchvision(stack)} --force-reinstall --no-deps',
+            'pip install --force-reinstall --no-deps torchvision=='
+            + torchvision.partition('+')[0]
+            + _index(torch),
         )
 
 
@@ -222,7 +230,7 @@ def _torch_of_torchvision(stack: Stack) -> Optional[str]:
         return None
     if minor == 14:
         return '>=1.13,<2.0'
-    return f'>=2.{minor - 15},<2.{minor - 14}'
+    return f'>=2.{minor - 15},<2.{minor - 13}'
 
 
 def check_numpy(stack: Stack) -> Iterator[Finding]:

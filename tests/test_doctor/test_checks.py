@@ -3,7 +3,7 @@ from stacks import ONEDL, OPENMMLAB, REQUIREMENTS, make
 
 from mmdskd.doctor import diagnose
 
-TORCH = 'pip install torch==2.14.1+cpu "torchvision==0.29.*" --index-url '
+TORCH = 'pip install torch==2.14.1+cpu "torchvision>=0.28,<0.30" --index-url '
 INDEX = 'https://download.pytorch.org/whl'
 MMCV_LITE = 'pip install "mmcv-lite>=2.0.0,<=2.1.0"'
 ONEDL_MMCV = 'pip install "onedl-mmcv>=2.0.0,<3"'
@@ -315,20 +315,20 @@ def test_a_clone_is_not_missing():
             '2.13.0',
             '0.29.1',
             '==2.14.1',
-            'pip install torch==2.13.0 "torchvision==0.28.*"',
+            'pip install torch==2.13.0 "torchvision>=0.27,<0.29"',
         ),
         (
             '2.13.0+cu130',
             '0.29.1',
             '==2.14.1',
-            'pip install torch==2.13.0+cu130 "torchvision==0.28.*" '
+            'pip install torch==2.13.0+cu130 "torchvision>=0.27,<0.29" '
             f'--index-url {INDEX}/cu130',
         ),
         (
             '1.13.1',
             '0.15.2',
             '==2.0.1',
-            'pip install torch==1.13.1 "torchvision==0.14.*"',
+            'pip install torch==1.13.1 "torchvision>=0.13,<0.15"',
         ),
         # No torchvision for it may be there yet.
         ('2.99.0', '0.29.1', '==2.14.1', 'pip install torch==2.14.1'),
@@ -336,14 +336,14 @@ def test_a_clone_is_not_missing():
         (
             '2.13.0',
             '0.29.1',
-            '>=2.14,<2.15',
-            'pip install torch==2.13.0 "torchvision==0.28.*"',
+            '>=2.14,<2.16',
+            'pip install torch==2.13.0 "torchvision>=0.27,<0.29"',
         ),
         (
             '2.0.1',
             '0.14.1',
             '>=1.13,<2.0',
-            'pip install torch==2.0.1 "torchvision==0.15.*"',
+            'pip install torch==2.0.1 "torchvision>=0.14,<0.16"',
         ),
     ],
 )
@@ -363,6 +363,7 @@ def test_torchvision_of_another_torch(torch, torchvision, needed, command):
     'torch, torchvision',
     [
         ('2.14.1', '0.29.1'),
+        ('2.15.0', '0.29.2'),
         ('1.13.1', '0.14.1'),
         ('2.14.1', '1.0.0'),
         ('2.14.0a0+1a2b3c', '0.29.0a0+4d5e6f'),  # of an own build
@@ -380,8 +381,8 @@ def test_torchvision_of_another_build():
         'error',
         'torchvision 0.29.1+cpu should be of the same build as torch '
         '2.14.1+cu130',
-        'pip install torch==2.14.1+cu130 "torchvision==0.29.*" --index-url '
-        f'{INDEX}/cu130 --force-reinstall --no-deps',
+        'pip install --force-reinstall --no-deps torchvision==0.29.1 '
+        f'--index-url {INDEX}/cu130',
     )
 
 
