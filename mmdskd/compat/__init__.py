@@ -61,11 +61,11 @@ from .mmrazor import (
     replace_quantization,
     replace_soft_cross_entropy,
 )
+from .mmrazor_heads import read_labels_of_mmpretrain, read_tokens_of_mmpretrain
 from .mmrazor_nas import (
     convert_plain_dicts,
     handle_missing_gradients,
     make_inputs_for_mmpretrain,
-    read_labels_of_mmpretrain,
     replace_smooth_l1_loss,
 )
 from .mmrazor_pruning import keep_gradients_defined
@@ -136,6 +136,10 @@ PATCHES = (
     (
         'mmrazor.models.architectures.heads.darts_subnet_head',
         read_labels_of_mmpretrain,
+    ),
+    (
+        'mmrazor.models.architectures.heads.deit_head',
+        read_tokens_of_mmpretrain,
     ),
     (
         'mmrazor.models.architectures.dynamic_ops.bricks.dynamic_container',

@@ -1,4 +1,4 @@
-"""What the architecture search of MMRazor 1.0.0 needs beside MMPretrain.
+"""What the architecture search of MMRazor 1.0.0 needs on this stack.
 
 A patch gets the module that has just been imported.
 """
@@ -8,60 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-
-def get_auxiliary_loss(
-    self: Any, cls_score: 'torch.Tensor', data_samples: list, **kwargs: Any
-) -> dict:
-    """Compute the loss of the auxiliary classifier.
-
-    Args:
-        cls_score (Tensor): Logits of the auxiliary classifier, (N, K).
-        data_samples (list[DataSample]): N samples with a label, or, after
-            mixup and the like, with a score of each class.
-        **kwargs: Arguments of the loss.
-
-    Returns:
-        dict: ``loss``, and ``accuracy_top-k`` (percent) for each ``k`` of
-        ``topk`` if ``cal_acc``.
-    """
-    import torch
-    from mmpretrain.evaluation import Accuracy
-
-    if 'gt_score' in data_samples[0]:
-        target = torch.stack([sample.gt_score for sample in data_samples])
-    else:
-        target = torch.cat([sample.gt_label for sample in data_samples])
-    losses = dict(
-        loss=self.aux_loss_module(
-            cls_score, target, avg_factor=len(cls_score), **kwargs
-        )
-    )
-    if self.cal_acc:
-        if target.dim() != 1:
-            raise ValueError(
-                'cal_acc should be False where labels are mixed, but got True'
-            )
-        accuracies = Accuracy.calculate(cls_score, target, topk=self.topk)
-        for k, (accuracy,) in zip(self.topk, accuracies):
-            losses[f'accuracy_top-{k}'] = accuracy
-    return losses
-
-
-def read_labels_of_mmpretrain(darts_subnet_head: ModuleType) -> None:
-    """Let the head of Darts read the labels of MMPretrain's samples.
-
-    Those of mmcls kept ``label`` and ``score`` in ``gt_label``, those of
-    MMPretrain ``gt_label`` and ``gt_score`` (mmrazor#546).
-
-    Args:
-        darts_subnet_head (ModuleType): Module of ``DartsSubnetClsHead``.
-    """
-    head_class = darts_subnet_head.DartsSubnetClsHead
-    if head_class.__mro__[1].__module__.startswith('mmpretrain.'):
-        head_class._get_aux_loss = get_auxiliary_loss
 
 
 def make_inputs_for_mmpretrain(default_demo_inputs: ModuleType) -> None:

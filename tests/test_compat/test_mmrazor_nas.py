@@ -74,42 +74,6 @@ def test_supernet_with_dynamic_layers_trains(name):
     assert losses['loss'].isfinite()
 
 
-def test_subnet_of_darts_learns_from_samples_of_mmpretrain():
-    head = build(
-        dict(
-            type='mmrazor.DartsSubnetClsHead',
-            num_classes=3,
-            in_channels=2,
-            aux_in_channels=4,
-            loss=dict(type='mmpretrain.CrossEntropyLoss'),
-            aux_loss=dict(type='mmpretrain.CrossEntropyLoss', loss_weight=0.4),
-            cal_acc=True,
-            topk=(1,),
-        )
-    )
-    logits = torch.tensor([[5.0, 0, 0], [0, 5.0, 0]])
-    samples = [DataSample().set_gt_label(label) for label in (0, 2)]
-    losses = head._get_aux_loss(logits, samples)
-    expected = nn.functional.cross_entropy(logits, torch.tensor([0, 2]))
-    assert losses['loss'].item() == pytest.approx(0.4 * expected.item())
-    assert losses['accuracy_top-1'].item() == 50
-    feats = torch.zeros(2, 4), torch.zeros(2, 2)
-    assert set(head.loss(feats, samples)) == {
-        'loss',
-        'accuracy_top-1',
-        'aux_head..loss',
-        'aux_head..accuracy_top-1',
-    }
-    # Mixed labels have no accuracy.
-    mixed = [DataSample().set_gt_score(torch.eye(3)[i]) for i in (0, 2)]
-    with pytest.raises(ValueError, match='cal_acc should be False where'):
-        head._get_aux_loss(logits, mixed)
-    head.cal_acc = False
-    assert head._get_aux_loss(logits, mixed)['loss'].item() == pytest.approx(
-        losses['loss'].item()
-    )
-
-
 def test_inputs_to_trace_a_network_of_mmpretrain_by():
     demo = TASK_UTILS.build(
         dict(
