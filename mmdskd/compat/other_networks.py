@@ -4,6 +4,7 @@ A patch gets the module that has just been imported.
 """
 
 import functools
+import json
 import os.path as osp
 from importlib.util import find_spec
 from types import ModuleType
@@ -151,6 +152,7 @@ def check_hugging_face(
                 f'model_name should be a folder with {CONFIG}, as '
                 f'save_pretrained writes it, but {model_name!r} has none'
             )
+        _check_kind(model_name)
         return {}
     if not isinstance(model_name, str) or not _is_hub_name(model_name):
         raise ValueError(
@@ -161,6 +163,29 @@ def check_hugging_face(
     if pretrained:
         _check_hub(PRETRAINED, model_name, WEIGHTS, kwargs)
     return {} if hub_problem() is None else {'local_files_only': True}
+
+
+def _check_kind(folder: str) -> None:
+    """Check that a folder is of an image classifier of transformers."""
+    from transformers.models.auto import modeling_auto
+
+    names = modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+    with open(osp.join(folder, CONFIG), encoding='utf-8') as file:
+        config = json.load(file)
+    kind = config.get('model_type')
+    if kind is None or 'auto_map' in config:
+        return  # code of its own, or an error of transformers
+    if kind not in names:
+        raise ValueError(
+            f'model_type in {CONFIG} of {folder} should be that of an image '
+            f'classifier of transformers, but got {kind!r}'
+        )
+    # Otherwise there is no choice.
+    if isinstance(names[kind], tuple) and not config.get('architectures'):
+        raise ValueError(
+            f'{CONFIG} of {folder} should have "architectures": [NAME], with '
+            f'one of {", ".join(names[kind])}, as {kind!r} has several'
+        )
 
 
 def _is_hub_name(name: str) -> bool:

@@ -167,6 +167,35 @@ def test_folders(tmp_path):
             check_hugging_face(name)
 
 
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        (dict(model_type='bert'), "image classifier of .*, but got 'bert'$"),
+        (
+            dict(model_type='deit'),
+            r'should have "architectures": \[NAME\], with one of DeiTForImage'
+            "Classification, .*, as 'deit' has several$",
+        ),
+        (
+            dict(
+                model_type='deit', architectures=['DeiTForImageClassification']
+            ),
+            None,
+        ),
+        (dict(model_type='mine', auto_map={}), None),
+        (dict(), None),
+    ],
+)
+def test_kind_of_a_folder(config, message, tmp_path):
+    pytest.importorskip('transformers')
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    if message is None:
+        assert check_hugging_face(str(tmp_path)) == {}
+    else:
+        with pytest.raises(ValueError, match=message):
+            check_hugging_face(str(tmp_path))
+
+
 def test_reason_without_a_hub(monkeypatch):
     """It asks once."""
     constants = pytest.importorskip('huggingface_hub').constants
