@@ -31,6 +31,10 @@ from .onnx_file import add_onnx_metadata, find_exporters, open_onnx, write_onnx
 from .torchscript_file import open_torchscript, write_torchscript
 
 DEFAULTS = Settings()
+BATCH_HINT = (
+    '. If the network computes with the size of its batch, try a fixed one, '
+    'such as --batch 1'
+)
 
 
 class Export(NamedTuple):
@@ -157,7 +161,10 @@ def export_student(
             except ExportError as error:
                 notes.append(str(error))
         else:
-            raise ExportError(f'No file was written: {"; ".join(notes)}')
+            raise ExportError(
+                f'No file was written: {"; ".join(notes)}'
+                + ('' if settings.batch else BATCH_HINT)
+            )
         content = Path(draft).read_bytes()
     write_atomically(path, lambda file: file.write(content))
     return Export(path, how, notes, metadata, shapes, comparison)
