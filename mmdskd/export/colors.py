@@ -12,6 +12,8 @@ from mmdskd.utils.config import find_class, type_name
 
 GREY, RGB, BGR, UNKNOWN = 'grey', 'rgb', 'bgr', 'unknown'
 ORDERS = (RGB, BGR)
+# Transforms that may reverse the colours
+CONVERTERS = ('NumpyToPIL', 'PILToNumpy')
 DATALOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
 
 
@@ -47,7 +49,10 @@ def find_colors(cfg: Config, preprocessor: nn.Module, channels: int) -> str:
     scope = cfg.get('default_scope') or 'mmengine'
     for name in DATALOADERS:
         if cfg.get(name):
-            for part in _find_parts(cfg[name].to_dict().get('dataset')):
+            parts = list(_find_parts(cfg[name].to_dict().get('dataset')))
+            if any(type_name(part) in CONVERTERS for part in parts):
+                return UNKNOWN
+            for part in parts:
                 if type_name(part) == 'LoadImageFromFile':
                     color_type = part.get('color_type', 'color')
                     return BGR if color_type.startswith('color') else UNKNOWN

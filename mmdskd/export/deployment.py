@@ -130,6 +130,8 @@ def export_student(
         )
     }
     metadata = describe_export(student, graph, colors, shapes)
+    if images.are_pixels:
+        metadata['range'] = '[0, 255]'
     # For torch.export, 0 and 1 are values of their own.
     rows = [row % len(images.inputs) for row in range(settings.batch or 2)]
     example = images.inputs[rows].contiguous()

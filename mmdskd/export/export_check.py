@@ -20,10 +20,13 @@ class Images(NamedTuple):
     Attributes:
         inputs (Tensor): What the exported graph takes, (N, C, H, W).
         outputs (list[Tensor]): What it should give, each (N, K).
+        are_pixels (bool): Whether ``inputs`` are pixels of 0 to 255, and not
+            what a pipeline or a data preprocessor has made of them.
     """
 
     inputs: Tensor
     outputs: list[Tensor]
+    are_pixels: bool = True
 
 
 class Comparison(NamedTuple):
@@ -114,9 +117,10 @@ def prepare_images(network: nn.Module, graph: Graph, batch: Any) -> Images:
             'images of the run: its weights are broken'
         )
     if graph.normalize == 'outside':
-        return Images(prepared['inputs'].float(), outputs)
+        return Images(prepared['inputs'].float(), outputs, False)
     inputs = raw.float()
-    return Images(inputs.flip(1) if graph.flip else inputs, outputs)
+    inputs = inputs.flip(1) if graph.flip else inputs
+    return Images(inputs, outputs, raw.dtype == torch.uint8)
 
 
 def compare(

@@ -16,6 +16,7 @@ from mmdskd.utils.random_state import keep_random_state
 from mmdskd.utils.state_dict import WRAPPER_PREFIX, rename_weights
 from mmdskd.utils.text import shorten
 
+from .exporters import first_line
 from .multi_exit import extract_multi_exit, find_exits, make_multi_exit_config
 from .plain_model import find_network, make_plain_model
 from .student_check import check_against_run
@@ -194,8 +195,15 @@ def _build(cfg: Config) -> nn.Module:
             f'The model of the config should be registered, but '
             f'{model["type"]!r} is not: name its package in custom_imports'
         )
-    with keep_random_state():
-        network = MODELS.build(model)
+    try:
+        with keep_random_state():
+            network = MODELS.build(model)
+    # Whatever a class does not like, such as a name that timm does not know
+    except Exception as error:
+        raise ValueError(
+            'The model of the config should be one that can be built here, '
+            f'but {first_line(error)}'
+        ) from error
     if not hasattr(network, 'data_preprocessor'):
         raise TypeError(
             'The model should be one of MMEngine, with a data_preprocessor, '

@@ -50,6 +50,12 @@ def test_order_in_the_data(dataset, preprocessor, channels, expected):
     assert find_colors(config(dataset), preprocessor, channels) == expected
 
 
+def test_pipelines_that_convert():
+    dataset = loads()
+    dataset['pipeline'].insert(1, dict(type='NumpyToPIL', to_rgb=True))
+    assert find_colors(config(dataset), TO_RGB, 3) == 'unknown'
+
+
 def test_without_data():
     assert find_colors(Config({}), TO_RGB, 3) == 'bgr'
     assert find_colors(Config({}), PLAIN, 3) == 'unknown'

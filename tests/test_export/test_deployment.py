@@ -250,6 +250,19 @@ def test_no_images(kd_config, tmp_path, path):
         export_student(student, path, FEW._replace(shape=(3, 16, 16)))
 
 
+def test_a_pipeline_that_normalises(kd_config, tmp_path, path):
+    """What it gives are no pixels, and the file says so."""
+    weights = save(kd_config, tmp_path / 'epoch_1.pth')
+    found = export_student(load_student(kd_config, weights), path, FEW)
+    assert found.metadata['range'] == '[0, 255]'
+    kd_config.test_dataloader.dataset.pipeline.insert(
+        1, dict(type='mmcv.Normalize', mean=[1.0], std=[2.0], to_rgb=False)
+    )
+    found = export_student(load_student(kd_config, weights), path, FEW)
+    assert 'range' not in found.metadata
+    assert found.comparison.agreeing == 12
+
+
 def test_wrong_pairs(kd_config, dskd_config, tmp_path):
     weights = save(kd_config, tmp_path / 'epoch_1.pth')
     with pytest.raises(ValueError, match='Exits should come from the config'):
@@ -257,6 +270,12 @@ def test_wrong_pairs(kd_config, dskd_config, tmp_path):
     teacher = make_student_config(kd_config)
     teacher.model.backbone.depth = 14
     with pytest.raises(ValueError, match='epoch_1.pth should hold the weight'):
+        load_student(teacher, weights)
+    teacher.model.backbone.depth = 7
+    with pytest.raises(ValueError, match='can be built here, but ValueError'):
+        load_student(teacher, weights)
+    teacher.model.type = 'NoNetwork'
+    with pytest.raises(ValueError, match="'NoNetwork' is not: name its packa"):
         load_student(teacher, weights)
     torch.save(dict(a=1), tmp_path / 'no.pth')
     with pytest.raises(TypeError, match='"state_dict".*but holds a$'):

@@ -21,7 +21,7 @@ def test_table(run_tool, kd_config, dump, capsys, monkeypatch):
     rows = re.findall(r'^\| (PyTorch|ONNX Runtime|TorchScript) \|', out, re.M)
     assert rows == ['PyTorch', 'ONNX Runtime', 'TorchScript']
     assert re.search(
-        r'of the largest logit: ONNX Runtime \(ONNX opset \d+, \w+ exporter\): '
+        r'largest logit: ONNX Runtime \(ONNX opset \d+, \w+ exporter\): '
         r'\S+; TorchScript \(TorchScript, traced and frozen\): \S+',
         out,
     )

@@ -217,13 +217,14 @@ def report(found: Export, files: tuple[str, str], settings: Settings) -> None:
     print(f'{found.path}: {files[1]}, by {files[0]}')
     print(f'{found.how}')
     inputs, *outputs = found.shapes.items()
-    pixels = (
-        f'pixels of 0 to 255, colours: {found.metadata["colors"]}'
-        if settings.graph.normalize == 'inside'
-        else 'as the data preprocessor gives them, colours: '
-        f'{found.metadata["colors"]}'
-    )
-    print(f'input:  {describe(*inputs)}, float32, {pixels}')
+    if 'range' in found.metadata:
+        values = 'pixels of 0 to 255'
+    elif settings.graph.normalize == 'inside':
+        values = 'as the test pipeline gives them, which are no pixels'
+    else:
+        values = 'as the data preprocessor gives them'
+    colors = found.metadata['colors']
+    print(f'input:  {describe(*inputs)}, float32, {values}, colours: {colors}')
     for output in outputs:
         print(f'output: {describe(*output)}')
     what = 'random images' if settings.shape else 'images of the run'
