@@ -36,7 +36,10 @@ def check_lengths(cfg: Mapping[str, Any]) -> Iterator[str]:
             stop = _whole(hook.get('stop_epoch'))
             if stop is not None and epochs is not None and stop >= epochs:
                 _warn(f'{path}.stop_epoch is {stop}', f'{epochs} epochs')
-    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    defaults = cfg.get('default_hooks')
+    checkpoint = (
+        defaults.get('checkpoint') if isinstance(defaults, dict) else None
+    )
     if isinstance(checkpoint, dict):
         by_epoch = checkpoint.get('by_epoch', True)
         length = epochs if by_epoch else iters

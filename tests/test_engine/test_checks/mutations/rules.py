@@ -57,7 +57,7 @@ RULES = {
     'topk': 'a whole number >= 1, or a list with each item a whole number '
     '>= 1',
     'milestones': 'a list with each item a whole number >= 0',
-    'betas': 'a list with each item a number in [0, 1)',
+    'betas': 'a list of 2 with each item a number in [0, 1)',
     'direction': 'one of greater, less, or a list with each item one of '
     'greater, less, or None',
     'depth 6n + 2': '6n + 2 with n >= 1 (8, 14, 20, 26, 32, ...)',

@@ -111,7 +111,7 @@ VALUES = [
     (DATASET, FASHION, 'split', 'digits split', ['val', 1]),
     (DATASET, REPEAT, 'times', 'count', [0, '2', 0.5]),
     (OPTIMIZER, ADAM, 'lr', 'weight', [-1, NAN, '1e-3']),
-    (OPTIMIZER, ADAM, 'betas', 'betas', [[0.9, 1.5], [0.9, '0.999']]),
+    (OPTIMIZER, ADAM, 'betas', 'betas', [[0.9, 1.5], [0.9, '0.999'], [0.9]]),
     (OPTIMIZER, ADAM, 'weight_decay', 'weight', [-1, '0.05']),
     (SCHEDULER, STEPS, 'milestones', 'milestones', [10, ['10'], [-1], []]),
     (SCHEDULER, STEPS, 'gamma', 'above 0', [0, -0.1, NAN, '0.1']),
