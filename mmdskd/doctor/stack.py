@@ -49,6 +49,13 @@ def is_of_onedl(package: str) -> bool:
     return package.startswith('onedl-')
 
 
+def install(package: str, specifier: Optional[str] = None) -> str:
+    """Write the command that installs a package."""
+    if specifier is None or specifier.startswith('=='):
+        return f'pip install {package}{specifier or ""}'
+    return f'pip install "{package}{specifier}"'
+
+
 @dataclass(frozen=True)
 class Stack:
     """What is installed.
