@@ -9,11 +9,11 @@ from torch import nn
 
 from mmdskd.models.utils.pretrained_images import (
     PretrainedImages,
-    find_built_size,
     find_pretrained_images,
 )
 from mmdskd.models.utils.teacher_preprocessor import as_size
 from mmdskd.utils.config import type_name
+from mmdskd.utils.image_size import find_built_size
 from mmdskd.utils.preprocessing import SWAPS, find_differences
 
 from .image_shape import find_image_shape

@@ -30,10 +30,24 @@ def find_size_argument(network: nn.Module) -> Optional[tuple[str, Size]]:
             if (
                 isinstance(size, (tuple, list))
                 and len(size) == 2
-                and all(type(edge) is int for edge in size)
+                and all(type(edge) is int and edge > 0 for edge in size)
             ):
                 return argument, (size[0], size[1])
     return None
+
+
+def find_built_size(network: nn.Module) -> Optional[Size]:
+    """Find the size of images that a network was built for.
+
+    Args:
+        network (nn.Module): The network.
+
+    Returns:
+        tuple[int, int], optional: Height and width, see
+        :func:`find_size_argument`.
+    """
+    found = find_size_argument(network)
+    return None if found is None else found[1]
 
 
 def advise_size(network: nn.Module, size: Sequence[int]) -> str:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Optional
 
 from torch import nn
 
+from mmdskd.utils.image_size import find_built_size
+
 # Of Pillow, as image processors of Hugging Face name them by number.
 RESAMPLING = {
     0: 'nearest',
@@ -68,24 +70,6 @@ def find_pretrained_images(network: nn.Module) -> Optional[PretrainedImages]:
         model = getattr(getattr(module, 'config', None), 'name_or_path', None)
         if isinstance(model, str):
             return _of_hugging_face(model, find_built_size(module))
-    return None
-
-
-def find_built_size(network: nn.Module) -> Optional[tuple[int, int]]:
-    """Find the size of images that a network was built for.
-
-    Args:
-        network (nn.Module): The network.
-
-    Returns:
-        tuple[int, int], optional: Height and width, as transformers have them
-        in their patch embedding.
-    """
-    for module in network.modules():
-        for name in ('img_size', 'image_size'):
-            size = _as_size(getattr(module, name, None))
-            if size is not None:
-                return size
     return None
 
 
