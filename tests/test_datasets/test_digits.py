@@ -2,14 +2,18 @@ import pickle
 from unittest import TestCase, mock
 
 import numpy as np
+import pytest
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmpretrain.datasets import BaseDataset
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader
 
 from mmdskd.datasets import Digits
 from mmdskd.registry import DATASETS
+
+load_digits = pytest.importorskip('sklearn.datasets').load_digits
+train_test_split = pytest.importorskip(
+    'sklearn.model_selection'
+).train_test_split
 
 PIPELINE = [
     dict(type='Resize', scale=16, _scope_='mmpretrain'),

@@ -10,6 +10,7 @@ from mmdskd.experiments.launchers import ForkLauncher, Launcher
 from mmdskd.experiments.progress import Progress
 from mmdskd.experiments.training import TrainingError, carry_out, train
 from mmdskd.experiments.training_run import TrainingRun
+from mmdskd.utils.checkpoint import load_checkpoint_file
 
 TOP1 = dict(teacher=90.0, student=80.0, kd=82.0, dskd=85.0)
 RUNS = [(seed, method) for seed in (0, 1) for method in TOP1]
@@ -211,7 +212,7 @@ def test_results_depend_on_no_other_run(plan, tmp_path, monkeypatch):
     for mine, theirs in zip(alone, side):
         assert mine['accuracy_top1'] == theirs['accuracy_top1']
         first, second = (
-            torch.load(run['checkpoint'], weights_only=True)['state_dict']
+            load_checkpoint_file(run['checkpoint'])['state_dict']
             for run in (mine, theirs)
         )
         assert first.keys() == second.keys()

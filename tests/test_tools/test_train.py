@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmdskd.experiments.run_log import read_run_log
+from mmdskd.utils.checkpoint import load_checkpoint_file
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -53,11 +54,11 @@ def test_resume(run_tool, dump, plain_config, monkeypatch):
     """In three ways, an epoch by each, on from the end of the one before."""
     run_tool('train.py', dump(plain_config))
     monkeypatch.chdir(plain_config.work_dir)
-    iterations = torch.load('epoch_1.pth', weights_only=True)['meta']['iter']
+    iterations = load_checkpoint_file('epoch_1.pth')['meta']['iter']
     for epoch, resume in enumerate(([], ['auto'], ['epoch_3.pth']), start=2):
         plain_config.train_cfg.max_epochs = epoch
         run_tool('train.py', dump(plain_config), '--resume', *resume)
-        last = torch.load(f'epoch_{epoch}.pth', weights_only=True)
+        last = load_checkpoint_file(f'epoch_{epoch}.pth')
         assert last['meta']['iter'] == epoch * iterations
     assert epochs('.') == [1, 2, 3, 4]
 

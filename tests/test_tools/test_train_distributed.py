@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdskd.utils.checkpoint import load_checkpoint_file
+
 TOOLS = Path(__file__).parents[2] / 'tools'
 pytestmark = [
     pytest.mark.slow,
@@ -87,8 +89,8 @@ def test_two_nodes_train_as_one(start, dump, dskd_config, tmp_path):
         ]
         for process in processes:
             assert process.wait(timeout=300) == 0
-        checkpoint = torch.load(
-            f'{dskd_config.work_dir}/epoch_1.pth', weights_only=True
+        checkpoint = load_checkpoint_file(
+            f'{dskd_config.work_dir}/epoch_1.pth'
         )
         # 100 images in batches of 20 on two processes
         assert checkpoint['meta']['iter'] == 3

@@ -178,7 +178,7 @@ def test_early_stop_after_a_resume(
             'stopped',
             stage=stage,
             number=number,
-            signal_number=signal_number,
+            signal_number=signal_number and int(signal_number),
         )
     stopped = train(config, 'stopped', '--resume')
     assert find_differences(stopped, whole) == []
@@ -196,7 +196,7 @@ def test_sigterm_saves_within_an_epoch(config, train, capsys):
             'stopped',
             stage='after_train_iter',
             number=8,
-            signal_number=signal.SIGTERM,
+            signal_number=int(signal.SIGTERM),
         )
     assert stop.value.code == 143
     folder = Path(config.work_dir).parent / 'stopped'
@@ -232,7 +232,7 @@ def test_sigterm_in_a_validation(config, train):
             'stopped',
             stage='after_val_iter',
             number=4,
-            signal_number=signal.SIGTERM,
+            signal_number=int(signal.SIGTERM),
         )
     assert stop.value.code == 143
     folder = Path(config.work_dir).parent / 'stopped'
@@ -248,7 +248,7 @@ def test_ctrl_c_ends_with_a_line(config, train, capsys):
             'run',
             stage='after_train_iter',
             number=8,
-            signal_number=signal.SIGINT,
+            signal_number=int(signal.SIGINT),
         )
     assert stop.value.code == 130
     path = Path(config.work_dir).parent / 'run' / 'epoch_1.pth'
