@@ -31,7 +31,8 @@ test "$1" != install || exit 0
 echo '....F'
 echo 'FAILED tests/test_x.py::test_y[1] - assert 1 == 2'
 echo "$SUMMARY"
-echo 'make: *** [test] Error 1'
+echo 'make[1]: *** [test] Error 1'
+echo "make[1]: Leaving directory 'x'"
 exit "$RC"
 """
 # Of an environment it makes itself, and what pip does.
@@ -152,6 +153,7 @@ def test_failed_tests_do_not_stop_the_others(project):
     assert done.stdout.endswith('Not passed: a, b\n')
     result = project.results['a']
     assert result['outcome'] == 'failed'
+    assert result['reason'].startswith('1 failed, 4 passed')
     assert (result['passed'], result['failed'], result['skipped']) == (4, 3, 0)
     assert result['failures'] == ['tests/test_x.py::test_y[1]']
 

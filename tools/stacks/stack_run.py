@@ -105,7 +105,7 @@ def run(
         for line in process.stdout:
             print(line, end='', flush=True)
             file.write(line)
-            if line.strip() and not line.startswith('make: ***'):
+            if line.strip() and not re.match(r'make(\[\d+\])?: ', line):
                 last.append(line.strip())
             yield line
     if process.returncode:
