@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -140,7 +141,13 @@ def test_patches_are_applied_to_what_is_imported_later(mmdskd_first):
 
 def test_nothing_is_printed_that_the_user_cannot_use(mmdskd_first):
     """In particular no warning of an operator that mmcv-lite has not."""
-    assert mmdskd_first[1] == ''
+    # torch 2.4 warns of an import of MMEngine's, in two lines.
+    printed = re.sub(
+        r'.*/zero_optimizer.py:\d+: DeprecationWarning.*\n.*\n',
+        '',
+        mmdskd_first[1],
+    )
+    assert printed == ''
 
 
 def test_other_warnings_of_mmcv_are_shown():
