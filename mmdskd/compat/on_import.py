@@ -33,7 +33,7 @@ class _Loader(Loader):
         loader (Loader): The loader of the module.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def __getattr__(self, name: str) -> Any:
@@ -43,7 +43,9 @@ class _Loader(Loader):
         return getattr(self.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        return self.loader.create_module(spec)
+        # The loader of zip files of Python 3.9 has no such method.
+        create = getattr(self.loader, 'create_module', None)
+        return create(spec) if create else None
 
     def exec_module(self, module: ModuleType) -> None:
         name, spec = module.__name__, module.__spec__
@@ -72,7 +74,10 @@ class _Loader(Loader):
         source = get_source(name) if is_changed and get_source else None
         tree = rewrite(source) if rewrite and source else None
         if not source or (tree is None and is_asserting):
-            self.loader.exec_module(module)
+            if hasattr(self.loader, 'exec_module'):
+                self.loader.exec_module(module)
+            else:  # as above
+                exec(self.loader.get_code(name), vars(module))
             return
         code = compile(
             source if tree is None else tree,
