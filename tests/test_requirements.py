@@ -10,7 +10,13 @@ import pytest
 
 from mmdskd.doctor.checks import RANGES
 from mmdskd.doctor.stack import MODULES, ONEDL, OPENMMLAB
-from mmdskd.version import MAX_TORCH, MIN_TORCH, satisfies
+from mmdskd.version import (
+    MAX_PYTHON,
+    MAX_TORCH,
+    MIN_PYTHON,
+    MIN_TORCH,
+    satisfies,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -102,3 +108,6 @@ def test_stacks_have_the_ends_of_the_range():
     assert read('oldest')['torch'].startswith(f'=={MIN_TORCH}.')
     # The default: requirements/constraints.txt
     assert 'constraints' not in stacks['newest']
+    assert {section['python'] for _, section in stacks.items() if section} == {
+        f'3.{minor}' for minor in range(MIN_PYTHON[1], MAX_PYTHON[1] + 1)
+    }
