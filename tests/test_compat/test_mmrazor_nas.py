@@ -174,7 +174,7 @@ def test_metric_predictor_reads_and_writes_architectures():
     np.random.seed(0)
     mutable = OneShotMutableOP(
         candidates={
-            name: dict(type='ShuffleBlock', kernel_size=size)
+            name: dict(type='mmrazor.ShuffleBlock', kernel_size=size)
             for name, size in (('a', 3), ('b', 5), ('c', 7))
         },
         module_kwargs=dict(in_channels=4, out_channels=4, stride=1),

@@ -47,8 +47,10 @@ def advise_other_classes(num_classes: Optional[int] = None) -> str:
         'Fine-tune the teacher on the data of the student first: '
         f'head.num_classes={number} and '
         "backbone.init_cfg=dict(type='Pretrained', checkpoint='...', "
-        "prefix='backbone.') in its own config, by tools/train.py. Or let its "
-        'features alone teach: no loss_kd, logit_loss=None, '
+        "prefix='backbone.') in its own config (of a TimmClassifier and the "
+        f'like, num_classes={number} and pretrained=True), by tools/train.py. '
+        'Or let its features alone '
+        'teach: no loss_kd, logit_loss=None, '
         'num_classes=None of the connector. See docs/pairs.md, "A teacher of '
         'other classes"'
     )
