@@ -243,7 +243,7 @@ def check_torch_version() -> None:
         warnings.warn(
             f'mmdskd was tested on torch {MIN_TORCH} to {MAX_TORCH}, not on '
             f'{version}. If something breaks, try '
-            f'`pip install "torch<={MAX_TORCH}.*" torchvision`.',
+            f'`pip install "torch=={MAX_TORCH}.*" torchvision`.',
             stacklevel=4,  # whoever imports mmdskd
         )
 

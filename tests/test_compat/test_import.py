@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmrazor.datasets import CRDDataset
 from mmrazor.registry import MODELS
 from mmrazor.utils import register_all_modules
+from packaging.requirements import Requirement
 
 from mmdskd import compat
 
@@ -277,8 +278,12 @@ def test_old_torch_is_refused(monkeypatch):
 
 def test_new_torch_is_a_warning(monkeypatch):
     monkeypatch.setattr(compat, 'installed_version', lambda _: '2.16.0')
-    with pytest.warns(UserWarning, match='1.13 to 2.15, not on 2.16.0'):
+    with pytest.warns(
+        UserWarning, match='1.13 to 2.15, not on 2.16.0'
+    ) as caught:
         compat.check_torch_version()
+    requirement = re.search('pip install "([^"]+)"', str(caught[0].message))
+    assert Requirement(requirement[1]).specifier.contains('2.15.1')
 
 
 @pytest.mark.parametrize('version', ['1.13.0', '1.13.1+cu117', '2.15.9', None])
