@@ -5,7 +5,8 @@ are. Each patch works around one thing that broke in between, names the
 upstream issue, does nothing where it is not needed, and may run twice.
 ``import mmdskd`` applies each when its module is imported, or at once if
 that is imported already. So the order of imports does not matter, except
-that ``mmrazor.models`` itself needs mmdskd first on torch >= 2.
+that modules of MMRazor need mmdskd first: on torch >= 2 to be imported at
+all, below it to find MMPretrain in place of ``mmcls``.
 """
 
 import sys
@@ -57,9 +58,7 @@ from .mmrazor import (
     raise_import_error,
     refuse_quantization_algorithm,
     refuse_quantizers,
-    replace_packing,
     replace_quantization,
-    replace_soft_cross_entropy,
 )
 from .mmrazor_heads import read_labels_of_mmpretrain, read_tokens_of_mmpretrain
 from .mmrazor_nas import (
@@ -130,8 +129,6 @@ PATCHES = (
         '.single_teacher_distill',
         remember_networks,
     ),
-    ('mmrazor.models.losses.kd_soft_ce_loss', replace_soft_cross_entropy),
-    ('mmrazor.datasets.transforms.formatting', replace_packing),
     ('mmrazor.datasets.crd_dataset_wrapper', allow_classes_of_any_size),
     (
         'mmrazor.models.architectures.heads.darts_subnet_head',

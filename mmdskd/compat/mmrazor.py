@@ -142,49 +142,6 @@ def raise_import_error(error: Exception) -> None:
         raise ImportError(f'{type(error).__name__}: {error}') from error
 
 
-def _is_placeholder(value: Any) -> bool:
-    """Whether MMRazor has put it where an import has failed."""
-    return getattr(value, '__name__', '') == 'PlaceHolder'
-
-
-def replace_soft_cross_entropy(kd_soft_ce_loss: ModuleType) -> None:
-    """Let ``KDSoftCELoss`` use MMPretrain in place of ``mmcls``.
-
-    MMRazor imports from MMPretrain's old name, and where that fails puts
-    placeholders that raise when they are used (mmrazor#549).
-
-    Args:
-        kd_soft_ce_loss (ModuleType): The module of ``KDSoftCELoss``.
-    """
-    if _is_placeholder(kd_soft_ce_loss.soft_cross_entropy):
-        from mmpretrain.models.losses.cross_entropy_loss import (
-            soft_cross_entropy,
-        )
-
-        vars(kd_soft_ce_loss).update(soft_cross_entropy=soft_cross_entropy)
-
-
-def replace_packing(formatting: ModuleType) -> None:
-    """Let ``PackCRDClsInputs`` use MMPretrain in place of ``mmcls``.
-
-    Like :func:`replace_soft_cross_entropy`, for what CRD needs.
-
-    Args:
-        formatting (ModuleType): The module of ``PackCRDClsInputs``.
-    """
-    if _is_placeholder(formatting.PackClsInputs):
-        from mmpretrain.datasets.transforms import PackInputs
-        from mmpretrain.datasets.transforms.formatting import to_tensor
-        from mmpretrain.structures import DataSample
-
-        vars(formatting).update(
-            PackClsInputs=PackInputs,
-            to_tensor=to_tensor,
-            ClsDataSample=DataSample,
-        )
-        formatting.PackCRDClsInputs.__bases__ = (PackInputs,)
-
-
 def allow_classes_of_any_size(crd_dataset_wrapper: ModuleType) -> None:
     """Let MMRazor's ``CRDDataset`` take classes of different sizes.
 

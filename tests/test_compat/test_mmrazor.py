@@ -183,18 +183,6 @@ def test_kd_soft_ce_loss_is_cross_entropy(mult_tem_square):
     )
 
 
-def test_functions_of_an_installed_mmcls_stay(monkeypatch):
-    from mmrazor.datasets.transforms import formatting
-    from mmrazor.models.losses import kd_soft_ce_loss
-
-    monkeypatch.setattr(kd_soft_ce_loss, 'soft_cross_entropy', len)
-    patches.replace_soft_cross_entropy(kd_soft_ce_loss)
-    assert kd_soft_ce_loss.soft_cross_entropy is len
-    monkeypatch.setattr(formatting, 'to_tensor', len)
-    patches.replace_packing(formatting)
-    assert formatting.to_tensor is len
-
-
 @pytest.fixture
 def optional_package(tmp_path, monkeypatch):
     """Write the ``__init__.py`` of an mmcls that comes before all others."""
