@@ -1,6 +1,6 @@
 """What may be wrong with the installed packages, one check each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..version import MAX_PYTHON, MIN_PYTHON, satisfies
 from .stack import Finding, Stack, install, is_of_onedl
@@ -59,34 +59,54 @@ def check_modules(stack: Stack) -> Iterator[Finding]:
             f'{names} {"are" if len(missing) > 1 else "is"} missing',
             install_modules(missing, stack),
         )
+    doubled = {}
     for module, specifier in RANGES.items():
         packages = stack.installed(module)
-        command = install_modules([module], stack)
-        if not packages:
+        if len(packages) > 1:
+            doubled[module] = packages
             continue
-        package, *others = packages
-        if others:
-            mixed = len({is_of_onedl(name) for name in packages}) > 1
-            old = not all(
-                satisfies(stack.versions[name], specifier) for name in packages
-            )
-            yield Finding(
-                'error' if mixed or old else 'warning',
-                f'{" and ".join(packages)} are installed together, and '
-                "overwrite one another's files",
-                f'pip uninstall -y {" ".join(packages)} && {command}',
-            )
-        elif not satisfies(stack.versions[package], specifier):
-            yield Finding(
-                'error',
-                f'{package} should be {specifier}, but got '
-                f'{stack.versions[package]}',
-                _replace(module, package, command, stack),
-            )
+        for package in packages:
+            if not satisfies(stack.versions[package], specifier):
+                yield Finding(
+                    'error',
+                    f'{package} should be {specifier}, but got '
+                    f'{stack.versions[package]}',
+                    _replace(module, package, stack),
+                )
+    if doubled:
+        yield _find_doubled(doubled, stack)
 
 
-def _replace(module: str, package: str, command: str, stack: Stack) -> str:
+def _find_doubled(
+    doubled: Mapping[str, Sequence[str]], stack: Stack
+) -> Finding:
+    """Find what is wrong with modules that several packages brought.
+
+    One command for all: it leaves packages of one line.
+    """
+    is_broken = any(
+        # Of both lines, or with one that is too old
+        len({is_of_onedl(name) for name in packages}) > 1
+        or not all(
+            satisfies(stack.versions[name], RANGES[module])
+            for name in packages
+        )
+        for module, packages in doubled.items()
+    )
+    names = ', '.join(' and '.join(packages) for packages in doubled.values())
+    every = ' '.join(
+        name for packages in doubled.values() for name in packages
+    )
+    return Finding(
+        'error' if is_broken else 'warning',
+        f"{names} are installed together, and overwrite one another's files",
+        f'pip uninstall -y {every} && {install_modules(doubled, stack)}',
+    )
+
+
+def _replace(module: str, package: str, stack: Stack) -> str:
     """Write the command that brings another version of a module."""
+    command = install_modules([module], stack)
     if package == stack.line[module]:
         return command
     # By the same name, unless that is an MMCV which has to be compiled, or
@@ -99,24 +119,29 @@ def _replace(module: str, package: str, command: str, stack: Stack) -> str:
 def check_opencv(stack: Stack) -> Iterator[Finding]:
     """Find a missing OpenCV, or two that overwrite one another."""
     installed = stack.opencv
+    # Newer ones require numpy 2.
+    is_old = satisfies(stack.version('numpy') or '2', '<2')
+    specifier = '<4.12' if is_old else None
     if not installed:
-        yield Finding(
-            'error', 'opencv-python is missing', install('opencv-python')
-        )
+        # One that is no package may be of conda or a container. The command
+        # for a missing MMCV installs OpenCV, too.
+        has_mmcv = stack.installed('mmcv') or 'mmcv' in stack.modules
+        if has_mmcv and 'cv2' not in stack.modules:
+            yield Finding(
+                'error',
+                'opencv-python is missing',
+                install('opencv-python', specifier),
+            )
     elif len(installed) > 1:
         names = ''.join(installed)
         contrib = '-contrib' if 'contrib' in names else ''
         headless = '-headless' if 'headless' in names else ''
-        is_old = satisfies(stack.version('numpy') or '2', '<2')
         yield Finding(
             'warning',
             f'{" and ".join(installed)} are installed together, and '
             "overwrite one another's files",
             f'pip uninstall -y {" ".join(installed)} && '
-            + install(
-                f'opencv{contrib}-python{headless}',
-                '<4.12' if is_old else None,
-            ),
+            + install(f'opencv{contrib}-python{headless}', specifier),
         )
 
 

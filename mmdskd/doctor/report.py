@@ -1,6 +1,6 @@
 """What the doctor prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from traceback import walk_tb
 from typing import Optional
 
@@ -42,7 +42,23 @@ def diagnose(stack: Optional[Stack] = None) -> list[Finding]:
     """
     stack = stack or Stack.read()
     findings = [finding for check in CHECKS for finding in check(stack)]
-    return sorted(findings, key=lambda finding: finding.level)
+    findings.sort(key=lambda finding: finding.level)
+    return [*use_installer(findings, stack)]
+
+
+def use_installer(
+    findings: Iterable[Finding], stack: Stack
+) -> Iterator[Finding]:
+    """Write commands for uv where it made the environment.
+
+    There is no pip in it: ``pip`` would be that of another Python.
+    """
+    for finding in findings:
+        if stack.has_uv:
+            command = finding.command.replace('pip install', 'uv pip install')
+            command = command.replace('pip uninstall -y', 'uv pip uninstall')
+            finding = finding._replace(command=command)
+        yield finding
 
 
 def format_findings(findings: list[Finding]) -> str:
@@ -104,7 +120,8 @@ def explain(
         str: The message for the user.
     """
     stack = stack or Stack.read()
-    findings = format_findings([*find_culprit(error, stack), *diagnose(stack)])
+    culprits = use_installer(find_culprit(error, stack), stack)
+    findings = format_findings([*culprits, *diagnose(stack)])
     return (
         f'{package} cannot be imported: {type(error).__name__}: {error}\n'
     ) + (

@@ -68,12 +68,14 @@ class Stack:
         modules (Mapping): The version of each module that can be imported, as
             its file ``version.py`` says, or '' if that does not say it.
         python (tuple[int, ...]): Version of Python.
+        has_uv (bool): Whether uv made this environment, without pip.
     """
 
     versions: Mapping[str, str]
     requirements: Iterable[str] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
     python: tuple[int, ...] = sys.version_info[:3]
+    has_uv: bool = False
 
     @classmethod
     def read(cls) -> 'Stack':
@@ -86,16 +88,22 @@ class Stack:
             if 'Name' not in about or 'Version' not in about:
                 continue
             name = re.sub(r'[-_.]+', '-', about['Name']).lower()
+            # The one OpenCV of conda-forge has the metadata of two packages.
+            if name in OPENCV:
+                installer = distribution.read_text('INSTALLER') or ''
+                if installer.strip() == 'conda':
+                    name = OPENCV[0]
             if name not in versions:
                 versions[name] = about['Version']
                 if name == 'torchvision':
                     requirements = distribution.requires or ()
         modules = {}
-        for module in (*MODULES, 'torch', 'torchvision'):
+        for module in (*MODULES, 'torch', 'torchvision', 'cv2'):
             version = _read_version(module)
             if version is not None:
                 modules[module] = version
-        return cls(versions, requirements, modules)
+        has_uv = 'pip' not in versions and _is_of_uv(Path(sys.prefix))
+        return cls(versions, requirements, modules, has_uv=has_uv)
 
     def version(self, package: str) -> Optional[str]:
         """Get the version of a package, None if it is not installed."""
@@ -136,6 +144,12 @@ class Stack:
     def line(self) -> Mapping[str, str]:
         """The name on the index of each module, for this environment."""
         return ONEDL if self.is_onedl else OPENMMLAB
+
+
+def _is_of_uv(environment: Path) -> bool:
+    """Whether ``uv venv`` made an environment."""
+    path = environment / 'pyvenv.cfg'
+    return path.is_file() and bool(re.search('^uv = ', path.read_text(), re.M))
 
 
 def _read_version(module: str) -> Optional[str]:

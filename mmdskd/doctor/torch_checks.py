@@ -19,16 +19,21 @@ def install_torchvision(stack: Stack) -> str:
     # 0.14 of torch 1.13, 0.15 of torch 2.0, and so on to 0.29 of torch 2.14;
     # that of torch 2.15 is 0.29, too. pip finds the one that fits.
     last = minor + 15 if major == 2 else minor + 1
-    return (
-        f'pip install torch=={torch} "torchvision>=0.{last - 1},<0.{last + 1}"'
-        + _index(torch)
-    )
+    torchvision = f'"torchvision>=0.{last - 1},<0.{last + 1}"'
+    if '+' in torch and _build(torch) is None:
+        # Of an own build or a container: no index has it.
+        return f'pip install --no-deps {torchvision}'
+    return f'pip install torch=={torch} {torchvision}' + _index(torch)
 
 
 def _index(version: str) -> str:
     """Write the option of pip for the builds that a version is of."""
     build = _build(version)
-    return f' --index-url {WHEELS}/{build}' if build else ''
+    if build is None:
+        return ''
+    if '.dev' in version:
+        return f' --pre --index-url {WHEELS}/nightly/{build}'
+    return f' --index-url {WHEELS}/{build}'
 
 
 def _build(version: str) -> Optional[str]:
@@ -72,16 +77,19 @@ def check_torchvision(stack: Stack) -> Iterator[Finding]:
     if not satisfies(torch, f'>={MIN_TORCH}'):
         return
     needed = _torch_of_torchvision(stack)
+    build, other = _build(torch), _build(torchvision)
     if needed and not satisfies(torch, needed):
-        # There may be no torchvision yet for the newest torch.
+        # There may be no torchvision yet for the newest torch. The wanted
+        # torch is of the same build.
         is_new = release(torch)[:2] > release(MAX_TORCH)[:2]
         yield Finding(
             'error',
             f'torchvision {torchvision} needs torch{needed}, but got {torch}',
-            install('torch', needed) if is_new else install_torchvision(stack),
+            install('torch', needed) + _index(f'{needed}+{build}')
+            if is_new
+            else install_torchvision(stack),
         )
         return
-    build, other = _build(torch), _build(torchvision)
     if build and other and build != other:
         yield Finding(
             'error',

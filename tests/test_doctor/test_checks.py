@@ -191,6 +191,35 @@ def test_two_opencvs_beside_numpy_1():
     )
 
 
+def test_missing_opencv_keeps_numpy_1():
+    changes = {
+        'numpy': '1.26.4',
+        'opencv-python-headless': None,
+        'torch': '2.2.2',
+        'torchvision': '0.17.2',
+    }
+    (finding,) = diagnose(make(changes=changes, requirements=()))
+    assert finding.command == 'pip install "opencv-python<4.12"'
+
+
+@pytest.mark.parametrize('packages', [OPENMMLAB, ONEDL])
+def test_one_command_after_an_installation_without_a_line(packages):
+    """As by ``pip install mmdskd``: MMCV requires OpenCV."""
+    changes = dict.fromkeys(
+        name for name in packages if 'mm' in name or 'opencv' in name
+    )
+    (finding,) = diagnose(make(packages, {**changes, 'mmrazor': '1.0.0'}))
+    assert finding.command == (
+        'pip install "mmengine>=0.10,<1.0" "mmpretrain>=1.1" '
+        '"mmcv-lite>=2.0.0,<=2.1.0"'
+    )
+
+
+def test_opencv_without_metadata_is_not_missing():
+    changes = {'opencv-python-headless': None}
+    assert diagnose(make(changes=changes, modules=dict(cv2=''))) == []
+
+
 # ---------------------------------------------------------------------------
 # Both lines
 # ---------------------------------------------------------------------------
@@ -253,11 +282,18 @@ def test_one_package_of_both_lines(packages, changes, message, command):
     ],
 )
 def test_files_decide_which_of_two_whole_lines_is_kept(modules, kept):
-    findings = diagnose(make({**OPENMMLAB, **ONEDL}, modules=modules))
-    assert [finding.level for finding in findings] == ['error'] * 3
-    assert findings[1].command == (
-        'pip uninstall -y mmpretrain onedl-mmpretrain && '
-        f'pip install "{kept}>=1.1"'
+    (finding,) = diagnose(make({**OPENMMLAB, **ONEDL}, modules=modules))
+    line = 'onedl-' if kept.startswith('onedl') else ''
+    mmcv = ONEDL_MMCV if line else MMCV_LITE
+    assert finding == (
+        'error',
+        'mmengine and onedl-mmengine, mmpretrain and onedl-mmpretrain, '
+        'mmcv-lite and onedl-mmcv are installed together, and overwrite one '
+        "another's files",
+        'pip uninstall -y mmengine onedl-mmengine mmpretrain '
+        'onedl-mmpretrain mmcv-lite onedl-mmcv && pip install '
+        f'"{line}mmengine>=0.10,<1.0" "{kept}>=1.1" '
+        + mmcv.replace('pip install ', ''),
     )
 
 
@@ -332,6 +368,19 @@ def test_a_clone_is_not_missing():
         ),
         # No torchvision for it may be there yet.
         ('2.99.0', '0.29.1', '==2.14.1', 'pip install torch==2.14.1'),
+        (
+            '2.99.0+cpu',
+            '0.29.1',
+            '==2.14.1',
+            f'pip install torch==2.14.1 --index-url {INDEX}/cpu',
+        ),
+        (
+            '2.99.0.dev20261101+cu130',
+            '0.30.0.dev20261028',
+            '==2.98.0.dev20261028',
+            'pip install torch==2.98.0.dev20261028 --pre '
+            f'--index-url {INDEX}/nightly/cu130',
+        ),
         # Its metadata names no torch.
         (
             '2.13.0',
@@ -386,6 +435,28 @@ def test_torchvision_of_another_build():
     )
 
 
+@pytest.mark.parametrize(
+    'torch, command',
+    [
+        (
+            '2.14.0.dev20260701+cpu',
+            'pip install torch==2.14.0.dev20260701+cpu '
+            '"torchvision>=0.28,<0.30" --pre '
+            f'--index-url {INDEX}/nightly/cpu',
+        ),
+        # No index has it: any other would be installed over it.
+        (
+            '2.14.0a0+34c6371d24.nv26.08',
+            'pip install --no-deps "torchvision>=0.28,<0.30"',
+        ),
+    ],
+)
+def test_torchvision_of_a_torch_that_is_no_release(torch, command):
+    changes = dict(torch=torch, torchvision=None)
+    (finding,) = diagnose(make(changes=changes))
+    assert finding.command == command
+
+
 def test_torchvision_without_metadata():
     stack = make(
         changes=dict(torchvision=None), modules=dict(torchvision='0.29.1')
@@ -428,6 +499,17 @@ def test_python_that_is_too_old_or_too_new(python):
 @pytest.mark.parametrize('minor', range(9, 15))
 def test_python_that_is_fine(minor):
     assert diagnose(make(python=(3, minor, 7))) == []
+
+
+def test_commands_of_uv():
+    """It makes environments without pip."""
+    findings = diagnose(
+        make(changes={'joblib': None, 'mmcv': '2.1.0'}, has_uv=True)
+    )
+    assert [finding.command for finding in findings] == [
+        'uv pip install joblib',
+        'uv pip uninstall mmcv mmcv-lite && uv ' + MMCV_LITE,
+    ]
 
 
 def test_errors_come_first():

@@ -160,6 +160,34 @@ def test_failing_import_beside_both_lines_tells_the_command(tmp_path):
     )
 
 
+def test_opencv_of_conda_is_one(tmp_path, monkeypatch):
+    """conda-forge writes the metadata of two packages for it."""
+    names = ('opencv-python', 'opencv-python-headless')
+    install(tmp_path, dict.fromkeys(names, '4.12.0'))
+    for folder in tmp_path.glob('*.dist-info'):
+        (folder / 'INSTALLER').write_text('conda\n')
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    assert Stack.read().opencv == ['opencv-python']
+
+
+@pytest.mark.parametrize(
+    'config, packages, has_uv',
+    [
+        ('home = /usr/bin\nuv = 0.9.5\n', {}, True),
+        ('home = /usr/bin\nuv = 0.9.5\n', {'pip': '26.0'}, False),
+        ('home = /usr/bin\nversion = 3.12.1\n', {}, False),
+        (None, {}, False),
+    ],
+)
+def test_environment_of_uv(tmp_path, monkeypatch, config, packages, has_uv):
+    install(tmp_path, packages)
+    if config is not None:
+        (tmp_path / 'pyvenv.cfg').write_text(config)
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    monkeypatch.setattr(sys, 'prefix', str(tmp_path))
+    assert Stack.read().has_uv is has_uv
+
+
 def test_what_is_installed_here(tmp_path, monkeypatch):
     (tmp_path / 'mmcv').mkdir()  # no package
     (tmp_path / 'mmengine').mkdir()
@@ -168,7 +196,7 @@ def test_what_is_installed_here(tmp_path, monkeypatch):
     (tmp_path / 'mmpretrain.py').touch()
     install(tmp_path, {'Some_odd.Name': '1.0', 'torchvision': '0.29.1'})
     monkeypatch.setattr(sys, 'path', [str(tmp_path)])
-    for name in ('mmcv', 'mmengine', 'mmpretrain', 'torch', 'torchvision'):
+    for name in (*Stack.read().modules, 'mmcv'):
         monkeypatch.delitem(sys.modules, name, raising=False)
     stack = Stack.read()
     assert stack.versions == {'some-odd-name': '1.0', 'torchvision': '0.29.1'}
