@@ -83,10 +83,7 @@ def keep_result(root: Path, name: str, result: dict[str, Any]) -> None:
 
 
 def format_table(stacks: dict[str, Stack], results: dict[str, Any]) -> str:
-    head = (
-        'stack Python torch numpy OpenMMLab tests passed failed skipped date'
-    )
-    rows = [head.split(), ['-'] * 10]
+    rows = [COLUMNS.split(), ['-'] * len(COLUMNS.split())]
     for name, stack in stacks.items():
         result = results.get(name, dict(outcome='not run', tests=stack.tests))
         versions = result.get('versions', {})
