@@ -223,7 +223,11 @@ def refuse_unsafe_fallback(checkpoint: ModuleType) -> None:
     ):
         return
 
-    def load(file: Any, map_location: 'MapLocation' = None) -> Any:
+    def load(
+        file: Any,
+        map_location: 'MapLocation' = None,
+        weights_only: Optional[bool] = None,  # always True here
+    ) -> Any:
         allow_mmengine_globals()
         return torch.load(file, map_location=map_location, weights_only=True)
 

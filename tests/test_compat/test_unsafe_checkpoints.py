@@ -134,8 +134,9 @@ def test_fallback_of_onedl(attack):
         folder.rmdir()
     refuse_unsafe_fallback(onedl)
     for file in (str(path), io.BytesIO(path.read_bytes())):
-        with pytest.raises(pickle.UnpicklingError):
-            onedl._safe_torch_load(file, map_location='cpu')
+        for options in ({}, dict(weights_only=False)):
+            with pytest.raises(pickle.UnpicklingError):
+                onedl._safe_torch_load(file, map_location='cpu', **options)
     assert not folder.exists()
     assert getattr not in onedl.get_torch_safe_globals()
 
