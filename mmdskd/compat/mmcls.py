@@ -37,11 +37,8 @@ OLD_TYPES = {
         dict(ClsVisualizer='UniversalVisualizer'),
     ),
 }
-# Names that numpy 1.24 has removed. They were those of Python itself.
-NUMPY_ALIASES = ('int', 'float', 'complex', 'object', 'str')
-OLD_SOURCE = re.compile(
-    rf'\bfrom {OLD}\b|\bnp\.({"|".join(NUMPY_ALIASES)})\b(?!\()'
-)
+# numpy 1.24 has removed `np.int`, which was `int` itself.
+OLD_SOURCE = re.compile(rf'\bfrom {OLD}\b|\bnp\.int\b')
 
 
 def has_mmcls() -> bool:
@@ -77,16 +74,15 @@ class _Renamer(ast.NodeTransformer):
         if (
             isinstance(node.value, ast.Name)
             and node.value.id == 'np'
-            and node.attr in NUMPY_ALIASES
+            and node.attr == 'int'
         ):
             return ast.copy_location(ast.Name(node.attr, node.ctx), node)
         return node
 
 
 def rewrite_old_names(source: str) -> Optional[ast.Module]:
-    """Let a module of MMRazor import from MMPretrain, and do without names
-    that numpy 1.24 has removed, such as ``np.int``, which its metric
-    predictor uses (no issue of it is known).
+    """Let a module of MMRazor import from MMPretrain, and do without
+    ``np.int``, which its metric predictor uses (no issue of it is known).
 
     Args:
         source (str): Source of the module.
