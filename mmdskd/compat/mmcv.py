@@ -28,8 +28,8 @@ def is_newer_than_asserted() -> bool:
 
     MMRazor asserts MMCV <= 2.1.0, MMPretrain 1.1 asserts < 2.2.0 and 1.2
     < 2.4.0, each when it is imported (mmcv#3096). Nothing that
-    they use has changed in 2.2.0, nor in the releases of OneDL, which go on
-    from 2.3.0. The same statements check MMEngine, so that is looked at, too.
+    they use has changed in 2.2.0, nor in the releases of OneDL, which start
+    at 2.3.0. The same statements check MMEngine, so that is looked at, too.
 
     Returns:
         bool: Whether their assertions are to be left out.

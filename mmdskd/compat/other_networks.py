@@ -26,7 +26,7 @@ WEIGHTS = (
 def explain_missing_networks(module: ModuleType) -> None:
     """Check names and files of networks before MMPretrain builds them.
 
-    timm does not tell names that are near an unknown one. Where the hub of
+    timm does not suggest names that are near an unknown one. Where the hub of
     Hugging Face can't be reached, both libraries try for half a minute per
     file, and raise a chain of errors.
 

@@ -1,4 +1,4 @@
-"""Tell what of the stack is installed, missing or at odds.
+"""Report what of the stack is installed, missing or at odds.
 
 Run as ``python -m mmdskd.doctor``. It reads the metadata of the installed
 packages and imports none of them, so it works where they are broken.
