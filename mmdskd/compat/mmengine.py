@@ -16,10 +16,18 @@ from mmdskd.version import installed_version
 if TYPE_CHECKING:
     from mmdskd.utils.checkpoint import MapLocation
 
+# Packages that OneDL maintains, by their names of OpenMMLab
+ONEDL_PACKAGES = {
+    'mmdet': 'onedl-mmdetection',
+    'mmpretrain': 'onedl-mmpretrain',
+    'mmrotate': 'onedl-mmrotate',
+    'mmsegmentation': 'onedl-mmsegmentation',
+}
+
 
 def find_distribution(package: str) -> Optional[metadata.Distribution]:
     """Find a package by its name on the index, as OpenMMLab's or OneDL's."""
-    for name in (package, f'onedl-{package}'):
+    for name in (package, ONEDL_PACKAGES.get(package, f'onedl-{package}')):
         try:
             return metadata.distribution(name)
         except metadata.PackageNotFoundError:
@@ -134,10 +142,11 @@ def refuse_to_install(package: str) -> None:
         ModuleNotFoundError: If it is not installed.
     """
     if not is_installed(package):
-        line = 'onedl-' if installed_version('onedl-mmengine') else ''
+        is_onedl = installed_version('onedl-mmengine') is not None
+        name = ONEDL_PACKAGES.get(package, package) if is_onedl else package
         raise ModuleNotFoundError(
             f'{package} should be installed, but is not. No tool installs a '
-            f'package: run "pip install {line}{package}" yourself',
+            f'package: run "pip install {name}" yourself',
             name=package,
         )
 

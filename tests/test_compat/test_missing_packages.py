@@ -68,13 +68,21 @@ def test_networks_of_an_algorithm(kd_config):
         MODELS.build(kd_config.model)
 
 
-@pytest.mark.parametrize('line', ['', 'onedl-'])
-def test_mmengine_installs_nothing_itself(line, monkeypatch):
-    monkeypatch.setattr(patches, 'installed_version', lambda _: line)
+@pytest.mark.parametrize(
+    'onedl, package, name',
+    [
+        (None, 'mmdet', 'mmdet'),
+        ('0.10.12', 'mmdet', 'onedl-mmdetection'),
+        ('0.10.12', 'mmpose', 'mmpose'),  # OneDL has none
+    ],
+)
+def test_mmengine_installs_nothing_itself(onedl, package, name, monkeypatch):
+    monkeypatch.setattr(patches, 'installed_version', lambda _: onedl)
+    monkeypatch.setattr(patches, 'is_installed', lambda x: x == 'mmrazor')
     with pytest.raises(
-        ModuleNotFoundError, match=f'run "pip install {line}no_such" yourself'
+        ModuleNotFoundError, match=f'run "pip install {name}" yourself'
     ):
-        hub_module.install_package('no_such')
+        hub_module.install_package(package)
     hub_module.install_package('mmrazor')  # is there
     assert hub_module.install_package is patches.refuse_to_install
     # What others may call on purpose stays.
