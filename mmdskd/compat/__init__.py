@@ -2,7 +2,8 @@
 
 MMRazor and MMEngine are no longer developed, PyTorch, numpy and setuptools
 are. Each patch works around one thing that broke in between, names the
-upstream issue, does nothing where it is not needed, and may run twice.
+upstream issue where one is known, does nothing where it is not needed, and
+may run twice.
 ``import mmdskd`` applies each when its module is imported, or at once if
 that is imported already. So the order of imports does not matter, except
 that modules of MMRazor need mmdskd first: on torch >= 2 to be imported at

@@ -47,7 +47,7 @@ def leave_out_multimodal(dependency: ModuleType) -> None:
 
     Where pycocotools and transformers are installed, ``import
     mmpretrain.models`` imports them all, and they do not work with
-    transformers 5. Nothing here needs them.
+    transformers 5. Nothing here needs them. (No issue of it is known.)
 
     Args:
         dependency (ModuleType): ``mmpretrain.utils.dependency``.

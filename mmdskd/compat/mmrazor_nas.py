@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def make_inputs_for_mmpretrain(default_demo_inputs: ModuleType) -> None:
     """Let demo inputs know the scope ``mmpretrain``, as they know ``mmcls``.
 
+    (No issue of it is known.)
+
     Args:
         default_demo_inputs (ModuleType): Module of ``DefaultDemoInput``.
     """
@@ -78,6 +80,7 @@ def replace_smooth_l1_loss(mlp_handler: ModuleType) -> None:
     """Let the MLP predictor of accuracies do without MMDetection.
 
     It needs one loss of it, with the defaults of torch's own of that name.
+    (No issue of it is known.)
 
     Args:
         mlp_handler (ModuleType): Module of ``MLPHandler``.
