@@ -41,6 +41,7 @@ import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.datasets import FashionMNIST
 from mmdskd.experiments.fork_server import find_layout_module
 from mmdskd.pairing import config_text  # noqa: F401  (before yapf is patched)
+from mmdskd.utils.checkpoint import load_checkpoint_file
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
@@ -290,7 +291,7 @@ def run_ranks(tmp_path) -> Callable[..., list[dict]]:
                 process.kill()
                 process.wait()
         return [
-            torch.load(tmp_path / f'rank{rank}.pth', weights_only=True)
+            load_checkpoint_file(str(tmp_path / f'rank{rank}.pth'))
             for rank in range(number)
         ]
 

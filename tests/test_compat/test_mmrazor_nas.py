@@ -184,7 +184,7 @@ def test_metric_predictor_reads_and_writes_architectures():
             type='mmrazor.MetricPredictor',
             encoding_type='onehot',
             train_samples=6,
-            handler_cfg=dict(type='MLPHandler', epochs=3),
+            handler_cfg=dict(type='mmrazor.MLPHandler', epochs=3),
             search_groups={0: [mutable]},
         )
     )

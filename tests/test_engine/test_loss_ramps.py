@@ -4,13 +4,13 @@ import copy
 from types import SimpleNamespace
 
 import pytest
-import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdskd.engine import LossWeightSchedulerHook
 from mmdskd.engine.loss_ramps import LossRamps
 from mmdskd.models import DSKDLoss, LossSchedule
+from mmdskd.utils.checkpoint import load_checkpoint_file
 
 from .test_hooks.hand_driven import EPOCH, drive, make_model, make_runner
 
@@ -161,7 +161,7 @@ def test_in_a_run(train):
 
     # Resumed after the first of two epochs, and of four.
     first = f'{runner.work_dir}/epoch_1.pth'
-    state = torch.load(first, weights_only=True)['state_dict']
+    state = load_checkpoint_file(first)['state_dict']
     key = 'distiller.distill_losses.loss_dskd.ramp'
     assert state[key] == pytest.approx(ramp[number // 2 - 1])
     assert train(resume=first)[0] == ramp[number // 2 :]

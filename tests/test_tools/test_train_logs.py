@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from mmdskd.engine.checks import log_packages
 from mmdskd.engine.checks.config_check import ConfigError
 
 BRANCHES = [
@@ -132,7 +133,7 @@ def test_a_missing_package_is_told_first(
     run_tool, dump, log_config, monkeypatch
 ):
     cfg = log_config(type='WandbVisBackend')
-    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setattr(log_packages, 'is_installed', lambda name: False)
     with pytest.raises(ConfigError) as error:
         run_tool('train.py', dump(cfg))
     assert (

@@ -215,7 +215,7 @@ def test_sigterm_saves_within_an_epoch(config, train, capsys):
             '--resume',
             stage='after_train_iter',
             number=5,
-            signal_number=signal.SIGTERM,
+            signal_number=int(signal.SIGTERM),
         )
     train(config, 'stopped', '--resume')
     assert 'not defined in message_hub' not in ''.join(capsys.readouterr())

@@ -1,9 +1,9 @@
 """Check that the packages that a run logs with are installed."""
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmdskd.compat.mmengine import is_installed
 from mmdskd.utils.config import is_named
 
 #: What each backend of MMEngine's visualizer imports when a run begins.
@@ -37,9 +37,8 @@ def check_log_packages(cfg: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(backend, Mapping):
             continue
         for name, package in PACKAGES.items():
-            if (
-                is_named(backend, f'mmengine.{name}')
-                and importlib.util.find_spec(package) is None
+            if is_named(backend, f'mmengine.{name}') and not is_installed(
+                package
             ):
                 yield (
                     f'visualizer.vis_backends[{i}] ({name}) needs {package}, '
