@@ -91,6 +91,7 @@ def test_ctrl_c_that_was_swallowed_comes_again(one):
     [(signal.SIGINT, 130, 'Ctrl-C'), (signal.SIGTERM, 143, 'SIGTERM')],
 )
 def test_a_tool_ends_with_one_line(number, code, name, capsys):
+    interruption.uninstall()  # of a run that another test has left
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as stop, ends_with_a_line():
         os.kill(os.getpid(), number)

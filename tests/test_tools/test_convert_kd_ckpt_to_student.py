@@ -243,6 +243,7 @@ def hooked_source(kd_config, tmp_path, name):
 
 
 def test_class_that_renames_its_tensors(convert, kd_config, tmp_path):
+    pytest.importorskip('sklearn')
     algorithm, path, config = hooked_source(
         kd_config, tmp_path, 'RenamingClassifier'
     )

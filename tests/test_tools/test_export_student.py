@@ -39,6 +39,7 @@ def run(dskd_run):
 
 
 def test_folder_to_torchscript(export, run, tmp_path):
+    pytest.importorskip('sklearn')
     out = export(run, '-o', tmp_path / 'student.pt', *FEW)
     lines = out.splitlines()
     assert lines[0] == (
@@ -81,6 +82,7 @@ def test_options_reach_the_file(export, run, tmp_path):
 
 
 def test_exits_of_a_multi_exit_student(export, run, tmp_path, run_tool):
+    pytest.importorskip('sklearn')
     run_tool(
         'model_converters/convert_kd_ckpt_to_student.py',
         *(run / 'epoch_1.pth', '--config', run / 'dskd.py', '--exits'),
@@ -93,6 +95,7 @@ def test_exits_of_a_multi_exit_student(export, run, tmp_path, run_tool):
 
 
 def test_shapes_that_are_left_out(export, run, tmp_path):
+    pytest.importorskip('sklearn')
     cfg = Config.fromfile(run / 'dskd.py')
     cfg.model.distiller.connectors['heads'] = dict(
         type='mmdskd.DSKDConnector', in_channels='auto'
