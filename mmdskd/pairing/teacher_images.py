@@ -55,8 +55,8 @@ def choose_teacher_images(
     """Choose how the images of the student are prepared for its teacher.
 
     The teacher's config says how its own images were normalised. A network of
-    timm or Hugging Face says it by itself: that counts if it brings its
-    weights, or if its config has neither a normalisation nor data.
+    timm, torchvision or Hugging Face says it by itself: that counts if it
+    brings its weights, or if its config has neither a normalisation nor data.
 
     Args:
         teacher (SourceConfig): The teacher.

@@ -194,6 +194,21 @@ class TestTimm:
         assert 'resized from 32x32' in ' '.join(made.warnings)
 
 
+def test_torchvision():
+    model = dict(type='mmdskd.TorchvisionClassifier', model_name='resnet18')
+    found = choose(alone(model))
+    assert found.source == 'ResNet18_Weights.IMAGENET1K_V1 of torchvision'
+    assert found.options == dict(
+        teacher_data_preprocessor=dict(
+            mean=[123.675, 116.28, 103.53],
+            std=[58.395, 57.12, 57.375],
+            to_rgb=False,
+        ),
+        teacher_input_size=224,
+        teacher_interpolation='bilinear',
+    )
+
+
 class TestHuggingFace:
     @pytest.fixture
     def folder(self, tmp_path):

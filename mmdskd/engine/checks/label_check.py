@@ -61,7 +61,8 @@ def find_classes(model: nn.Module) -> Optional[Classes]:
 
 def _part(network: Any) -> str:
     """The part of a network whose config has the number of classes."""
-    return 'head.' if hasattr(network, 'head') else ''
+    head = getattr(network, 'head', None)
+    return 'head.' if hasattr(head, 'num_classes') else ''
 
 
 def check_labels(runner: Runner) -> Optional[Classes]:

@@ -1,4 +1,4 @@
-"""The images that a network of timm or Hugging Face was pretrained on."""
+"""The images that a network of another library was pretrained on."""
 
 import json
 import os.path as osp
@@ -48,20 +48,24 @@ class PretrainedImages(NamedTuple):
 
 
 def find_pretrained_images(network: nn.Module) -> Optional[PretrainedImages]:
-    """Find what a network of timm or Hugging Face was pretrained on.
+    """Find what a network of another library was pretrained on.
 
     Nothing is downloaded.
 
     Args:
-        network (nn.Module): The network, or one that it is a part of, such as
-            MMPretrain's ``TimmClassifier``, ``TIMMBackbone`` and
-            ``HuggingFaceClassifier``.
+        network (nn.Module): The network of timm or Hugging Face, or one that
+            it is a part of, such as MMPretrain's ``TimmClassifier``,
+            ``TIMMBackbone`` and ``HuggingFaceClassifier``; or our
+            ``TorchvisionClassifier``.
 
     Returns:
         PretrainedImages, optional: What it says, or None if it is of another
         library.
     """
     for module in network.modules():
+        weights = getattr(module, 'default_weights', None)
+        if weights is not None:
+            return _of_torchvision(weights, find_built_size(module))
         for name in ('pretrained_cfg', 'default_cfg'):
             cfg = getattr(module, name, None)
             if isinstance(cfg, Mapping) and cfg.get('mean'):
@@ -84,6 +88,20 @@ def _of_timm(
         _scale(cfg['std'], 255),
         built or size,
         _interpolation(cfg.get('interpolation')),
+    )
+
+
+def _of_torchvision(
+    weights: Any, built: Optional[tuple[int, int]]
+) -> PretrainedImages:
+    """Read the transforms of weights, whose pixels are from 0 to 1."""
+    transforms = weights.transforms()
+    return PretrainedImages(
+        f'{weights} of torchvision',
+        _scale(transforms.mean, 255),
+        _scale(transforms.std, 255),
+        built or _as_size(transforms.crop_size * 2),
+        _interpolation(transforms.interpolation.value),
     )
 
 

@@ -12,6 +12,8 @@ from mmdskd.models.utils.num_classes import find_num_classes
         (SimpleNamespace(), None),
         (SimpleNamespace(head=SimpleNamespace(num_classes=7)), 7),
         (SimpleNamespace(head=SimpleNamespace()), None),
+        # TorchvisionClassifier, whose head has no layers
+        (SimpleNamespace(head=SimpleNamespace(), num_classes=7), 7),
         # TimmClassifier
         (SimpleNamespace(model=SimpleNamespace(num_classes=7)), 7),
         (SimpleNamespace(model=SimpleNamespace(num_classes=0)), None),

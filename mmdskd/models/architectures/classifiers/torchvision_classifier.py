@@ -40,6 +40,11 @@ class TorchvisionClassifier(BaseClassifier):
         **kwargs: Arguments of the network, such as ``num_classes``, which
             torchvision sets to 1000.
 
+    Attributes:
+        num_classes (int): Number of classes.
+        default_weights (WeightsEnum): The default weights of torchvision for
+            it, which say what images they are for.
+
     Raises:
         OSError: If the weights can't be downloaded.
         ValueError: If torchvision has no such classifier, or it returns more
@@ -86,7 +91,15 @@ class TorchvisionClassifier(BaseClassifier):
         if train_cfg and train_cfg.get('augments'):
             preprocessor['batch_augments'] = train_cfg
         super().__init__(init_cfg, preprocessor)
+        if 'weights' in kwargs:
+            raise ValueError(
+                'TorchvisionClassifier has no argument "weights": set '
+                'pretrained=True for the default weights'
+            )
         self.model = models.get_model(model_name, weights=None, **kwargs)
+        # Of all classifiers of torchvision, which do not keep the number.
+        self.num_classes: int = kwargs.get('num_classes', 1000)
+        self.default_weights = models.get_model_weights(model_name).DEFAULT
         if getattr(self.model, 'aux_logits', False):
             raise ValueError(
                 f'{model_name} should return its logits alone in training, '
@@ -94,14 +107,14 @@ class TorchvisionClassifier(BaseClassifier):
                 'aux_logits=False'
             )
         if pretrained:
-            self._load_weights(model_name)
+            self._load_weights()
         self.head = MODELS.build(
             dict(_scope_='mmpretrain', **(head or dict(type='ClsHead')))
         )
 
-    def _load_weights(self, model_name: str) -> None:
+    def _load_weights(self) -> None:
         """Load those default weights of torchvision whose shapes fit."""
-        weights = models.get_model_weights(model_name).DEFAULT
+        weights = self.default_weights
         try:
             tensors = weights.get_state_dict(progress=False)
         except OSError as error:

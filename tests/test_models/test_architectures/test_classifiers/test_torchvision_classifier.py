@@ -9,6 +9,7 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights
 
 from mmdskd.models import TorchvisionClassifier
+from mmdskd.models.utils.num_classes import find_num_classes
 
 NAME = 'mmdskd.TorchvisionClassifier'
 
@@ -38,6 +39,11 @@ def test_it_is_the_network_of_torchvision(classifier):
         ours, theirs = classifier.eval()(images), network.eval()(images)
     assert torch.equal(ours, theirs)
     assert ours.shape == (2, 3)
+
+
+def test_number_of_classes(classifier):
+    assert find_num_classes(classifier) == 3
+    assert find_num_classes(build(model_name='squeezenet1_1')) == 1000
 
 
 def test_modes(classifier):
@@ -130,6 +136,10 @@ def test_weights_that_can_not_be_downloaded(monkeypatch):
         (
             dict(model_name='resnet18', num_classes=0),
             'num_classes should be a whole number >= 1, but got 0',
+        ),
+        (
+            dict(model_name='resnet18', weights='DEFAULT'),
+            'no argument "weights": set pretrained=True',
         ),
         (
             dict(model_name='googlenet', init_weights=False),
