@@ -93,7 +93,7 @@ def _find_checkpoint(run: str) -> str:
         numbered = {
             int(found[1]): path
             for path in candidates
-            if (found := NUMBERED.fullmatch(_base_name(path)))
+            if (found := NUMBERED.fullmatch(source_name(path)))
         }
         if numbered:
             return numbered[max(numbered)]
@@ -103,8 +103,15 @@ def _find_checkpoint(run: str) -> str:
     )
 
 
-def _base_name(path: str) -> str:
-    """Name the checkpoint from which a file is made, without folder."""
+def source_name(path: str) -> str:
+    """Name the checkpoint that a file was made of, without its folder.
+
+    Args:
+        path (str): A checkpoint, or the student or multi-exit student of one.
+
+    Returns:
+        str: Its name.
+    """
     name = osp.basename(path)
     for suffix in DERIVED:
         if name.endswith(suffix):

@@ -9,9 +9,8 @@ from mmdskd.version import __version__
 
 from .colors import DATALOADERS
 from .deployable import Graph
+from .finished_run import source_name
 from .load_student import Student, find_classes
-
-SUFFIX = '_student.pth'
 
 
 def describe_export(
@@ -97,10 +96,9 @@ def find_score(checkpoint: str) -> Optional[float]:
     """
     if not osp.basename(checkpoint).startswith('best_'):
         return None
-    if checkpoint.endswith(SUFFIX):
-        checkpoint = f'{checkpoint[: -len(SUFFIX)]}.pth'
+    own = osp.join(osp.dirname(checkpoint), source_name(checkpoint))
     try:
-        hub = load_checkpoint_file(checkpoint, mmap=True).get('message_hub')
+        hub = load_checkpoint_file(own, mmap=True).get('message_hub')
     except (CheckpointError, FileNotFoundError):
         return None
     info = (hub or {}).get('runtime_info') or {}
