@@ -1,7 +1,7 @@
 """The order of the colours in the images of a run."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -15,21 +15,6 @@ ORDERS = (RGB, BGR)
 # Transforms that may reverse the colours
 CONVERTERS = ('NumpyToPIL', 'PILToNumpy')
 DATALOADERS = ('test_dataloader', 'val_dataloader', 'train_dataloader')
-
-
-def reverses_colors(preprocessor: nn.Module) -> bool:
-    """Whether a data preprocessor reverses the order of the colours.
-
-    Args:
-        preprocessor (nn.Module): That of a model.
-
-    Returns:
-        bool: Whether it does.
-    """
-    return bool(
-        getattr(preprocessor, 'to_rgb', False)  # MMPretrain's
-        or getattr(preprocessor, '_channel_conversion', False)  # MMEngine's
-    )
 
 
 def find_colors(cfg: Config, preprocessor: nn.Module, channels: int) -> str:
@@ -46,22 +31,47 @@ def find_colors(cfg: Config, preprocessor: nn.Module, channels: int) -> str:
     """
     if channels != 3:
         return GREY if channels == 1 else UNKNOWN
-    scope = cfg.get('default_scope') or 'mmengine'
-    for name in DATALOADERS:
-        if cfg.get(name):
-            parts = list(_find_parts(cfg[name].to_dict().get('dataset')))
-            if any(type_name(part) in CONVERTERS for part in parts):
-                return UNKNOWN
-            for part in parts:
-                if type_name(part) == 'LoadImageFromFile':
-                    color_type = part.get('color_type', 'color')
-                    return BGR if color_type.startswith('color') else UNKNOWN
-                kind = find_class(DATASETS, part, scope)
-                if isinstance(kind, type) and issubclass(kind, CIFAR10):
-                    return RGB
-            break
+    colors = find_data_colors(cfg)
+    if colors is not None:
+        return colors
     # MMPretrain reverses to RGB only.
     return BGR if getattr(preprocessor, 'to_rgb', False) else UNKNOWN
+
+
+def find_data_colors(cfg: Config) -> Optional[str]:
+    """Find the order of the colours that data sets and pipelines give.
+
+    MMCV reads files as blue, green, red, while data sets of arrays hold them
+    the other way.
+
+    Args:
+        cfg (Config): Config with the data.
+
+    Returns:
+        str, optional: "rgb" or "bgr"; "unknown" where the pipeline converts
+        or the splits differ; None where nothing tells.
+    """
+    scope = cfg.get('default_scope') or 'mmengine'
+    found = set()
+    for name in DATALOADERS:
+        parts = list(_find_parts((cfg.get(name) or {}).get('dataset')))
+        if any(type_name(part) in CONVERTERS for part in parts):
+            return UNKNOWN
+        for part in parts:
+            if type_name(part) == 'LoadImageFromFile':
+                color_type = part.get('color_type', 'color')
+                found.add(BGR if color_type.startswith('color') else UNKNOWN)
+            elif _is_cifar(part, scope):
+                found.add(RGB)
+    if len(found) > 1:
+        return UNKNOWN
+    return found.pop() if found else None
+
+
+def _is_cifar(part: dict, scope: str) -> bool:
+    """Whether a part of a config is a data set of CIFAR."""
+    kind = find_class(DATASETS, part, scope)
+    return isinstance(kind, type) and issubclass(kind, CIFAR10)
 
 
 def reverse(colors: str) -> str:

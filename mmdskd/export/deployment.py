@@ -8,17 +8,11 @@ from typing import Any, NamedTuple, Optional
 import torch
 from mmengine.registry import DefaultScope
 
+from mmdskd.models.utils.normalization import reverses_colors
 from mmdskd.utils.config import load_config
 from mmdskd.utils.files import write_atomically
 
-from .colors import (
-    BGR,
-    DATALOADERS,
-    RGB,
-    find_colors,
-    reverse,
-    reverses_colors,
-)
+from .colors import BGR, DATALOADERS, RGB, find_colors, reverse
 from .deployable import DeployableStudent, Graph, check_graph
 from .export_check import Comparison, Images, compare, prepare_images
 from .export_settings import Settings, check_settings, find_format

@@ -1,18 +1,16 @@
 """The images that a teacher was trained on, where they are not the data's."""
 
-from collections.abc import Iterator
 from statistics import fmean
 from typing import Any, NamedTuple, Optional, Union
 
-from mmengine.config import Config
 from torch import nn
 
+from mmdskd.export.colors import BGR, RGB, find_data_colors
 from mmdskd.models.utils.pretrained_images import (
     PretrainedImages,
     find_pretrained_images,
 )
 from mmdskd.models.utils.teacher_preprocessor import as_size
-from mmdskd.utils.config import type_name
 from mmdskd.utils.image_size import find_built_size
 from mmdskd.utils.preprocessing import SWAPS, find_differences
 
@@ -23,8 +21,6 @@ from .source_config import SourceConfig
 FROM_DATA = 'data'
 # The order of splits in which the size of an evaluation is looked for.
 EVALUATION = ('test', 'val', 'train')
-# Data sets that give red, green, blue without reading files.
-RGB_DATASETS = ('CIFAR10', 'CIFAR100')
 
 InputSize = Union[int, tuple[int, int], str, None]
 
@@ -192,32 +188,6 @@ def _swaps(preprocessor: dict) -> bool:
 def _reads_bgr(source: SourceConfig) -> Optional[bool]:
     """Whether the images of a data set come as blue, green, red.
 
-    MMCV reads files so, while data sets of arrays hold them the other way.
     None if it is not known.
     """
-    orders = set(_list_orders(source.cfg))
-    return orders.pop() if len(orders) == 1 else None
-
-
-def _list_orders(cfg: Config) -> Iterator[bool]:
-    for split in EVALUATION:
-        loader = cfg.get(f'{split}_dataloader') or {}
-        yield from _orders_of(loader.get('dataset'))
-
-
-def _orders_of(dataset: Any) -> Iterator[bool]:
-    """Orders of the colours of a data set, and of those within."""
-    if isinstance(dataset, (list, tuple)):
-        for item in dataset:
-            yield from _orders_of(item)
-    if not isinstance(dataset, dict):
-        return
-    if type_name(dataset) in RGB_DATASETS:
-        yield False
-    elif any(
-        type_name(transform) == 'LoadImageFromFile'
-        for transform in dataset.get('pipeline') or []
-    ):
-        yield True
-    for key in ('dataset', 'datasets'):
-        yield from _orders_of(dataset.get(key))
+    return {BGR: True, RGB: False}.get(find_data_colors(source.cfg) or '')

@@ -3,7 +3,8 @@ from mmengine.config import Config
 from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 
-from mmdskd.export.colors import find_colors, reverse, reverses_colors
+from mmdskd.export.colors import find_colors, find_data_colors, reverse
+from mmdskd.models.utils.normalization import reverses_colors
 
 PLAIN, TO_RGB = ClsDataPreprocessor(), ClsDataPreprocessor(to_rgb=True)
 
@@ -56,7 +57,15 @@ def test_pipelines_that_convert():
     assert find_colors(config(dataset), TO_RGB, 3) == 'unknown'
 
 
+def test_splits_that_differ():
+    cfg = config(loads())
+    assert find_data_colors(cfg) == 'bgr'
+    cfg.train_dataloader = dict(dataset=dict(type='CIFAR100'))
+    assert find_data_colors(cfg) == 'unknown'
+
+
 def test_without_data():
+    assert find_data_colors(Config({})) is None
     assert find_colors(Config({}), TO_RGB, 3) == 'bgr'
     assert find_colors(Config({}), PLAIN, 3) == 'unknown'
 

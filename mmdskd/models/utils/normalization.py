@@ -13,6 +13,21 @@ from mmdskd.utils.values import check_values
 NAME = 'teacher_data_preprocessor'
 
 
+def reverses_colors(preprocessor: nn.Module) -> bool:
+    """Whether a data preprocessor reverses the order of the colours.
+
+    Args:
+        preprocessor (nn.Module): That of a model.
+
+    Returns:
+        bool: Whether it does.
+    """
+    return bool(
+        getattr(preprocessor, 'to_rgb', False)  # MMPretrain's
+        or getattr(preprocessor, '_channel_conversion', False)  # MMEngine's
+    )
+
+
 class Normalization:
     """Mean, std and order of colours of a data preprocessor.
 
@@ -138,16 +153,11 @@ class Normalization:
             values = dict(
                 mean=mean.reshape(-1).tolist(), std=std.reshape(-1).tolist()
             )
-        swaps = getattr(
-            preprocessor,
-            'to_rgb',
-            getattr(preprocessor, '_channel_conversion', False),
-        )
         found = cls()
         found.is_normalizing = bool(values)
         found.mean = values.get('mean', found.mean)
         found.std = values.get('std', found.std)
-        found.swaps = bool(swaps)
+        found.swaps = reverses_colors(preprocessor)
         return found
 
 
