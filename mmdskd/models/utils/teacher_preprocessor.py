@@ -203,7 +203,7 @@ def check_fits(ours: Normalization, theirs: Normalization) -> None:
         (theirs, ours, 255, 'multiply mean and std by 255'),
         (ours, theirs, 1, 'divide mean and std by 255'),
     ):
-        if max(small.std) < 1 < max(large.std):
+        if max(small.std) < 1 < max(*large.mean, *large.std):
             raise ValueError(
                 f'{NAME}: mean and std should be of pixels from 0 to {top}, '
                 f'as those of data_preprocessor are (std {_list(ours.std)}), '

@@ -325,6 +325,9 @@ class TestBadInput:
         )
         with pytest.raises(ValueError, match=r'are \(std \[81.7\]\), but'):
             make(dict(mean=[1.0], std=[81.7]), dict(mean=[0.5], std=[0.5]))
+        # As Caffe has it: a mean of 0 to 255, and a std of 1.
+        with pytest.raises(ValueError, match='multiply mean and std by 255'):
+            make(dict(mean=[103.5], std=[1.0]), dict(mean=[0.5], std=[0.5]))
         # Of a teacher that gets the pixels as they are.
         assert make(OURS, dict(mean=[0.0], std=[1.0])) is not None
 
