@@ -7,7 +7,7 @@ from mmdskd.utils.files import check_new_file
 
 from .colors import ORDERS
 from .deployable import Graph
-from .onnx_file import check_packages
+from .onnx_file import check_opset, check_packages
 
 FORMATS = {
     '.onnx': 'onnx',
@@ -99,6 +99,14 @@ def check_settings(path: str, settings: Settings, force: bool = False) -> None:
             'colors should be given with the normalisation inside only: '
             'outside, images come in the order of the network'
         )
+    for name, number in (
+        ('batch', settings.batch),
+        ('num_images', settings.num_images),
+    ):
+        if number is not None and number < 1:
+            raise ValueError(f'{name} should be >= 1, but got {number}')
     if kind == 'onnx':
         check_packages(settings.check)
+        if settings.opset is not None:
+            check_opset(settings.opset)
     check_new_file(path, force)

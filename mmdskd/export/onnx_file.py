@@ -13,6 +13,8 @@ from .exporters import BATCH, INPUT, ExportError, Run, first_line, quiet
 
 # The exporters of torch: by torch.export, and by tracing, the older one.
 DYNAMO, TRACING = 'dynamo', 'tracing'
+# The oldest version of operators that any exporter of torch knows.
+MIN_OPSET = 7
 
 
 def check_packages(check: bool = True) -> None:
@@ -41,6 +43,23 @@ def check_packages(check: bool = True) -> None:
             else ''
         )
     )
+
+
+def check_opset(opset: int) -> None:
+    """Check a version of the operators.
+
+    Args:
+        opset (int): The version.
+
+    Raises:
+        ValueError: If torch or onnx does not know it.
+    """
+    newest = import_module('onnx').defs.onnx_opset_version()
+    if not MIN_OPSET <= opset <= newest:
+        raise ValueError(
+            f'opset should be from {MIN_OPSET} to {newest}, the newest one of '
+            f'the installed onnx, but got {opset}'
+        )
 
 
 def find_exporters(

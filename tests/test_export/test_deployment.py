@@ -314,6 +314,8 @@ def test_an_exit_that_is_not_there(dskd_config, tmp_path, path):
     [
         ('a.txt', {}, ValueError, 'should end with .onnx, .pt, '),
         ('a.pt', dict(opset=17), ValueError, 'given for ONNX only'),
+        ('a.pt', dict(batch=0), ValueError, 'batch should be >= 1, but got 0'),
+        ('a.pt', dict(num_images=0), ValueError, 'num_images should be >= 1'),
         ('a.pt', dict(colors='gbr'), ValueError, 'of rgb, bgr, but got'),
         (
             'a.pt',
@@ -330,6 +332,17 @@ def test_wrong_settings_before_all_work(
     with pytest.raises(error, match=message):
         export_run(
             '/no/run', str(tmp_path / name), settings=FEW._replace(**changes)
+        )
+
+
+@pytest.mark.parametrize('opset', [3, 99])
+def test_an_opset_that_onnx_does_not_know(tmp_path, opset):
+    pytest.importorskip('onnx')
+    with pytest.raises(ValueError, match=f'opset should .* but got {opset}'):
+        export_run(
+            '/no/run',
+            str(tmp_path / 'a.onnx'),
+            settings=FEW._replace(opset=opset, check=False),
         )
 
 
