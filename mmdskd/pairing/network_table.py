@@ -10,8 +10,8 @@ from mmengine.registry import MODELS
 from .algorithm_config import make_algorithm
 from .branch_plan import BranchPlan, infer_branches
 from .dry_run import try_training
-from .dskd_config import find_logits
 from .feature import Feature
+from .logits import find_logits
 
 HEADER = (
     'family',
