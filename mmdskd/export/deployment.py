@@ -13,7 +13,7 @@ from mmdskd.utils.config import load_config
 from mmdskd.utils.files import write_atomically
 
 from .colors import BGR, DATALOADERS, RGB, find_colors, reverse
-from .deployable import DeployableStudent, Graph, check_graph
+from .deployable import ALL, DeployableStudent, Graph, check_graph
 from .export_check import Comparison, Images, compare, prepare_images
 from .export_settings import Settings, check_settings, find_format
 from .exporters import BATCH, INPUT, ExportError
@@ -85,7 +85,22 @@ def export_run(
     exits = settings.graph.exit is not None
     files = find_run_files(run, checkpoint, exits)
     student = load_student(load_config(files.config), files.checkpoint, exits)
-    return export_student(student, path, settings)
+    return export_student(student, path, give_all_exits(student, settings))
+
+
+def give_all_exits(student: Student, settings: Settings) -> Settings:
+    """Let a multi-exit student give all exits, unless one is asked for.
+
+    Args:
+        student (Student): The student.
+        settings (Settings): How it is exported.
+
+    Returns:
+        Settings: The same, with ``exit="all"`` for a multi-exit student.
+    """
+    if not student.num_exits or settings.graph.exit is not None:
+        return settings
+    return settings._replace(graph=settings.graph._replace(exit=ALL))
 
 
 def export_student(

@@ -137,13 +137,17 @@ def test_what_follows_an_exit_is_not_in_the_file(dskd_config, tmp_path):
     )
 
 
-def test_multi_exit_student_by_its_own_config(dskd_config, tmp_path):
+def test_multi_exit_student_by_its_own_config(dskd_config, tmp_path, path):
     weights = save(dskd_config, tmp_path / 'epoch_1.pth')
     student = load_student(dskd_config, weights, exits=True)
     cfg = make_multi_exit_config(dskd_config, find_exits(dskd_config), 0.5)
     own = str(tmp_path / 'own.pth')
     torch.save(dict(state_dict=student.network.state_dict()), own)
     assert load_student(cfg, own).num_exits == 2
+    config = tmp_path / 'multi_exit.py'
+    cfg.dump(config)
+    found = export_run(str(config), path, own, FEW)
+    assert list(found.shapes) == ['images', 'exit_0', 'exit_1', 'logits']
 
 
 @pytest.mark.parametrize('output', ['logits', 'scores'])

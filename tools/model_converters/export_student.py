@@ -14,7 +14,7 @@ from typing import Union
 import mmdskd  # noqa: F401  (makes MMRazor work: first of all)
 from mmdskd.export.colors import ORDERS
 from mmdskd.export.deployable import ALL, NORMALIZE, OUTPUTS, Graph
-from mmdskd.export.deployment import Export, export_student
+from mmdskd.export.deployment import Export, export_student, give_all_exits
 from mmdskd.export.export_settings import (
     FORMATS,
     NUM_IMAGES,
@@ -205,8 +205,7 @@ def export(args: argparse.Namespace) -> None:
     if exits:
         resolve_auto(cfg)
     student = load_student(cfg, files.checkpoint, exits, args.loss)
-    if student.num_exits and not exits:
-        settings = settings._replace(graph=settings.graph._replace(exit=ALL))
+    settings = give_all_exits(student, settings)
     report(export_student(student, args.out, settings), files, settings)
 
 
