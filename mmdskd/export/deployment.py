@@ -216,7 +216,7 @@ def take_batch(student: Student, settings: Settings) -> dict:
         raise ValueError(
             'The file should be compared on images of the run, but there are '
             f'none ({reason}). Give the shape of an image, such as 3,224,224, '
-            'to do with random images'
+            'to compare on random images'
         )
     if not isinstance(images, dict) or 'inputs' not in images:
         raise ValueError(
