@@ -135,10 +135,15 @@ def build(stack: Stack, python: str, env: Path, root: Path, log: Path) -> None:
     stamp.write_text(wanted)
 
 
+def find_summary(lines: list[str]) -> str:
+    """Find the last line of pytest, empty if it has none."""
+    found = [x for x in lines if re.search(r'\d+ \w+.* in [\d.]+s', x)]
+    return found[-1].strip() if found else ''
+
+
 def count_tests(lines: list[str]) -> dict[str, Any]:
     """Read the end of what pytest prints."""
-    summary = [x for x in lines if re.search(r'\d+ \w+.* in [\d.]+s', x)]
-    pairs = re.findall(r'(\d+) ([a-z]+)', summary[-1] if summary else '')
+    pairs = re.findall(r'(\d+) ([a-z]+)', find_summary(lines))
     counts = {word.rstrip('s'): int(number) for number, word in pairs}
     return dict(
         passed=counts.get('passed', 0),
@@ -199,6 +204,9 @@ def test_stack(stack: Stack, args: argparse.Namespace) -> dict[str, Any]:
     if 'versions' in result:
         seconds = round(time.monotonic() - start)
         result.update(count_tests(lines), test_seconds=seconds)
+        if result['outcome'] == 'failed' and find_summary(lines):
+            # What ends afterwards may print more.
+            result['reason'] = find_summary(lines)
         if result['outcome'] == 'passed' and not result['passed']:
             result.update(outcome='failed', reason='no test has run')
     return result
