@@ -126,7 +126,7 @@ def allow_mmengine_globals() -> None:
     serialization = torch.serialization
     if not hasattr(serialization, 'add_safe_globals'):
         return
-    allowed = serialization.get_safe_globals()
+    allowed = list(serialization.get_safe_globals())
     others = [
         value
         for value in allowed
@@ -135,7 +135,12 @@ def allow_mmengine_globals() -> None:
     ]
     if len(others) < len(allowed):
         serialization.clear_safe_globals()
-    serialization.add_safe_globals([*others, *MMENGINE_GLOBALS.values()])
+        serialization.add_safe_globals(others)
+    # torch 2.4 has a list, which keeps what is added twice.
+    there = {id(value) for value in others}
+    serialization.add_safe_globals(
+        [x for x in MMENGINE_GLOBALS.values() if id(x) not in there]
+    )
 
 
 class _RestrictedUnpickler(pickle.Unpickler):

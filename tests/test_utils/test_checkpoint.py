@@ -11,7 +11,11 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from mmdskd.utils import CheckpointError, load_checkpoint_file
-from mmdskd.utils.checkpoint import HISTORY_BUFFER_METHODS, MMENGINE_GLOBALS
+from mmdskd.utils.checkpoint import (
+    HISTORY_BUFFER_METHODS,
+    MMENGINE_GLOBALS,
+    allow_mmengine_globals,
+)
 
 
 class CallOnLoad:
@@ -220,3 +224,20 @@ def test_a_config_in_place_of_a_checkpoint(tmp_path, name):
 def test_any_name_of_a_checkpoint_is_read(tmp_path):
     path = save(tmp_path / 'weights.txt', 3)
     assert load_checkpoint_file(path)['value'] == 3
+
+
+def test_list_of_allowed_classes_does_not_grow(monkeypatch):
+    """That of torch 2.4 keeps what is added twice."""
+    allowed = [dict, getattr]
+    for name, function in (
+        ('get_safe_globals', lambda: allowed),
+        ('add_safe_globals', allowed.extend),
+        ('clear_safe_globals', allowed.clear),
+    ):
+        monkeypatch.setattr(torch.serialization, name, function, raising=False)
+    allow_mmengine_globals()
+    first = list(allowed)
+    assert first == [dict, *MMENGINE_GLOBALS.values()]
+    assert not any(value is getattr for value in first)
+    allow_mmengine_globals()
+    assert allowed == first
